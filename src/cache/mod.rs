@@ -1,0 +1,1 @@
+//! Bytes by (object, range): memory, then local disk.

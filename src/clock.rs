@@ -1,0 +1,38 @@
+//! The one place that reads the real clock and draws chance. Everything else takes values.
+
+use crate::types::Timestamp;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use uuid::Uuid;
+
+/// Wall-clock time, as a seam: tests set it.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The machine's.
+    System,
+    /// A test's: milliseconds since the Unix epoch, moved by hand.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// Now, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Clock::System => Timestamp(system_millis()),
+            Clock::Manual(millis) => Timestamp(millis.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is the place")]
+fn system_millis() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A fresh random id, for sessions, topics and clusters.
+#[must_use]
+pub fn random_id() -> Uuid {
+    Uuid::new_v4()
+}

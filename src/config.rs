@@ -1,0 +1,99 @@
+//! The settings of a broker as checked values: from flags, `CENOTE_*` variables and a TOML file, in that order.
+
+use crate::types::BrokerId;
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+/// Everything `cenote serve` can be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Kafka's node id of this broker.
+    pub broker_id: BrokerId,
+    /// Where local state lies: embedded metadata, the default store, the certificate made for development.
+    pub data: PathBuf,
+    /// Where objects go: `file:///…`, `s3://…`, `gs://…`, `az://…` or `memory:`.
+    pub store: Url,
+    /// Where metadata goes: `embedded:` (below `data`).
+    pub metadata: Url,
+    /// Where Kafka is spoken.
+    pub listeners: Vec<Listener>,
+    /// Where health and metrics are served.
+    pub http: Option<std::net::SocketAddr>,
+    /// The journal's pace.
+    pub journal: JournalConfig,
+    /// The cache's limits.
+    pub cache: CacheConfig,
+    /// What new topics get.
+    pub topics: TopicDefaults,
+    /// Limits that hold before any authentication.
+    pub limits: LimitsConfig,
+}
+
+/// One door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Kafka's listener name, such as `PLAINTEXT`.
+    pub name: String,
+    /// How bytes travel.
+    pub transport: Transport,
+    /// Host name or address to bind.
+    pub host: String,
+    /// Port to bind; 0 lets the system choose.
+    pub port: u16,
+    /// What clients of this listener are told, if not what is bound.
+    pub advertised: Option<(String, u16)>,
+}
+
+/// How bytes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Plain TCP.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// QUIC: one Kafka connection a bidirectional stream.
+    Quic,
+}
+
+/// When a journal object is cut, and how many may be on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalConfig {
+    /// How long the oldest batch waits for company; zero: until the previous PUT is on its way.
+    pub flush_interval: Duration,
+    /// Size at which an object is cut at once, in bytes.
+    pub flush_bytes: usize,
+    /// PUTs in flight.
+    pub puts_in_flight: usize,
+}
+
+/// Limits of the cache, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// Held in memory.
+    pub memory_bytes: usize,
+    /// Held on the local disk below `data/cache`; zero: no disk cache.
+    pub disk_bytes: usize,
+}
+
+/// What a topic gets that does not say otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicDefaults {
+    /// Partitions of a topic that is created without a number.
+    pub num_partitions: i32,
+    /// Whether Metadata and Produce create unknown topics.
+    pub auto_create: bool,
+}
+
+/// Limits that hold before any authentication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// Largest frame, in bytes (Kafka's `socket.request.max.bytes`).
+    pub frame_bytes_max: usize,
+    /// Memory of all requests together, in bytes.
+    pub request_memory_bytes: usize,
+    /// Connections at once, over all listeners.
+    pub connections_max: usize,
+    /// Requests of one connection that wait for their answers at once.
+    pub requests_in_flight_max: usize,
+}

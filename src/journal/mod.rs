@@ -1,0 +1,1 @@
+//! The journal: open object, cutter, encode, flusher, committer, index.

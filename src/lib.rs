@@ -1,0 +1,33 @@
+//! Cenote: a broker that speaks Kafka and keeps its log on object storage.
+//!
+//! The rooms, in reading order. A room uses only rooms above it; `tests/it/tidy.rs` checks the arrows.
+
+pub mod types;
+
+pub mod clock;
+pub mod config;
+pub mod limits;
+pub mod metrics;
+
+pub mod wire;
+
+pub mod meta;
+pub mod store;
+
+pub mod cache;
+pub mod journal;
+
+pub mod topic;
+
+pub mod log;
+
+pub mod handler;
+
+pub mod net;
+pub mod ops;
+
+pub mod client;
+
+pub mod broker;
+
+pub mod cli;

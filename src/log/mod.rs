@@ -1,0 +1,1 @@
+//! Partitions: offsets, dedupe, marks, waiters, read plans.

@@ -1,0 +1,3 @@
+//! The `cenote` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Connections: TCP, TLS, QUIC, one loop, admission.

@@ -1,0 +1,1 @@
+//! The object store, narrowed: paths, retry, probe.

@@ -1,0 +1,1 @@
+//! Topics: their catalogue and their settings.
