@@ -36,3 +36,10 @@ fn system_millis() -> i64 {
 pub fn random_id() -> Uuid {
     Uuid::new_v4()
 }
+
+/// A fresh random id for a fetch session: positive, as 0 stands for none.
+#[must_use]
+pub fn random_session_id() -> i32 {
+    let [a, b, c, d, ..] = *random_id().as_bytes();
+    i32::from_be_bytes([a & 0x7f, b, c, d]).max(1)
+}

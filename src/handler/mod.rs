@@ -2,10 +2,38 @@
 //!
 //! A handler authorizes, splits, asks a room, and translates back. No rule of the log lives here.
 
+mod alter_configs;
+mod api_versions;
+mod context;
+mod create_partitions;
+mod create_topics;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_topic_partitions;
+mod fetch;
+mod fetch_session;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+
+pub use context::{ClusterInfo, Context};
+pub use fetch_session::FetchSessions;
+
 use crate::limits::MemoryPermit;
-use crate::wire::{RequestFrame, ResponseFrame};
+use crate::wire::api::ApiKey;
+use crate::wire::{
+    DecodeError, Decodable, EncodeError, Encodable, HeaderVersion, Request, RequestFrame, RequestHeader,
+    ResponseFrame,
+};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// What a handler may know of the connection that a request came on.
 #[derive(Clone, Debug)]
@@ -39,4 +67,84 @@ pub trait Handle: Send + Sync + 'static {
         request: RequestFrame,
         permit: MemoryPermit,
     ) -> BoxFuture<'a, Admitted>;
+}
+
+/// The broker's answers.
+#[derive(Debug)]
+pub struct Handler {
+    context: Arc<Context>,
+}
+
+impl Handler {
+    /// Answers from `context`.
+    #[must_use]
+    pub fn new(context: Arc<Context>) -> Handler {
+        Handler { context }
+    }
+}
+
+impl Handle for Handler {
+    fn admit<'a>(
+        &'a self,
+        connection: &'a ConnectionInfo,
+        request: RequestFrame,
+        permit: MemoryPermit,
+    ) -> BoxFuture<'a, Admitted> {
+        Box::pin(admit(&self.context, connection, request, permit))
+    }
+}
+
+/// One line for each API: read the request, ask its handler, write the answer.
+async fn admit(
+    context: &Arc<Context>,
+    connection: &ConnectionInfo,
+    frame: RequestFrame,
+    permit: MemoryPermit,
+) -> Admitted {
+    let header = &frame.header;
+    let version = header.api_version;
+    let Some(api_key) = ApiKey::from_code(header.api_key).filter(|_| header.is_supported()) else {
+        return Admitted::Answer(ResponseFrame::unsupported_version(header));
+    };
+    match api_key {
+        ApiKey::Produce => produce::admit(context, frame, permit).await,
+        ApiKey::Fetch => fetch::admit(context, frame, permit).await,
+        ApiKey::ApiVersions => answer(&frame, async |request| api_versions::handle(&request)).await,
+        ApiKey::ListOffsets => answer(&frame, async |request| list_offsets::handle(context, request, version).await).await,
+        ApiKey::InitProducerId => answer(&frame, async |request| init_producer_id::handle(context, &request).await).await,
+        ApiKey::OffsetForLeaderEpoch => answer(&frame, async |request| offset_for_leader_epoch::handle(context, request).await).await,
+        ApiKey::DescribeProducers => answer(&frame, async |request| describe_producers::handle(context, request).await).await,
+        ApiKey::Metadata => answer(&frame, async |request| metadata::handle(context, request, version, connection).await).await,
+        _ => todo_admin(context, connection, frame).await,
+    }
+}
+
+/// Reads the request as `Q` and answers with what `respond` says.
+async fn answer<Q, R>(frame: &RequestFrame, respond: impl AsyncFnOnce(Q) -> R) -> Admitted
+where
+    Q: Decodable + Request,
+    R: Encodable + HeaderVersion,
+{
+    match frame.decode::<Q>() {
+        Ok(request) => Admitted::Answer(encode(&frame.header, &respond(request).await)),
+        Err(error) => unreadable(&frame.header, &error),
+    }
+}
+
+/// Bytes that are not what their header says: nothing after them on the connection can be trusted.
+fn unreadable(header: &RequestHeader, error: &DecodeError) -> Admitted {
+    let RequestHeader { api_key, api_version, .. } = *header;
+    tracing::warn!(api_key, api_version, %error, "a request cannot be read, its connection is closed");
+    Admitted::Close
+}
+
+fn encode<R: Encodable + HeaderVersion>(header: &RequestHeader, response: &R) -> ResponseFrame {
+    ResponseFrame::encode(header, response).unwrap_or_else(|error| unencodable(header, &error))
+}
+
+/// An answer that does not fit its version is a mistake of ours; the client is told so rather than nothing.
+fn unencodable(header: &RequestHeader, error: &EncodeError) -> ResponseFrame {
+    let RequestHeader { api_key, api_version, .. } = *header;
+    tracing::error!(api_key, api_version, %error, "an answer cannot be written");
+    ResponseFrame::unsupported_version(header)
 }

@@ -1,1 +1,32 @@
-//! The journal: open object, cutter, encode, flusher, committer, index.
+//! The journal of one broker session: what every partition of the broker took in, in numbered, immutable
+//! objects; and the commit that makes them part of the log.
+//!
+//! ```text
+//! append ─▶ open object ─cut─▶ sealed ─encode, PUT─▶ stored ─commit, in order─▶ committed ─▶ sink, tickets
+//! ```
+//!
+//! Never: it assigns no offset, knows no topic's settings, and answers no client. An object once cut never
+//! changes: a PUT is repeated with the same bytes under the same name.
+
+mod committer;
+mod cutter;
+mod decode;
+mod encode;
+mod flusher;
+mod open_object;
+mod recovery;
+mod row;
+mod session;
+mod ticket;
+
+pub use committer::{CommitSink, CommittedObject};
+pub use decode::{DecodeError, ObjectIndex, PREFIX_BYTES, decode_index};
+pub use encode::{EncodedObject, encode};
+pub use flusher::{AppendRow, Journal, JournalClosed, JournalEnd, JournalStart};
+pub use recovery::{RecoveredObject, RecoveryError, recover};
+pub use row::{ObjectId, Row, RowIndex, Span};
+pub use session::{BrokerSession, EndedJournal, Joining, SessionError};
+pub use ticket::{CommitTicket, Outcome};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,31 @@
-//! Partitions: offsets, dedupe, marks, waiters, read plans.
+//! The log: what a partition is, what may be appended to it, what may be read from it.
+//!
+//! Never: it does no protocol (that is `wire` and `handler`), and writes nothing itself (that is `journal`).
+//! A partition's state is behind one lock, held for microseconds and never across an await; checking that the
+//! partition is led here, giving offsets and queueing the batch in the journal are one step under it.
+
+mod broker_log;
+mod index;
+mod partition;
+mod producer_ids;
+mod producer_state;
+mod read_plan;
+mod reader;
+mod time_lookup;
+mod waiters;
+
+pub use broker_log::{BrokerLog, LogError};
+pub use partition::{AppendError, Appended, Ends, Incoming, Partition};
+pub use producer_ids::ProducerIds;
+pub use producer_state::{ActiveProducer, BatchIdentity, SequenceError};
+pub use read_plan::{OutOfRange, ReadPlan};
+pub use reader::{FirstBatch, PartitionRead, ReadError, ReadLimit, Reader};
+pub use time_lookup::{FoundOffset, TimeQuery};
+pub use waiters::Waiter;
+
+/// What the records of one batch may take when they are decompressed, wherever that is done: a batch that
+/// claims more is a bomb. Far above what `max.message.bytes` compresses to in practice.
+pub const DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -273,7 +273,7 @@ impl Writer {
         if !pieces.is_empty() {
             chunks.push(pieces);
         }
-        Ok(ResponseFrame { chunks })
+        Ok(ResponseFrame { chunks, permit: None })
     }
 }
 

@@ -9,7 +9,9 @@
 use super::api;
 use super::error::ErrorCode;
 use super::shape::{self, ShapeError};
+use crate::limits::MemoryPermit;
 use bytes::{BufMut, Bytes, BytesMut};
+use std::sync::Arc;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request};
 
 /// A request's header, versions 1 and 2 of it.
@@ -47,6 +49,8 @@ pub struct RequestFrame {
 pub struct ResponseFrame {
     /// In order.
     pub chunks: Vec<Bytes>,
+    /// The memory that the chunks count against, until they are written.
+    pub permit: Option<Arc<MemoryPermit>>,
 }
 
 /// Why a frame is no Kafka request: the connection is closed.
@@ -196,7 +200,7 @@ impl ResponseFrame {
         frame.put_i32(6);
         frame.put_i32(header.correlation_id);
         frame.put_i16(ErrorCode::UnsupportedVersion.code());
-        ResponseFrame { chunks: vec![frame.freeze()] }
+        ResponseFrame { chunks: vec![frame.freeze()], permit: None }
     }
 
     /// Bytes of all chunks together, the 4-byte length included.
@@ -220,7 +224,7 @@ impl ResponseFrame {
             frame.put_u8(0);
         }
         response.encode(&mut frame, version).map_err(encode_error)?;
-        Ok(ResponseFrame { chunks: vec![frame.freeze()] })
+        Ok(ResponseFrame { chunks: vec![frame.freeze()], permit: None })
     }
 }
 

@@ -171,6 +171,12 @@ impl BatchHeader {
         self.base_offset..Offset(self.base_offset.get().saturating_add(i64::from(self.last_offset_delta) + 1))
     }
 
+    /// Whether `batch`, all of its bytes, is what its CRC was made of.
+    #[must_use]
+    pub fn crc_matches(&self, batch: &[u8]) -> bool {
+        batch.len() >= HEADER_BYTES && crc_of(batch) == self.crc
+    }
+
     /// The last record's sequence number: after the greatest `i32` comes 0.
     #[must_use]
     pub fn last_sequence(&self) -> i32 {

@@ -1,0 +1,313 @@
+//! Fetch, versions 4 to 18, with sessions (KIP-227) and long polls.
+//!
+//! Every answer names an end (the high watermark), so each is given only after the session's standing was
+//! confirmed by a read that began after the request came. Without the metadata store committed records are
+//! still served, and the ends are answered as unknown.
+
+use super::Admitted;
+use super::context::Context;
+use super::fetch_session::{FetchContext, PartitionRef, SessionFault, SessionRequest, Told, TopicRef, Wanted};
+use crate::clock;
+use crate::limits::MemoryPermit;
+use crate::log::{Ends, FirstBatch, Partition, PartitionRead, ReadError, ReadLimit, ReadPlan, Waiter};
+use crate::types::{Offset, PartitionIndex, TopicId, TopicPartition};
+use crate::wire::messages::FetchRequest;
+use crate::wire::{ErrorCode, FetchAnswer, FetchAnswerPartition, FetchAnswerTopic, RequestFrame, RequestHeader, ResponseFrame};
+use futures_util::{StreamExt, stream};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Kafka's broker-side `fetch.max.bytes`.
+const ANSWER_BYTES_MAX: u64 = 55 * 1024 * 1024;
+/// A long poll ends here whatever the client asks for.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+/// Partitions of one fetch that are read at the same time.
+const READS_AT_ONCE: usize = 8;
+
+/// What a request asks for, apart from partitions.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    bytes_min: u64,
+    bytes_max: u64,
+    deadline: Instant,
+    read_committed: bool,
+}
+
+/// A partition on its way to an answer.
+struct Sought {
+    partition_ref: PartitionRef,
+    wanted: Wanted,
+    found: Result<Arc<Partition>, ErrorCode>,
+}
+
+/// What one look at the log gave for a partition.
+enum Look {
+    Plan(ReadPlan),
+    Refused(ErrorCode),
+}
+
+/// Takes a request in; its answer may wait for records.
+pub async fn admit(context: &Arc<Context>, frame: RequestFrame, permit: MemoryPermit) -> Admitted {
+    let request = match frame.decode::<FetchRequest>() {
+        Ok(request) => request,
+        Err(error) => return super::unreadable(&frame.header, &error),
+    };
+    let header = frame.header;
+    let now = Instant::now();
+    let terms = Terms {
+        bytes_min: u64::try_from(request.min_bytes).unwrap_or(0),
+        bytes_max: u64::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_BYTES_MAX),
+        deadline: now + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX),
+        read_committed: request.isolation_level == 1,
+    };
+    let session = session_request(header.api_version, request);
+    match context.fetch_sessions.context(now, clock::random_session_id(), session) {
+        Ok(fetch) => {
+            let context = Arc::clone(context);
+            Admitted::Waiting(Box::pin(async move {
+                let answer = fetch_when_ready(&context, terms, fetch).await;
+                drop(permit);
+                let (answer, permit) = answer;
+                match answer.encode(&header) {
+                    Ok(frame) => frame.holding(permit),
+                    Err(error) => super::unencodable(&header, &error),
+                }
+            }))
+        }
+        Err(fault) => refuse(&header, fault),
+    }
+}
+
+fn refuse(header: &RequestHeader, fault: SessionFault) -> Admitted {
+    let code = match fault {
+        SessionFault::Unknown => ErrorCode::FetchSessionIdNotFound,
+        SessionFault::WrongEpoch => ErrorCode::InvalidFetchSessionEpoch,
+    };
+    let answer = FetchAnswer { error_code: code.code(), ..FetchAnswer::default() };
+    let frame = answer.encode(header).unwrap_or_else(|error| super::unencodable(header, &error));
+    Admitted::Waiting(Box::pin(std::future::ready(frame)))
+}
+
+fn session_request(api_version: i16, request: FetchRequest) -> SessionRequest {
+    let by_id = api_version >= 13;
+    let topic_ref = |name: &str, id| if by_id { TopicRef::Id(id) } else { TopicRef::Name(name.to_owned()) };
+    let mut wanted = Vec::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            let terms = Wanted {
+                fetch_offset: partition.fetch_offset,
+                bytes_max: partition.partition_max_bytes,
+                current_leader_epoch: partition.current_leader_epoch,
+            };
+            wanted.push(((topic_ref(&topic.topic, topic.topic_id), partition.partition), terms));
+        }
+    }
+    let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|partition| (topic_ref(&topic.topic, topic.topic_id), *partition))
+    });
+    let forgotten = forgotten.collect();
+    // Sessions came with version 7; before it the fields have values that mean "none".
+    SessionRequest { session_id: request.session_id, session_epoch: request.session_epoch, wanted, forgotten }
+}
+
+async fn fetch_when_ready(
+    context: &Context,
+    terms: Terms,
+    fetch: FetchContext,
+) -> (FetchAnswer, Option<MemoryPermit>) {
+    let sought = seek(context, &fetch).await;
+    let looks = look_until_enough(&sought, terms).await;
+    let bytes = planned_bytes(&looks).min(terms.bytes_max);
+    let permit = if bytes > 0 { Some(context.fetch_memory.reserve(bytes as usize).await) } else { None };
+    let (reads, confirmed) = tokio::join!(read_all(context, &sought, looks, terms), context.standing.confirm());
+    let ends_known = confirmed.is_ok();
+    let mut answer = FetchAnswer { session_id: fetch.session_id, ..FetchAnswer::default() };
+    for (sought, read) in sought.iter().zip(reads) {
+        let part = answer_partition(sought, read, terms, ends_known);
+        let has_records = !part.records.is_empty();
+        if fetch.names(&sought.partition_ref, told(&part), has_records) {
+            push(&mut answer, &sought.partition_ref, part);
+        }
+    }
+    (answer, permit)
+}
+
+/// Finds the partitions that the fetch wants.
+async fn seek(context: &Context, fetch: &FetchContext) -> Vec<Sought> {
+    let mut sought: Vec<Sought> = Vec::with_capacity(fetch.wanted.len());
+    let mut last: Option<(&TopicRef, Result<TopicId, ErrorCode>)> = None;
+    for (partition_ref, wanted) in &fetch.wanted {
+        let (topic_ref, index) = partition_ref;
+        let topic_id = match &last {
+            Some((known, topic_id)) if *known == topic_ref => *topic_id,
+            _ => {
+                let topic_id = resolve(context, topic_ref).await;
+                last = Some((topic_ref, topic_id));
+                topic_id
+            }
+        };
+        let found = topic_id.and_then(|topic_id| find(context, topic_id, *index, wanted.current_leader_epoch));
+        sought.push(Sought { partition_ref: partition_ref.clone(), wanted: *wanted, found });
+    }
+    sought
+}
+
+async fn resolve(context: &Context, topic_ref: &TopicRef) -> Result<TopicId, ErrorCode> {
+    match topic_ref {
+        TopicRef::Name(name) => context.topic_by_name(name).await.map(|topic| topic.id),
+        TopicRef::Id(id) => context.topic_by_id(TopicId(*id)).await.map(|topic| topic.id),
+    }
+}
+
+fn find(context: &Context, topic_id: TopicId, index: i32, epoch: i32) -> Result<Arc<Partition>, ErrorCode> {
+    let topic_partition = TopicPartition { topic_id, partition: PartitionIndex(index) };
+    let partition = context.log.partition(topic_partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    context.check_leader_epoch(&partition, epoch)?;
+    Ok(partition)
+}
+
+/// Looks, and looks again after each commit, until there is enough, something to refuse, or no time.
+async fn look_until_enough(sought: &[Sought], terms: Terms) -> Vec<Look> {
+    let waiter = Waiter::default();
+    loop {
+        if Instant::now() < terms.deadline {
+            let partitions = sought.iter().filter_map(|sought| sought.found.as_ref().ok());
+            partitions.for_each(|partition| partition.register(&waiter));
+        }
+        let looks: Vec<Look> = sought.iter().map(look).collect();
+        let refused = looks.iter().any(|look| matches!(look, Look::Refused(_)));
+        let enough = planned_bytes(&looks) >= terms.bytes_min || refused;
+        if enough || Instant::now() >= terms.deadline {
+            return looks;
+        }
+        tokio::select! {
+            () = waiter.woken() => {}
+            () = tokio::time::sleep_until(terms.deadline) => {}
+        }
+    }
+}
+
+fn look(sought: &Sought) -> Look {
+    let bytes_max = u64::try_from(sought.wanted.bytes_max).unwrap_or(0);
+    match &sought.found {
+        Err(code) => Look::Refused(*code),
+        Ok(partition) => match partition.read_plan(Offset(sought.wanted.fetch_offset), bytes_max) {
+            Ok(plan) => Look::Plan(plan),
+            Err(_out_of_range) => Look::Refused(ErrorCode::OffsetOutOfRange),
+        },
+    }
+}
+
+fn planned_bytes(looks: &[Look]) -> u64 {
+    looks.iter().map(|look| if let Look::Plan(plan) = look { plan.bytes } else { 0 }).sum()
+}
+
+/// Reads what was planned, each partition within its share of the whole answer.
+async fn read_all(
+    context: &Context,
+    sought: &[Sought],
+    looks: Vec<Look>,
+    terms: Terms,
+) -> Vec<Result<PartitionRead, ErrorCode>> {
+    let mut left = terms.bytes_max;
+    let mut first_batch = FirstBatch::WhateverItsSize;
+    let shares = sought.iter().zip(looks).map(|(sought, look)| {
+        let plan = match look {
+            Look::Plan(plan) => plan,
+            Look::Refused(code) => return Err(code),
+        };
+        let bytes_max = u64::try_from(sought.wanted.bytes_max).unwrap_or(0).min(left);
+        let limit = ReadLimit { bytes_max, first_batch };
+        if plan.bytes > 0 {
+            // A first batch over the limits is sent all the same, so that the reader gets on (KIP-74).
+            first_batch = FirstBatch::WithinLimit;
+            left = left.saturating_sub(plan.bytes.min(bytes_max));
+        }
+        Ok((plan, limit))
+    });
+    let shares: Vec<_> = shares.collect();
+    let reads = shares.into_iter().map(|share| async move {
+        let (plan, limit) = share?;
+        context.reader.read(&plan, limit).await.map_err(|error| code_of(&error))
+    });
+    stream::iter(reads).buffered(READS_AT_ONCE).collect().await
+}
+
+fn code_of(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::Unavailable(_) => ErrorCode::KafkaStorageError,
+        ReadError::Damaged(_) => ErrorCode::CorruptMessage,
+    }
+}
+
+fn answer_partition(
+    sought: &Sought,
+    read: Result<PartitionRead, ErrorCode>,
+    terms: Terms,
+    ends_known: bool,
+) -> FetchAnswerPartition {
+    let partition_index = sought.partition_ref.1;
+    let aborted_transactions = terms.read_committed.then(Vec::new);
+    let refuse = |code: ErrorCode| FetchAnswerPartition {
+        partition_index,
+        error_code: code.code(),
+        aborted_transactions: aborted_transactions.clone(),
+        ..FetchAnswerPartition::default()
+    };
+    let (partition, read) = match (&sought.found, read) {
+        (Ok(partition), Ok(read)) => (partition, read),
+        (_, Err(code)) if names_an_end(code) && !ends_known => return refuse(ErrorCode::OffsetNotAvailable),
+        (Err(code), _) => return refuse(*code),
+        (_, Err(code)) => return refuse(code),
+    };
+    if read.batches.is_empty() && !ends_known {
+        return refuse(ErrorCode::OffsetNotAvailable);
+    }
+    let answer = FetchAnswerPartition { partition_index, aborted_transactions, records: read.batches, ..FetchAnswerPartition::default() };
+    if ends_known { with_ends(answer, partition.ends()) } else { answer }
+}
+
+fn names_an_end(code: ErrorCode) -> bool {
+    code == ErrorCode::OffsetOutOfRange
+}
+
+fn with_ends(answer: FetchAnswerPartition, ends: Ends) -> FetchAnswerPartition {
+    FetchAnswerPartition {
+        high_watermark: ends.high_watermark.get(),
+        last_stable_offset: ends.last_stable_offset.get(),
+        log_start_offset: ends.log_start_offset.get(),
+        ..answer
+    }
+}
+
+fn told(part: &FetchAnswerPartition) -> Option<Told> {
+    (part.error_code == 0).then_some(Told {
+        high_watermark: part.high_watermark,
+        last_stable_offset: part.last_stable_offset,
+        log_start_offset: part.log_start_offset,
+    })
+}
+
+fn push(answer: &mut FetchAnswer, (topic_ref, _): &PartitionRef, part: FetchAnswerPartition) {
+    let (name, topic_id) = match topic_ref {
+        TopicRef::Name(name) => (name.as_str(), uuid::Uuid::nil()),
+        TopicRef::Id(id) => ("", *id),
+    };
+    match answer.topics.last_mut() {
+        Some(topic) if topic.name == name && topic.topic_id == topic_id => topic.partitions.push(part),
+        _ => answer.topics.push(FetchAnswerTopic { name: name.to_owned(), topic_id, partitions: vec![part] }),
+    }
+}
+
+/// So that an answer's bytes count against the memory of fetches until they are written.
+trait Holding {
+    fn holding(self, permit: Option<MemoryPermit>) -> ResponseFrame;
+}
+
+impl Holding for ResponseFrame {
+    fn holding(mut self, permit: Option<MemoryPermit>) -> ResponseFrame {
+        self.permit = permit.map(Arc::new);
+        self
+    }
+}

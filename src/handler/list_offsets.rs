@@ -1,0 +1,92 @@
+//! ListOffsets, versions 1 to 10: the ends of a partition, and offsets by time.
+
+use super::context::Context;
+use crate::log::{FoundOffset, Partition, ReadError, TimeQuery};
+use crate::types::{PartitionIndex, Timestamp, TopicPartition};
+use crate::wire::ErrorCode;
+use crate::wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use crate::wire::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use crate::wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use std::collections::HashSet;
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+/// The record with the greatest timestamp (KIP-734), from version 7.
+const MAX_TIMESTAMP: i64 = -3;
+/// First offset that is on the broker's own disk (KIP-405), from version 8: here the first of all.
+const EARLIEST_LOCAL: i64 = -4;
+/// Last offset in the remote tier (KIP-1005), from version 9: there are no tiers here, so there is none.
+const LATEST_TIERED: i64 = -5;
+
+/// What a partition's part is answered with.
+type Found = Result<Option<FoundOffset>, ErrorCode>;
+
+/// Answers the request.
+pub async fn handle(context: &Context, request: ListOffsetsRequest, api_version: i16) -> ListOffsetsResponse {
+    let duplicates = duplicates(&request.topics);
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for wanted in &topic.partitions {
+            let found = if duplicates.contains(&(topic.name.to_string(), wanted.partition_index)) {
+                Err(ErrorCode::InvalidRequest)
+            } else {
+                look_up(context, &topic.name, wanted, api_version).await
+            };
+            partitions.push(answer(wanted.partition_index, found));
+        }
+        topics.push(ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions));
+    }
+    ListOffsetsResponse::default().with_topics(topics)
+}
+
+fn duplicates(topics: &[ListOffsetsTopic]) -> HashSet<(String, i32)> {
+    let all = topics.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|partition| (topic.name.to_string(), partition.partition_index))
+    });
+    let mut seen = HashSet::new();
+    all.filter(|partition| !seen.insert(partition.clone())).collect()
+}
+
+fn answer(partition_index: i32, found: Found) -> ListOffsetsPartitionResponse {
+    let response = ListOffsetsPartitionResponse::default().with_partition_index(partition_index);
+    let unknown = response.clone().with_offset(-1).with_timestamp(-1).with_leader_epoch(-1);
+    match found {
+        Err(code) => unknown.with_error_code(code.code()),
+        Ok(None) => unknown,
+        Ok(Some(found)) => response
+            .with_offset(found.offset.get())
+            .with_timestamp(found.timestamp.get())
+            .with_leader_epoch(found.leader_epoch.0),
+    }
+}
+
+async fn look_up(context: &Context, topic: &str, wanted: &ListOffsetsPartition, api_version: i16) -> Found {
+    let topic = context.topic_by_name(topic).await?;
+    let topic_partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(wanted.partition_index) };
+    let partition = context.log.partition(topic_partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    context.check_leader_epoch(&partition, wanted.current_leader_epoch)?;
+    context.standing.confirm().await.map_err(|_| ErrorCode::OffsetNotAvailable)?;
+    let end = |offset| {
+        let leader_epoch = partition.epoch_at(offset).unwrap_or(partition.leader_epoch());
+        Ok(Some(FoundOffset { offset, timestamp: Timestamp::NONE, leader_epoch }))
+    };
+    let ends = partition.ends();
+    match wanted.timestamp {
+        // Nothing is open, so the last stable offset is the high watermark for either isolation level.
+        LATEST => end(ends.last_stable_offset),
+        EARLIEST => end(ends.log_start_offset),
+        EARLIEST_LOCAL if api_version >= 8 => end(ends.log_start_offset),
+        LATEST_TIERED if api_version >= 9 => Ok(None),
+        MAX_TIMESTAMP if api_version >= 7 => find(context, &partition, TimeQuery::Latest).await,
+        target if target >= 0 => find(context, &partition, TimeQuery::AtOrAfter(Timestamp(target))).await,
+        _ => Err(ErrorCode::UnsupportedVersion),
+    }
+}
+
+async fn find(context: &Context, partition: &Partition, query: TimeQuery) -> Found {
+    context.reader.find(partition, query).await.map_err(|error| match error {
+        ReadError::Unavailable(_) => ErrorCode::KafkaStorageError,
+        ReadError::Damaged(_) => ErrorCode::CorruptMessage,
+    })
+}

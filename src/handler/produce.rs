@@ -1,0 +1,229 @@
+//! Produce, versions 3 to 13: batches are validated and take their offsets in the order in which they came;
+//! the answer waits until they are durable and committed. acks=1 means the same as acks=all.
+
+use super::Admitted;
+use super::context::Context;
+use crate::journal::Outcome;
+use crate::limits::MemoryPermit;
+use crate::log::{AppendError, Appended, DECOMPRESSED_BYTES_MAX, Incoming, SequenceError, BatchIdentity};
+use crate::topic::Topic;
+use crate::types::{PartitionIndex, Timestamp, TopicId, TopicPartition};
+use crate::wire::batch::{ProduceRules, ProducedBatch, TimestampType, validate_produced};
+use crate::wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use crate::wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use crate::wire::messages::{ProduceRequest, ProduceResponse};
+use crate::wire::{ErrorCode, RequestFrame, RequestHeader, ResponseFrame, StrBytes};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What became of one partition's part of a request.
+struct Part {
+    index: i32,
+    taken: Result<Taken, Refused>,
+}
+
+/// On its way into the log.
+struct Taken {
+    appended: Appended,
+    /// The broker's timestamp, if the topic has that.
+    append_time: Timestamp,
+}
+
+/// Not taken; nothing of it is stored.
+struct Refused {
+    code: ErrorCode,
+    message: String,
+}
+
+impl Refused {
+    fn new(code: ErrorCode, message: impl ToString) -> Refused {
+        Refused { code, message: message.to_string() }
+    }
+}
+
+/// A topic's parts, with the topic as the request named it.
+struct Parts {
+    topic: TopicProduceData,
+    parts: Vec<Part>,
+}
+
+/// Takes a request in, in its order among those of its connection.
+pub async fn admit(context: &Arc<Context>, frame: RequestFrame, permit: MemoryPermit) -> Admitted {
+    let mut request = match frame.decode::<ProduceRequest>() {
+        Ok(request) => request,
+        Err(error) => return super::unreadable(&frame.header, &error),
+    };
+    let (acks, timeout_ms) = (request.acks, request.timeout_ms);
+    let header = frame.header;
+    // The frame's bytes live on in the batches alone.
+    drop(frame.body);
+    let permit = Arc::new(permit);
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for mut topic in std::mem::take(&mut request.topic_data) {
+        let data = std::mem::take(&mut topic.partition_data);
+        let parts = match accepted_acks(acks) {
+            Ok(()) => append_topic(context, &header, &topic, data, &permit).await,
+            Err(refused) => refuse_all(&data, &refused),
+        };
+        topics.push(Parts { topic, parts });
+    }
+    if acks == 0 {
+        // No answer can say what went wrong, so the connection says it, as Apache Kafka does.
+        let all_taken = topics.iter().flat_map(|topic| &topic.parts).all(|part| part.taken.is_ok());
+        return if all_taken { Admitted::Silent } else { Admitted::Close };
+    }
+    let deadline = Instant::now() + answer_within(timeout_ms);
+    Admitted::Waiting(Box::pin(answer(header, topics, deadline)))
+}
+
+fn accepted_acks(acks: i16) -> Result<(), Refused> {
+    match acks {
+        -1..=1 => Ok(()),
+        _ => Err(Refused::new(ErrorCode::InvalidRequiredAcks, format!("acks is {acks}; accepted are -1, 0 and 1"))),
+    }
+}
+
+/// The client's own limit, within reason.
+fn answer_within(timeout_ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0)).clamp(TIMEOUT_MIN, TIMEOUT_MAX)
+}
+
+const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+const TIMEOUT_MAX: Duration = Duration::from_secs(300);
+
+async fn append_topic(
+    context: &Context,
+    header: &RequestHeader,
+    wanted: &TopicProduceData,
+    data: Vec<PartitionProduceData>,
+    permit: &Arc<MemoryPermit>,
+) -> Vec<Part> {
+    let found = if header.api_version >= 13 {
+        context.topic_by_id(TopicId(wanted.topic_id)).await
+    } else {
+        context.topic_by_name(&wanted.name).await
+    };
+    let topic = match found {
+        Ok(topic) => topic,
+        Err(code) => return refuse_all(&data, &Refused::new(code, "the topic is not known here")),
+    };
+    let rules = rules(header.api_version, &topic, context.clock.now());
+    let append = |data: PartitionProduceData| {
+        let records = data.records.unwrap_or_default();
+        Part { index: data.index, taken: append(context, &topic, data.index, records, &rules, permit) }
+    };
+    data.into_iter().map(append).collect()
+}
+
+fn refuse_all(data: &[PartitionProduceData], refused: &Refused) -> Vec<Part> {
+    let refuse = |data: &PartitionProduceData| Part {
+        index: data.index,
+        taken: Err(Refused { code: refused.code, message: refused.message.clone() }),
+    };
+    data.iter().map(refuse).collect()
+}
+
+fn rules(api_version: i16, topic: &Topic, now: Timestamp) -> ProduceRules {
+    let settings = &topic.settings;
+    ProduceRules {
+        api_version,
+        batch_bytes_max: settings.max_message_bytes,
+        decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
+        timestamp_type: settings.message_timestamp_type,
+        before_max_ms: settings.timestamp_before_max_ms,
+        after_max_ms: settings.timestamp_after_max_ms,
+        now,
+        compacted: settings.compact,
+        target_codec: settings.compression_type,
+    }
+}
+
+fn append(
+    context: &Context,
+    topic: &Topic,
+    index: i32,
+    records: Bytes,
+    rules: &ProduceRules,
+    permit: &Arc<MemoryPermit>,
+) -> Result<Taken, Refused> {
+    let topic_partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(index) };
+    let Some(partition) = context.log.partition(topic_partition) else {
+        return Err(Refused::new(ErrorCode::UnknownTopicOrPartition, format!("{} has no partition {index}", topic.name)));
+    };
+    let batch = validate_produced(records, rules).map_err(|error| Refused::new(error.code(), error))?;
+    if batch.header.is_transactional() {
+        return Err(Refused::new(ErrorCode::InvalidTxnState, "the producer has no open transaction"));
+    }
+    let append_time = match batch.header.timestamp_type() {
+        TimestampType::CreateTime => Timestamp::NONE,
+        TimestampType::LogAppendTime => batch.header.max_timestamp,
+    };
+    context.metrics.on_produced(batch.bytes.len());
+    let appended = partition.append(&context.journal, incoming(batch), permit, rules.now);
+    let appended = appended.map_err(|error| Refused::new(code_of(error), error))?;
+    Ok(Taken { appended, append_time })
+}
+
+fn incoming(batch: ProducedBatch) -> Incoming {
+    let ProducedBatch { header, bytes } = batch;
+    let identity = header.has_producer().then_some(BatchIdentity {
+        producer_id: header.producer_id,
+        producer_epoch: header.producer_epoch,
+        base_sequence: header.base_sequence,
+        record_count: header.record_count,
+    });
+    Incoming {
+        batch: bytes,
+        record_count: header.record_count,
+        max_timestamp: header.max_timestamp,
+        identity,
+        attributes: header.attributes,
+    }
+}
+
+fn code_of(error: AppendError) -> ErrorCode {
+    match error {
+        AppendError::NotLeading => ErrorCode::NotLeaderOrFollower,
+        AppendError::Sequence(SequenceError::OutOfOrder { .. }) => ErrorCode::OutOfOrderSequenceNumber,
+        AppendError::Sequence(SequenceError::Fenced { .. }) => ErrorCode::InvalidProducerEpoch,
+        AppendError::Sequence(SequenceError::Invalid(_)) => ErrorCode::InvalidRecord,
+    }
+}
+
+async fn answer(header: RequestHeader, topics: Vec<Parts>, deadline: Instant) -> ResponseFrame {
+    let mut responses = Vec::with_capacity(topics.len());
+    for Parts { topic, parts } in topics {
+        let mut answers = Vec::with_capacity(parts.len());
+        for part in parts {
+            answers.push(answer_part(part, deadline).await);
+        }
+        let response = TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id);
+        responses.push(response.with_partition_responses(answers));
+    }
+    super::encode(&header, &ProduceResponse::default().with_responses(responses))
+}
+
+async fn answer_part(part: Part, deadline: Instant) -> PartitionProduceResponse {
+    let response = PartitionProduceResponse::default().with_index(part.index);
+    let refuse = |Refused { code, message }: Refused| {
+        let response = response.clone().with_error_code(code.code()).with_base_offset(-1).with_log_append_time_ms(-1);
+        response.with_log_start_offset(-1).with_error_message(Some(StrBytes::from_string(message)))
+    };
+    let Taken { mut appended, append_time } = match part.taken {
+        Ok(taken) => taken,
+        Err(refused) => return refuse(refused),
+    };
+    let outcome = tokio::time::timeout_at(deadline, appended.ticket.settled()).await;
+    match outcome {
+        Ok(Outcome::Committed) => response
+            .with_base_offset(appended.base_offset.get())
+            .with_log_append_time_ms(append_time.get())
+            .with_log_start_offset(appended.log_start_offset.get()),
+        // The session was sealed first: the batch is not in the log and never will be.
+        Ok(Outcome::Lost) => refuse(Refused::new(ErrorCode::NotLeaderOrFollower, "this broker does not lead the partition")),
+        // It may be committed yet: the error that claims nothing.
+        Ok(Outcome::Pending) | Err(_) => refuse(Refused::new(ErrorCode::RequestTimedOut, "not known to be durable in time")),
+    }
+}

@@ -1,0 +1,134 @@
+//! The commit: the one write that makes stored objects part of the log.
+//!
+//! Objects are committed in the order of their numbers, as many at a time as are stored. The transaction
+//! compares the session's standing and its journal key, so nothing rests on leases or clocks. An answer that
+//! does not come is settled by reading back, which proves something here because the next attempt compares
+//! the same key.
+
+use super::encode::EncodedObject;
+use super::flusher::JournalEnd;
+use super::row::{ObjectId, Span};
+use super::session::BrokerSession;
+use super::ticket::{Outcome, TicketIssuer};
+use crate::limits::MemoryPermit;
+use crate::metrics::Metrics;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// What became part of the log.
+#[derive(Clone, Debug)]
+pub struct CommittedObject {
+    /// Which object.
+    pub id: ObjectId,
+    /// What it holds.
+    pub spans: Vec<Span>,
+    /// All its bytes.
+    pub bytes: Bytes,
+}
+
+/// Learns of each commit, in order, before any producer does.
+pub type CommitSink = Box<dyn Fn(CommittedObject) + Send + Sync>;
+
+/// In the store, and not yet part of the log.
+#[derive(Debug)]
+pub(super) struct StoredObject {
+    pub id: ObjectId,
+    pub object: EncodedObject,
+    pub issuer: TicketIssuer,
+    pub _permits: Vec<Arc<MemoryPermit>>,
+}
+
+pub(super) struct Committer {
+    session: BrokerSession,
+    sink: CommitSink,
+    metrics: Arc<Metrics>,
+    /// Stored, waiting for one before them.
+    stored: BTreeMap<u64, StoredObject>,
+}
+
+/// What became of a commit. "I don't know" is settled before this is returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CommitOutcome {
+    Committed,
+    /// The session was sealed; its journal ends here.
+    Sealed {
+        final_seq: u64,
+    },
+}
+
+impl Committer {
+    pub fn new(session: BrokerSession, sink: CommitSink, metrics: Arc<Metrics>) -> Committer {
+        Committer { session, sink, metrics, stored: BTreeMap::new() }
+    }
+
+    /// Commits what arrives until nothing more can, or until the session is sealed.
+    pub async fn run(mut self, mut arrivals: mpsc::Receiver<StoredObject>) -> JournalEnd {
+        while let Some(object) = arrivals.recv().await {
+            self.stored.insert(object.id.seq, object);
+            while let Ok(object) = arrivals.try_recv() {
+                self.stored.insert(object.id.seq, object);
+            }
+            if let Some(last) = self.last_of_prefix()
+                && let CommitOutcome::Sealed { final_seq } = self.commit(last).await
+            {
+                self.end(final_seq);
+                return JournalEnd::Sealed;
+            }
+        }
+        if let Err(error) = self.session.sync_journal().await {
+            tracing::warn!(%error, "the end of the journal was not written, recovery will find it");
+        }
+        JournalEnd::Drained
+    }
+
+    /// The last of the objects that follow the committed ones without a gap.
+    fn last_of_prefix(&self) -> Option<u64> {
+        let next = self.session.committed() + 1;
+        let numbers = self.stored.keys().zip(next..);
+        numbers.take_while(|(stored, expected)| *stored == expected).last().map(|(stored, _)| *stored)
+    }
+
+    async fn commit(&mut self, last: u64) -> CommitOutcome {
+        let started = Instant::now();
+        let mut pause = RETRY_PAUSE_MIN;
+        let outcome = loop {
+            match self.session.commit_journal(last).await {
+                Ok(outcome) => break outcome,
+                Err(error) => {
+                    tracing::warn!(seq = last, %error, "a journal commit has no answer, it is settled");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_PAUSE_MAX);
+                }
+            }
+        };
+        if outcome == CommitOutcome::Committed {
+            self.metrics.journal_commit(started.elapsed());
+            self.publish(last);
+        }
+        outcome
+    }
+
+    /// Tells the log, then the producers.
+    fn publish(&mut self, last: u64) {
+        let later = self.stored.split_off(&(last + 1));
+        for (_, object) in std::mem::replace(&mut self.stored, later) {
+            (self.sink)(CommittedObject { id: object.id, spans: object.object.spans, bytes: object.object.bytes });
+            object.issuer.settle(Outcome::Committed);
+        }
+    }
+
+    /// The last commit may have been made before the seal; what is beyond it never will be.
+    fn end(&mut self, final_seq: u64) {
+        self.publish(final_seq);
+        for (_, object) in std::mem::take(&mut self.stored) {
+            object.issuer.settle(Outcome::Lost);
+        }
+    }
+}
+
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);

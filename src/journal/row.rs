@@ -1,0 +1,101 @@
+//! One record batch in a journal object, and where it lies.
+
+use crate::types::{
+    LeaderEpoch, Offset, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicPartition,
+};
+use bytes::Bytes;
+use std::fmt;
+use std::ops::Range;
+
+/// The name of a journal object: objects of a session are numbered from 1, without a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId {
+    /// The session that cut it.
+    pub session: SessionId,
+    /// Its number there.
+    pub seq: u64,
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.session, self.seq)
+    }
+}
+
+/// What the index columns of a journal object say of one record batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowIndex {
+    /// The partition that the batch belongs to.
+    pub topic_partition: TopicPartition,
+    /// Its offsets.
+    pub offsets: Range<Offset>,
+    /// The epoch that its header carries.
+    pub leader_epoch: LeaderEpoch,
+    /// The latest of its records' timestamps.
+    pub max_timestamp: Timestamp,
+    /// Its producer, -1 without idempotence.
+    pub producer_id: ProducerId,
+    /// The producer's epoch.
+    pub producer_epoch: ProducerEpoch,
+    /// The sequence number of its first record.
+    pub base_sequence: i32,
+    /// The attributes of its header (KIP-98): codec, timestamp type, transactional, control.
+    pub attributes: i16,
+}
+
+/// A record batch on its way into a journal object.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What is known of it.
+    pub index: RowIndex,
+    /// The batch as the client sent it; base offset and leader epoch are stamped when the object is encoded.
+    pub batch: Bytes,
+}
+
+/// A run of one partition's batches in one object: the unit of the index and of the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The partition.
+    pub topic_partition: TopicPartition,
+    /// The offsets of all its batches; they follow each other without a gap.
+    pub offsets: Range<Offset>,
+    /// The epoch of all its batches.
+    pub leader_epoch: LeaderEpoch,
+    /// The latest timestamp in it.
+    pub max_timestamp: Timestamp,
+    /// Where it lies in the object.
+    pub byte_range: Range<u64>,
+}
+
+/// A span ends when the next batch would take it past this size, so that a miss in the cache reads a
+/// useful amount and no more.
+const SPAN_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Gathers rows, which come in the order of the object, into spans.
+pub(super) fn spans<'a>(rows: impl Iterator<Item = (&'a RowIndex, Range<u64>)>) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for (row, byte_range) in rows {
+        match spans.last_mut() {
+            Some(span) if continues(span, row, &byte_range) => {
+                span.offsets.end = row.offsets.end;
+                span.byte_range.end = byte_range.end;
+                span.max_timestamp = span.max_timestamp.max(row.max_timestamp);
+            }
+            _ => spans.push(Span {
+                topic_partition: row.topic_partition,
+                offsets: row.offsets.clone(),
+                leader_epoch: row.leader_epoch,
+                max_timestamp: row.max_timestamp,
+                byte_range,
+            }),
+        }
+    }
+    spans
+}
+
+fn continues(span: &Span, row: &RowIndex, byte_range: &Range<u64>) -> bool {
+    span.topic_partition == row.topic_partition
+        && span.offsets.end == row.offsets.start
+        && span.leader_epoch == row.leader_epoch
+        && byte_range.end - span.byte_range.start <= SPAN_BYTES_MAX
+}

@@ -1,0 +1,132 @@
+//! All partitions that this broker leads.
+
+use super::index::IndexEntry;
+use super::partition::Partition;
+use crate::cache::{Cache, CacheKey};
+use crate::journal::{CommittedObject, RecoveredObject};
+use crate::types::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition};
+use parking_lot::RwLock;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// The partitions of a broker, by what they are of.
+#[derive(Debug)]
+pub struct BrokerLog {
+    partitions: RwLock<HashMap<TopicPartition, Arc<Partition>>>,
+    leader_epoch: LeaderEpoch,
+    cache: Cache,
+}
+
+/// What was committed contradicts itself: the partition is not served, and someone must look.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// Offsets that nothing holds.
+    #[error("partition {partition}: offsets {from} to {to} are in no journal object")]
+    Hole {
+        /// Where.
+        partition: TopicPartition,
+        /// First that is missing.
+        from: Offset,
+        /// First that is there again.
+        to: Offset,
+    },
+    /// Two batches at one offset.
+    #[error("partition {partition}: two journal objects hold offset {offset}")]
+    Overlap {
+        /// Where.
+        partition: TopicPartition,
+        /// Which.
+        offset: Offset,
+    },
+}
+
+impl BrokerLog {
+    /// No partitions yet; those to come are led under `leader_epoch`.
+    #[must_use]
+    pub fn new(leader_epoch: LeaderEpoch, cache: Cache) -> BrokerLog {
+        BrokerLog { partitions: RwLock::default(), leader_epoch, cache }
+    }
+
+    /// The partition, if it is led here.
+    #[must_use]
+    pub fn partition(&self, topic_partition: TopicPartition) -> Option<Arc<Partition>> {
+        self.partitions.read().get(&topic_partition).cloned()
+    }
+
+    /// Sees that partitions `0..count` of a topic are there.
+    pub fn ensure(&self, topic_id: TopicId, count: i32) {
+        let mut partitions = self.partitions.write();
+        for partition in 0..count {
+            let topic_partition = TopicPartition { topic_id, partition: PartitionIndex(partition) };
+            let empty = || Arc::new(Partition::new(topic_partition, self.leader_epoch));
+            partitions.entry(topic_partition).or_insert_with(empty);
+        }
+    }
+
+    /// Forgets a deleted topic; whoever waits for its partitions is woken.
+    pub fn remove(&self, topic_id: TopicId) {
+        let gone: Vec<_> = {
+            let mut partitions = self.partitions.write();
+            let keys: Vec<_> = partitions.keys().filter(|key| key.topic_id == topic_id).copied().collect();
+            keys.iter().filter_map(|key| partitions.remove(key)).collect()
+        };
+        gone.iter().for_each(|partition| partition.close());
+    }
+
+    /// Makes an object's batches visible, and keeps its bytes at hand for those who read at the tail.
+    pub fn on_committed(&self, object: &CommittedObject) {
+        for span in &object.spans {
+            let range = span.byte_range.start as usize..span.byte_range.end as usize;
+            let key = CacheKey::new(object.id.session, object.id.seq, &span.byte_range);
+            self.cache.insert(key, object.bytes.slice(range));
+            // A topic that was deleted meanwhile has no partition any more.
+            if let Some(partition) = self.partition(span.topic_partition) {
+                partition.on_committed(object.id, span);
+            }
+        }
+    }
+
+    /// Takes over what earlier sessions committed. Rows of topics that are gone are passed over.
+    pub fn recover(&self, objects: &[RecoveredObject], now: Timestamp) -> Result<(), LogError> {
+        let mut by_partition: BTreeMap<TopicPartition, Vec<(usize, usize)>> = BTreeMap::new();
+        for (object, recovered) in objects.iter().enumerate() {
+            for (span, recovered) in recovered.index.spans.iter().enumerate() {
+                by_partition.entry(recovered.topic_partition).or_default().push((object, span));
+            }
+        }
+        for (topic_partition, mut places) in by_partition {
+            let Some(partition) = self.partition(topic_partition) else { continue };
+            places.sort_by_key(|(object, span)| objects[*object].index.spans[*span].offsets.start);
+            let mut expected = Offset::ZERO;
+            for (object, span) in places {
+                let entry = IndexEntry::new(objects[object].id, &objects[object].index.spans[span]);
+                check_follows(topic_partition, expected, &entry)?;
+                expected = entry.offsets.end;
+                partition.on_recovered_span(entry.object, &objects[object].index.spans[span]);
+            }
+        }
+        self.recover_producers(objects, now);
+        Ok(())
+    }
+
+    /// Rows in the order of their offsets; objects of one session are, and sessions by their first rows.
+    fn recover_producers(&self, objects: &[RecoveredObject], now: Timestamp) {
+        let idempotent = objects.iter().flat_map(|object| &object.index.rows).filter(|row| row.producer_id.0 >= 0);
+        let mut rows: Vec<_> = idempotent.collect();
+        rows.sort_by_key(|row| (row.topic_partition, row.offsets.start));
+        for row in rows {
+            if let Some(partition) = self.partition(row.topic_partition) {
+                partition.on_recovered_row(row, now);
+            }
+        }
+    }
+}
+
+fn check_follows(partition: TopicPartition, expected: Offset, entry: &IndexEntry) -> Result<(), LogError> {
+    let from = entry.offsets.start;
+    match from.cmp(&expected) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(LogError::Hole { partition, from: expected, to: from }),
+        std::cmp::Ordering::Less => Err(LogError::Overlap { partition, offset: from }),
+    }
+}

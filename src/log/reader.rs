@@ -1,0 +1,204 @@
+//! Reads what a plan says: from the cache, or by a ranged GET that fills it.
+//!
+//! What comes from the store is checked before anything sees it: the batches follow each other from the first
+//! offset of the span to its last, carry its epoch, end where it ends, and match their CRCs. Bytes go out as
+//! they are.
+
+use super::index::IndexEntry;
+use super::read_plan::ReadPlan;
+use crate::cache::{Cache, CacheKey};
+use crate::store::{ObjectStore, StoreError, paths};
+use crate::types::Offset;
+use crate::wire::batch::BatchHeader;
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Reads spans. Clones share the cache and the limit on reads of the store.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    cache: Cache,
+    store: ObjectStore,
+    /// Reads of the store at once: what is far behind must not starve what is at the tail.
+    store_reads: Arc<Semaphore>,
+}
+
+/// Whole batches, in the order of their offsets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartitionRead {
+    /// The bytes, as they came in.
+    pub batches: Vec<Bytes>,
+    /// How many.
+    pub bytes: u64,
+}
+
+/// Why bytes that the index names cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The store did not answer in time; it may later.
+    #[error("the object store does not answer: {0}")]
+    Unavailable(String),
+    /// The store has other bytes than were committed, or none: someone must look.
+    #[error("committed bytes are missing or damaged: {0}")]
+    Damaged(String),
+}
+
+const STORE_READS_MAX: usize = 32;
+/// A reader waits this long for one span; clients ask again.
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
+
+impl Reader {
+    /// A reader of `store` through `cache`.
+    #[must_use]
+    pub fn new(cache: Cache, store: ObjectStore) -> Reader {
+        Reader { cache, store, store_reads: Arc::new(Semaphore::new(STORE_READS_MAX)) }
+    }
+
+    /// The cache it reads through.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// The batches of the plan, from the one that holds its first offset, up to `bytes_max`; the first batch
+    /// whatever its size if `first_whatever_its_size`.
+    pub async fn read(&self, plan: &ReadPlan, limit: ReadLimit) -> Result<PartitionRead, ReadError> {
+        let spans = try_join_all(plan.spans.iter().map(|span| self.span(span))).await?;
+        let mut read = PartitionRead::default();
+        for (entry, span) in plan.spans.iter().zip(spans) {
+            let skipped = if entry.offsets.start < plan.from { position_of(&span, plan.from)? } else { 0 };
+            let rest = span.slice(skipped..);
+            let left = limit.bytes_max.saturating_sub(read.bytes);
+            let must_take_one = read.bytes == 0 && limit.first_batch == FirstBatch::WhateverItsSize;
+            let taken = whole_batches(&rest, left, must_take_one)?;
+            if taken > 0 {
+                read.bytes += taken as u64;
+                read.batches.push(rest.slice(..taken));
+            }
+            if taken < rest.len() {
+                break;
+            }
+        }
+        Ok(read)
+    }
+
+    /// All bytes of one span.
+    pub async fn span(&self, entry: &IndexEntry) -> Result<Bytes, ReadError> {
+        let key = CacheKey::new(entry.object.session, entry.object.seq, &entry.byte_range);
+        let (reader, wanted) = (self.clone(), entry.clone());
+        let load = move || async move { reader.load(&wanted).await };
+        let loading = self.cache.get_or_load(key, load);
+        let span = match tokio::time::timeout(READ_TIMEOUT, loading).await {
+            Ok(Ok(span)) => span,
+            Ok(Err(error)) => return Err(cause_of(&error)),
+            Err(_elapsed) => return Err(ReadError::Unavailable(format!("no answer within {READ_TIMEOUT:?}"))),
+        };
+        // A cache may mistake one entry for another: it never says so, hence a look at what came.
+        let is_it = span.len() as u64 == entry.len()
+            && BatchHeader::decode(&span).is_ok_and(|header| header.base_offset == entry.offsets.start);
+        if is_it { Ok(span) } else { self.load(entry).await }
+    }
+
+    async fn load(&self, entry: &IndexEntry) -> Result<Bytes, ReadError> {
+        let _permit = self.store_reads.acquire().await.expect("the semaphore is never closed");
+        let path = paths::journal_object(entry.object.session, entry.object.seq);
+        let bytes = self.store.get_range(&path, entry.byte_range.clone()).await.map_err(|error| match error {
+            StoreError::Unavailable(why) => ReadError::Unavailable(why),
+            gone => ReadError::Damaged(format!("{path}: {gone}")),
+        })?;
+        if let Err(why) = verify(entry, &bytes) {
+            tracing::error!(object = %entry.object, range = ?entry.byte_range, why, "committed bytes are damaged");
+            return Err(ReadError::Damaged(format!("{path}: {why}")));
+        }
+        Ok(bytes)
+    }
+}
+
+/// How much to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimit {
+    /// At most this many bytes.
+    pub bytes_max: u64,
+    /// What of a first batch that is larger.
+    pub first_batch: FirstBatch,
+}
+
+/// Whether the first batch may be larger than the limit, so that a reader always gets on (KIP-74).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstBatch {
+    /// It is read in any case.
+    WhateverItsSize,
+    /// Nothing is read then.
+    WithinLimit,
+}
+
+fn cause_of(error: &foyer::Error) -> ReadError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(read_error) = error.downcast_ref::<ReadError>() {
+            return read_error.clone();
+        }
+        cause = error.source();
+    }
+    ReadError::Unavailable(error.to_string())
+}
+
+/// Checks the bytes of a span against what the index says of it.
+pub(super) fn verify(entry: &IndexEntry, bytes: &[u8]) -> Result<(), &'static str> {
+    let (mut position, mut next) = (0, entry.offsets.start);
+    while position < bytes.len() {
+        let header = BatchHeader::decode(&bytes[position..]).map_err(|_| "a batch header cannot be read")?;
+        let end = position + header.total_bytes();
+        let batch = bytes.get(position..end).ok_or("a batch is cut short")?;
+        if header.base_offset != next || header.partition_leader_epoch != entry.leader_epoch {
+            return Err("a batch has another offset or epoch than was committed");
+        }
+        if !header.crc_matches(batch) {
+            return Err("a batch does not match its CRC");
+        }
+        next = header.offsets().end;
+        position = end;
+    }
+    if next == entry.offsets.end { Ok(()) } else { Err("batches are missing") }
+}
+
+/// Where the batch that holds `offset` begins.
+fn position_of(span: &[u8], offset: Offset) -> Result<usize, ReadError> {
+    let mut position = 0;
+    while position < span.len() {
+        let header = header_at(span, position)?;
+        if header.offsets().end > offset {
+            break;
+        }
+        position += header.total_bytes();
+    }
+    Ok(position)
+}
+
+/// The bytes of the whole batches at the beginning of `span` that fit into `bytes_max`.
+fn whole_batches(span: &[u8], bytes_max: u64, must_take_one: bool) -> Result<usize, ReadError> {
+    if span.len() as u64 <= bytes_max {
+        return Ok(span.len());
+    }
+    let mut taken = 0;
+    while taken < span.len() {
+        let end = taken + header_at(span, taken)?.total_bytes();
+        let fits = end as u64 <= bytes_max || (taken == 0 && must_take_one);
+        if !fits {
+            break;
+        }
+        taken = end;
+    }
+    Ok(taken)
+}
+
+pub(super) fn header_at(span: &[u8], position: usize) -> Result<BatchHeader, ReadError> {
+    let damaged = |why: &str| ReadError::Damaged(why.to_owned());
+    let header = BatchHeader::decode(&span[position..]).map_err(|_| damaged("a batch header cannot be read"))?;
+    if position + header.total_bytes() > span.len() {
+        return Err(damaged("a batch is cut short"));
+    }
+    Ok(header)
+}

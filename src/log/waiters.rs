@@ -1,0 +1,41 @@
+//! Long polls: a fetch that found too little waits here, on every partition it asked for.
+
+use std::sync::{Arc, Weak};
+use tokio::sync::Notify;
+
+/// A fetch that waits. It is registered before it looks, so that no commit slips between.
+#[derive(Clone, Debug, Default)]
+pub struct Waiter(Arc<Notify>);
+
+impl Waiter {
+    /// Waits until one of the partitions it is registered with has something new.
+    pub async fn woken(&self) {
+        self.0.notified().await;
+    }
+}
+
+/// Who waits for one partition.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    waiting: Vec<Weak<Notify>>,
+    /// When the list reaches this length, those that have gone are dropped from it.
+    prune_at: usize,
+}
+
+impl Waiters {
+    pub fn register(&mut self, waiter: &Waiter) {
+        if self.waiting.len() >= self.prune_at.max(PRUNE_MIN) {
+            self.waiting.retain(|waiting| waiting.strong_count() > 0);
+            self.prune_at = self.waiting.len() * 2;
+        }
+        self.waiting.push(Arc::downgrade(&waiter.0));
+    }
+
+    pub fn wake(&mut self) {
+        for waiting in self.waiting.drain(..).filter_map(|waiting| waiting.upgrade()) {
+            waiting.notify_one();
+        }
+    }
+}
+
+const PRUNE_MIN: usize = 16;
