@@ -127,12 +127,12 @@ impl Cache {
         E: std::error::Error + Send + Sync + 'static,
     {
         if let Some(entry) = self.inner.memory().get(&key) {
-            self.metrics.cache_hit_memory();
+            self.metrics.cache.hits.inc();
             return Ok(entry.value().clone());
         }
         let metrics = Arc::clone(&self.metrics);
         let entry = self.inner.get_or_fetch(&key, || async move {
-            metrics.cache_miss();
+            metrics.cache.misses.inc();
             load().await.map_err(anyhow::Error::new)
         });
         Ok(entry.await?.value().clone())

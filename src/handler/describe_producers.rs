@@ -2,7 +2,6 @@
 
 use super::context::Context;
 use crate::log::ActiveProducer;
-use crate::types::{PartitionIndex, TopicPartition};
 use crate::wire::ErrorCode;
 use crate::wire::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
 use crate::wire::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
@@ -26,8 +25,7 @@ pub async fn handle(context: &Context, request: DescribeProducersRequest) -> Des
 
 async fn producers(context: &Context, topic: &str, index: i32) -> Result<Vec<ActiveProducer>, ErrorCode> {
     let topic = context.topic_by_name(topic).await?;
-    let topic_partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(index) };
-    let partition = context.log.partition(topic_partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = context.partition(&topic, index)?;
     Ok(partition.active_producers(context.clock.now()))
 }
 

@@ -10,7 +10,8 @@ use super::fetch_session::{FetchContext, PartitionRef, SessionFault, SessionRequ
 use crate::clock;
 use crate::limits::MemoryPermit;
 use crate::log::{Ends, FirstBatch, Partition, PartitionRead, ReadError, ReadLimit, ReadPlan, Waiter};
-use crate::types::{Offset, PartitionIndex, TopicId, TopicPartition};
+use crate::topic::Topic;
+use crate::types::{Offset, TopicId};
 use crate::wire::messages::FetchRequest;
 use crate::wire::{ErrorCode, FetchAnswer, FetchAnswerPartition, FetchAnswerTopic, RequestFrame, RequestHeader, ResponseFrame};
 use futures_util::{StreamExt, stream};
@@ -136,34 +137,31 @@ async fn fetch_when_ready(
 /// Finds the partitions that the fetch wants.
 async fn seek(context: &Context, fetch: &FetchContext) -> Vec<Sought> {
     let mut sought: Vec<Sought> = Vec::with_capacity(fetch.wanted.len());
-    let mut last: Option<(&TopicRef, Result<TopicId, ErrorCode>)> = None;
+    let mut last: Option<(&TopicRef, Result<Arc<Topic>, ErrorCode>)> = None;
     for (partition_ref, wanted) in &fetch.wanted {
         let (topic_ref, index) = partition_ref;
-        let topic_id = match &last {
-            Some((known, topic_id)) if *known == topic_ref => *topic_id,
-            _ => {
-                let topic_id = resolve(context, topic_ref).await;
-                last = Some((topic_ref, topic_id));
-                topic_id
-            }
+        let topic = match &last {
+            Some((known, topic)) if *known == topic_ref => topic.clone(),
+            _ => resolve(context, topic_ref).await,
         };
-        let found = topic_id.and_then(|topic_id| find(context, topic_id, *index, wanted.current_leader_epoch));
+        let found = topic.as_ref().map_err(|code| *code);
+        let found = found.and_then(|topic| find(context, topic, *index, wanted.current_leader_epoch));
+        last = Some((topic_ref, topic));
         sought.push(Sought { partition_ref: partition_ref.clone(), wanted: *wanted, found });
     }
     sought
 }
 
-async fn resolve(context: &Context, topic_ref: &TopicRef) -> Result<TopicId, ErrorCode> {
+async fn resolve(context: &Context, topic_ref: &TopicRef) -> Result<Arc<Topic>, ErrorCode> {
     match topic_ref {
-        TopicRef::Name(name) => context.topic_by_name(name).await.map(|topic| topic.id),
-        TopicRef::Id(id) => context.topic_by_id(TopicId(*id)).await.map(|topic| topic.id),
+        TopicRef::Name(name) => context.topic_by_name(name).await,
+        TopicRef::Id(id) => context.topic_by_id(TopicId(*id)).await,
     }
 }
 
-fn find(context: &Context, topic_id: TopicId, index: i32, epoch: i32) -> Result<Arc<Partition>, ErrorCode> {
-    let topic_partition = TopicPartition { topic_id, partition: PartitionIndex(index) };
-    let partition = context.log.partition(topic_partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    context.check_leader_epoch(&partition, epoch)?;
+fn find(context: &Context, topic: &Topic, index: i32, leader_epoch: i32) -> Result<Arc<Partition>, ErrorCode> {
+    let partition = context.partition(topic, index)?;
+    context.check_leader_epoch(&partition, leader_epoch)?;
     Ok(partition)
 }
 

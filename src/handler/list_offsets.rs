@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use crate::log::{FoundOffset, Partition, ReadError, TimeQuery};
-use crate::types::{PartitionIndex, Timestamp, TopicPartition};
+use crate::types::Timestamp;
 use crate::wire::ErrorCode;
 use crate::wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use crate::wire::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
@@ -63,8 +63,7 @@ fn answer(partition_index: i32, found: Found) -> ListOffsetsPartitionResponse {
 
 async fn look_up(context: &Context, topic: &str, wanted: &ListOffsetsPartition, api_version: i16) -> Found {
     let topic = context.topic_by_name(topic).await?;
-    let topic_partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(wanted.partition_index) };
-    let partition = context.log.partition(topic_partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = context.partition(&topic, wanted.partition_index)?;
     context.check_leader_epoch(&partition, wanted.current_leader_epoch)?;
     context.standing.confirm().await.map_err(|_| ErrorCode::OffsetNotAvailable)?;
     let end = |offset| {

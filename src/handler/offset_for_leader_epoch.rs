@@ -3,7 +3,7 @@
 //! Nothing is ever truncated here, so the answer is never "unknown": a client that is told so starts over.
 
 use super::context::Context;
-use crate::types::{LeaderEpoch, PartitionIndex, TopicPartition};
+use crate::types::LeaderEpoch;
 use crate::wire::ErrorCode;
 use crate::wire::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
 use crate::wire::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
@@ -32,8 +32,7 @@ async fn end_of_epoch(
     wanted: &OffsetForLeaderPartition,
 ) -> Result<(LeaderEpoch, i64), ErrorCode> {
     let topic = context.topic_by_name(topic).await?;
-    let topic_partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(wanted.partition) };
-    let partition = context.log.partition(topic_partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = context.partition(&topic, wanted.partition)?;
     context.check_leader_epoch(&partition, wanted.current_leader_epoch)?;
     context.standing.confirm().await.map_err(|_| ErrorCode::OffsetNotAvailable)?;
     let (epoch, end) = partition.end_of_epoch(LeaderEpoch(wanted.leader_epoch));

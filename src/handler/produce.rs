@@ -7,7 +7,7 @@ use crate::journal::Outcome;
 use crate::limits::MemoryPermit;
 use crate::log::{AppendError, Appended, DECOMPRESSED_BYTES_MAX, Incoming, SequenceError, BatchIdentity};
 use crate::topic::Topic;
-use crate::types::{PartitionIndex, Timestamp, TopicId, TopicPartition};
+use crate::types::{Timestamp, TopicId};
 use crate::wire::batch::{ProduceRules, ProducedBatch, TimestampType, validate_produced};
 use crate::wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use crate::wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
@@ -148,10 +148,8 @@ fn append(
     rules: &ProduceRules,
     permit: &Arc<MemoryPermit>,
 ) -> Result<Taken, Refused> {
-    let topic_partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(index) };
-    let Some(partition) = context.log.partition(topic_partition) else {
-        return Err(Refused::new(ErrorCode::UnknownTopicOrPartition, format!("{} has no partition {index}", topic.name)));
-    };
+    let no_partition = |code| Refused::new(code, format!("{} has no partition {index}", topic.name));
+    let partition = context.partition(topic, index).map_err(no_partition)?;
     let batch = validate_produced(records, rules).map_err(|error| Refused::new(error.code(), error))?;
     if batch.header.is_transactional() {
         return Err(Refused::new(ErrorCode::InvalidTxnState, "the producer has no open transaction"));
@@ -160,7 +158,8 @@ fn append(
         TimestampType::CreateTime => Timestamp::NONE,
         TimestampType::LogAppendTime => batch.header.max_timestamp,
     };
-    context.metrics.on_produced(batch.bytes.len());
+    context.metrics.produce_batches.inc();
+    context.metrics.produce_bytes.inc_by(batch.bytes.len() as u64);
     let appended = partition.append(&context.journal, incoming(batch), permit, rules.now);
     let appended = appended.map_err(|error| Refused::new(code_of(error), error))?;
     Ok(Taken { appended, append_time })

@@ -106,7 +106,8 @@ impl Committer {
             }
         };
         if outcome == CommitOutcome::Committed {
-            self.metrics.journal_commit(started.elapsed());
+            self.metrics.journal.commits.inc();
+            self.metrics.journal.commit_seconds.observe(started.elapsed().as_secs_f64());
             self.publish(last);
         }
         outcome

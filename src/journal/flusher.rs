@@ -238,7 +238,9 @@ async fn put(store: &ObjectStore, metrics: &Metrics, sealed: SealedObject) -> St
         let started = Instant::now();
         match store.put(&path, object.bytes.clone()).await {
             Ok(()) => {
-                metrics.journal_put(object.bytes.len(), started.elapsed());
+                metrics.journal.objects_put.inc();
+                metrics.journal.put_bytes.inc_by(object.bytes.len() as u64);
+                metrics.journal.put_seconds.observe(started.elapsed().as_secs_f64());
                 return StoredObject { id, object, issuer, _permits: permits };
             }
             Err(error) => {
