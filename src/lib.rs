@@ -6,6 +6,7 @@ pub mod types;
 
 pub mod clock;
 pub mod config;
+mod disk;
 pub mod limits;
 pub mod metrics;
 

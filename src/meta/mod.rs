@@ -2,6 +2,18 @@
 //!
 //! It knows keys and values and nothing of Kafka. What compares decides; a watch only warms a cache.
 
+mod embedded;
+pub mod keys;
+mod standing;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod faults;
+
+pub use embedded::{EmbeddedStore, OpenError};
+pub use standing::{Standing, StandingError};
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
@@ -60,6 +72,52 @@ pub struct Transaction {
     pub reads: Vec<String>,
     /// When it must be on disk.
     pub durability: Durability,
+}
+
+/// Compares, or writes and reads together, of one transaction: etcd's own limit.
+pub const OPERATIONS_MAX: usize = 128;
+/// Keys and values of one transaction together: etcd's own limit, in bytes.
+pub const TRANSACTION_BYTES_MAX: usize = 1_572_864;
+
+impl Transaction {
+    /// Whether every store takes it: etcd's limits hold for all, so that what runs on one machine runs on many.
+    pub fn check_limits(&self) -> Result<(), MetadataError> {
+        let refused = |reason: String| Err(MetadataError::Refused(reason));
+        let operations = self.compares.len().max(self.writes.len() + self.reads.len());
+        if operations > OPERATIONS_MAX {
+            return refused(format!("{operations} operations in a transaction, at most {OPERATIONS_MAX}"));
+        }
+        let bytes = self.bytes();
+        if bytes > TRANSACTION_BYTES_MAX {
+            return refused(format!("{bytes} bytes in a transaction, at most {TRANSACTION_BYTES_MAX}"));
+        }
+        let mut written = std::collections::HashSet::new();
+        match self.writes.iter().find(|write| !written.insert(write.key())) {
+            Some(write) => refused(format!("key {} is written twice in a transaction", write.key())),
+            None => Ok(()),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let compares = self.compares.iter().map(|compare| match compare {
+            Compare::Absent(key) | Compare::Unchanged(key, _) => key.len(),
+        });
+        let writes = self.writes.iter().map(|write| match write {
+            Write::Put(key, value) => key.len() + value.len(),
+            Write::Delete(key) => key.len(),
+        });
+        compares.chain(writes).chain(self.reads.iter().map(String::len)).sum()
+    }
+}
+
+impl Write {
+    /// The key that is set or removed.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Write::Put(key, _) | Write::Delete(key) => key,
+        }
+    }
 }
 
 /// What became of a transaction that was answered.

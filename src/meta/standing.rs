@@ -1,0 +1,158 @@
+//! A session's right to write: the key that every write of the session compares, and the proof that it is
+//! still there.
+//!
+//! A session stands while its key exists. Whoever seals it removes the key, once and for ever; only the session
+//! itself rewrites it. So "it exists" is the whole question, and "gone" is an answer that stays.
+
+#[cfg(test)]
+mod tests;
+
+use super::{Compare, Entry, MetadataStore, Revision};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{Mutex, watch};
+
+/// Why a standing is not confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StandingError {
+    /// The session was sealed: it must start over as a new one.
+    #[error("this session no longer stands")]
+    Lost,
+    /// The metadata store gave no answer in time: ask again.
+    #[error("the metadata store gave no answer about this session's standing")]
+    Unavailable,
+}
+
+/// A handle to the session's standing; all clones are one.
+#[derive(Clone)]
+pub struct Standing {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn MetadataStore>,
+    key: String,
+    revision: AtomicU64,
+    deadline: Duration,
+    lost: watch::Sender<bool>,
+    /// The number of the newest read that has begun.
+    begun: AtomicU64,
+    /// The newest read that has ended. The lock is held during a read, so there is one at a time.
+    ended: Mutex<Ended>,
+}
+
+#[derive(Clone, Copy)]
+struct Ended {
+    number: u64,
+    outcome: Result<(), StandingError>,
+}
+
+/// How long a caller waits for a confirmation.
+const CONFIRM_DEADLINE: Duration = Duration::from_secs(5);
+
+impl Standing {
+    /// The standing at `key`, as written by the session itself at `revision`.
+    #[must_use]
+    pub fn new(store: Arc<dyn MetadataStore>, key: String, revision: Revision) -> Standing {
+        Standing::with_deadline(store, key, revision, CONFIRM_DEADLINE)
+    }
+
+    fn with_deadline(
+        store: Arc<dyn MetadataStore>,
+        key: String,
+        revision: Revision,
+        deadline: Duration,
+    ) -> Standing {
+        let shared = Shared {
+            store,
+            key,
+            revision: AtomicU64::new(revision.0),
+            deadline,
+            lost: watch::Sender::new(false),
+            begun: AtomicU64::new(0),
+            ended: Mutex::new(Ended { number: 0, outcome: Ok(()) }),
+        };
+        Standing { shared: Arc::new(shared) }
+    }
+
+    /// The key whose existence is the standing.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.shared.key
+    }
+
+    /// What every write of this session compares.
+    #[must_use]
+    pub fn compare(&self) -> Compare {
+        let revision = self.shared.revision.load(Ordering::SeqCst);
+        Compare::Unchanged(self.shared.key.clone(), Revision(revision))
+    }
+
+    /// The session has rewritten its own standing; what it sent before can no longer land.
+    pub fn on_rewritten(&self, revision: Revision) {
+        self.shared.revision.fetch_max(revision.0, Ordering::SeqCst);
+    }
+
+    /// Judges what a transaction of this session read at [`Standing::key`].
+    pub fn judge(&self, entry: Option<&Entry>) -> Result<(), StandingError> {
+        if entry.is_none() {
+            self.shared.lost.send_replace(true);
+        }
+        if self.is_lost() { Err(StandingError::Lost) } else { Ok(()) }
+    }
+
+    /// Whether the standing is known to be lost.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        *self.shared.lost.borrow()
+    }
+
+    /// Waits until the standing is known to be lost: the broker then starts over.
+    pub async fn lost(&self) {
+        let mut lost = self.shared.lost.subscribe();
+        // The sender lives in `self`, so the channel cannot close.
+        let _ = lost.wait_for(|lost| *lost).await;
+    }
+
+    /// Confirms that the session stood at some moment after this call began, by a linearizable read that began
+    /// after it too; one read serves all that wait for it. Answers within five seconds. Dropping it is safe.
+    ///
+    /// One place in a queue is held per waiting caller; callers are bounded by the limit of requests in flight.
+    pub async fn confirm(&self) -> Result<(), StandingError> {
+        if self.is_lost() {
+            return Err(StandingError::Lost);
+        }
+        // A read that has begun already may have been answered before the session lost its standing.
+        let wanted = self.shared.begun.load(Ordering::SeqCst) + 1;
+        let confirmed = self.read_at_least(wanted);
+        tokio::time::timeout(self.shared.deadline, confirmed).await.unwrap_or(Err(StandingError::Unavailable))
+    }
+
+    async fn read_at_least(&self, wanted: u64) -> Result<(), StandingError> {
+        let mut ended = self.shared.ended.lock().await;
+        if ended.number < wanted {
+            let number = self.shared.begun.fetch_add(1, Ordering::SeqCst) + 1;
+            let outcome = self.read().await;
+            *ended = Ended { number, outcome };
+        }
+        ended.outcome
+    }
+
+    async fn read(&self) -> Result<(), StandingError> {
+        match self.shared.store.get(&self.shared.key).await {
+            Ok(entry) => self.judge(entry.as_ref()),
+            Err(error) => {
+                tracing::warn!(%error, key = self.shared.key, "standing not confirmed");
+                Err(StandingError::Unavailable)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standing").field("key", &self.shared.key).field("lost", &self.is_lost()).finish()
+    }
+}
