@@ -4,8 +4,7 @@ use super::{ELEMENTS_MAX, Field, Kind, Null, Shape, ShapeError};
 
 /// Follows `shape` through the whole of `body`.
 pub(super) fn walk(shape: &Shape, version: i16, body: &[u8]) -> Result<(), ShapeError> {
-    let flexible = version >= shape.flexible_from;
-    let mut walk = Walk { body, position: 0, end: body.len(), version, flexible, elements: 0 };
+    let mut walk = Walk::new(shape, version, body);
     walk.fields(shape.fields)?;
     match walk.left() {
         0 => Ok(()),
@@ -21,9 +20,32 @@ struct Walk<'a> {
     version: i16,
     flexible: bool,
     elements: usize,
+    #[cfg(test)]
+    arrays: Vec<usize>,
 }
 
-impl Walk<'_> {
+/// Where the counts of the arrays stand that are not null.
+#[cfg(test)]
+pub(super) fn array_positions(shape: &Shape, version: i16, body: &[u8]) -> Vec<usize> {
+    let mut walk = Walk::new(shape, version, body);
+    walk.fields(shape.fields).expect("the body follows the shape");
+    walk.arrays
+}
+
+impl<'a> Walk<'a> {
+    fn new(shape: &Shape, version: i16, body: &'a [u8]) -> Walk<'a> {
+        Walk {
+            body,
+            position: 0,
+            end: body.len(),
+            version,
+            flexible: version >= shape.flexible_from,
+            elements: 0,
+            #[cfg(test)]
+            arrays: Vec::new(),
+        }
+    }
+
     fn fields(&mut self, fields: &'static [Field]) -> Result<(), ShapeError> {
         let version = self.version;
         for field in fields.iter().filter(|field| field.tag.is_none() && field.is_in(version)) {
@@ -54,7 +76,11 @@ impl Walk<'_> {
     }
 
     fn array(&mut self, null: Null, element: &'static Kind) -> Result<(), ShapeError> {
+        #[cfg(test)]
+        let position = self.position;
         let Some(count) = self.length(null)? else { return Ok(()) };
+        #[cfg(test)]
+        self.arrays.push(position);
         // Every element takes a byte at least.
         self.must_hold(count)?;
         self.count_elements(count)?;

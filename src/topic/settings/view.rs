@@ -1,0 +1,156 @@
+//! What the broker makes of a topic's settings: checked values, parsed once.
+
+use super::rule::elements;
+use super::{Setting, SettingError};
+use std::collections::BTreeMap;
+
+/// The settings that the broker acts on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// `max.message.bytes`: the largest batch, as sent, in bytes.
+    pub max_message_bytes: usize,
+    /// `message.timestamp.type`
+    pub message_timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`: how far a record may lie in the past.
+    pub timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`: how far a record may lie in the future.
+    pub timestamp_after_max_ms: i64,
+    /// `compression.type`
+    pub compression_type: CompressionType,
+    /// `cleanup.policy`
+    pub cleanup_policy: Cleanup,
+    /// `retention.ms`: none for no limit.
+    pub retention_ms: Option<i64>,
+    /// `retention.bytes`, of a partition: none for no limit.
+    pub retention_bytes: Option<i64>,
+    /// `delete.retention.ms`: how long the tombstones of a compacted topic are kept.
+    pub delete_retention_ms: i64,
+    /// `min.compaction.lag.ms`: how long a record is safe from compaction.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: how long a record may be kept from compaction.
+    pub max_compaction_lag_ms: i64,
+    /// `min.insync.replicas`: kept; every acknowledged record is in the object store whatever it says.
+    pub min_insync_replicas: i32,
+}
+
+/// Whose clock a record's timestamp is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampType {
+    /// The producer's.
+    CreateTime,
+    /// The broker's.
+    LogAppendTime,
+}
+
+/// The codec that a topic's batches end up with. The numbers are the codecs' levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompressionType {
+    /// As the producer sent them.
+    Producer,
+    /// None.
+    Uncompressed,
+    /// gzip, 1 to 9, or -1.
+    Gzip(i32),
+    /// Snappy.
+    Snappy,
+    /// LZ4, 1 to 17.
+    Lz4(i32),
+    /// Zstandard, up to 22.
+    Zstd(i32),
+}
+
+/// What makes room in a topic. Neither: everything is kept for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cleanup {
+    /// Old records go by age and size.
+    pub delete: bool,
+    /// The last record of each key stays.
+    pub compact: bool,
+}
+
+impl Default for TopicSettings {
+    fn default() -> TopicSettings {
+        TopicSettings::parse(&BTreeMap::new()).expect("the table's defaults pass their own rules, as a test shows")
+    }
+}
+
+impl TopicSettings {
+    /// Checks the overrides that the table knows, and fills up with defaults. Names that it does not know are
+    /// passed over: what was stored by a later release must not stop an earlier one.
+    pub fn parse(overrides: &BTreeMap<String, String>) -> Result<TopicSettings, SettingError> {
+        let values = Values::check(overrides)?;
+        let settings = TopicSettings {
+            max_message_bytes: usize::try_from(values.long("max.message.bytes")).unwrap_or(0),
+            message_timestamp_type: match values.text("message.timestamp.type") {
+                "LogAppendTime" => TimestampType::LogAppendTime,
+                _ => TimestampType::CreateTime,
+            },
+            timestamp_before_max_ms: values.long("message.timestamp.before.max.ms"),
+            timestamp_after_max_ms: values.long("message.timestamp.after.max.ms"),
+            compression_type: values.compression_type(),
+            cleanup_policy: values.cleanup(),
+            retention_ms: values.limit("retention.ms"),
+            retention_bytes: values.limit("retention.bytes"),
+            delete_retention_ms: values.long("delete.retention.ms"),
+            min_compaction_lag_ms: values.long("min.compaction.lag.ms"),
+            max_compaction_lag_ms: values.long("max.compaction.lag.ms"),
+            min_insync_replicas: values.int("min.insync.replicas"),
+        };
+        let (min_ms, max_ms) = (settings.min_compaction_lag_ms, settings.max_compaction_lag_ms);
+        if min_ms > max_ms {
+            return Err(SettingError::CompactionLags { min_ms, max_ms });
+        }
+        if values.text("remote.storage.enable") == "true" {
+            return Err(SettingError::NoTieredStorage);
+        }
+        Ok(settings)
+    }
+}
+
+/// Overrides in their normal form.
+struct Values(BTreeMap<&'static str, String>);
+
+impl Values {
+    fn check(overrides: &BTreeMap<String, String>) -> Result<Values, SettingError> {
+        let mut values = BTreeMap::new();
+        for (name, value) in overrides {
+            if let Some(setting) = Setting::find(name) {
+                values.insert(setting.name, setting.check(value)?);
+            }
+        }
+        Ok(Values(values))
+    }
+
+    fn text(&self, name: &str) -> &str {
+        let default = || Setting::find(name).and_then(|setting| setting.default);
+        self.0.get(name).map(String::as_str).or_else(default).expect("the table has every name that is asked for here")
+    }
+
+    fn long(&self, name: &str) -> i64 {
+        self.text(name).parse().expect("the rule of this setting lets only numbers pass")
+    }
+
+    fn int(&self, name: &str) -> i32 {
+        self.text(name).parse().expect("the rule of this setting lets only numbers pass")
+    }
+
+    fn limit(&self, name: &str) -> Option<i64> {
+        Some(self.long(name)).filter(|&limit| limit >= 0)
+    }
+
+    fn cleanup(&self) -> Cleanup {
+        let policies = elements(self.text("cleanup.policy"));
+        Cleanup { delete: policies.contains(&"delete"), compact: policies.contains(&"compact") }
+    }
+
+    fn compression_type(&self) -> CompressionType {
+        match self.text("compression.type") {
+            "uncompressed" => CompressionType::Uncompressed,
+            "gzip" => CompressionType::Gzip(self.int("compression.gzip.level")),
+            "snappy" => CompressionType::Snappy,
+            "lz4" => CompressionType::Lz4(self.int("compression.lz4.level")),
+            "zstd" => CompressionType::Zstd(self.int("compression.zstd.level")),
+            _ => CompressionType::Producer,
+        }
+    }
+}
