@@ -1,1 +1,232 @@
-//! Assembly of a broker from its rooms.
+//! Assembly of a broker from its rooms: the stores are opened and checked, a session joins, the log is
+//! recovered, and a handler answers from it. When the session is sealed, another one begins.
+
+use crate::cache::{Cache, CacheError};
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::handler::{AdvertisedListener, ClusterInfo, Context, FetchSessions, Handler};
+use crate::journal::{
+    BrokerSession, EndedJournal, Journal, JournalEnd, JournalStart, Joining, RecoveryError, SessionError, recover,
+};
+use crate::limits::MemoryBudget;
+use crate::log::{BrokerLog, LogError, ProducerIds, Reader};
+use crate::meta::keys::{DecodeKeyError, cluster, journals};
+use crate::meta::{self, Compare, EmbeddedStore, MetadataError, MetadataStore, Transaction, Write};
+use crate::metrics::Metrics;
+use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
+use crate::topic::{Catalog, CatalogError};
+use crate::types::{ClusterId, LeaderEpoch, SessionId};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// What a broker runs on, opened and checked. It outlives sessions.
+#[derive(Debug)]
+pub struct Foundation {
+    config: Arc<Config>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    metadata: Arc<dyn MetadataStore>,
+    store: ObjectStore,
+    cache: Cache,
+    cluster_id: ClusterId,
+    listeners: Vec<AdvertisedListener>,
+}
+
+/// A broker that serves.
+#[derive(Debug)]
+pub struct Broker {
+    foundation: Foundation,
+    handler: Arc<Handler>,
+    session: Session,
+}
+
+/// What one session added to the foundation.
+#[derive(Debug)]
+struct Session {
+    journal: Journal,
+    ended: JoinHandle<JournalEnd>,
+}
+
+/// Why a broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The embedded metadata store cannot be opened.
+    #[error(transparent)]
+    MetadataStore(#[from] meta::OpenError),
+    /// The metadata store does not answer.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// What it holds cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] DecodeKeyError),
+    /// The object store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The object store does not do what it must.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The object store is another cluster's.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The cache cannot be opened.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// No session could begin.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The journal contradicts itself.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The topics cannot be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl Foundation {
+    /// Opens the stores of `config`, and sees that they belong together.
+    pub async fn open(
+        config: Arc<Config>,
+        listeners: Vec<AdvertisedListener>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<Foundation, StartError> {
+        let metadata: Arc<dyn MetadataStore> = if config.store.scheme() == "memory" {
+            Arc::new(EmbeddedStore::in_memory())
+        } else {
+            Arc::new(EmbeddedStore::open(&config.data.join("metadata"))?)
+        };
+        let store = ObjectStore::open(&config.store)?;
+        store.probe().await?;
+        let cluster_id = claim(metadata.as_ref(), &store).await?;
+        let cache = Cache::open(config.cache, &config.data.join("cache"), Arc::clone(&metrics)).await?;
+        Ok(Foundation { config, clock, metrics, metadata, store, cache, cluster_id, listeners })
+    }
+}
+
+/// Which cluster the metadata store belongs to, made at the first start; and the object store with it.
+async fn claim(metadata: &dyn MetadataStore, store: &ObjectStore) -> Result<ClusterId, StartError> {
+    let cluster_id = loop {
+        if let Some(entry) = metadata.get(cluster::KEY).await? {
+            break cluster::Cluster::decode(&entry)?.cluster_id;
+        }
+        let value = cluster::Cluster { cluster_id: ClusterId(clock::random_id()) };
+        let transaction = Transaction {
+            compares: vec![Compare::Absent(cluster::KEY.to_owned())],
+            writes: vec![Write::Put(cluster::KEY.to_owned(), value.encode())],
+            ..Transaction::default()
+        };
+        metadata.transact(transaction).await?;
+    };
+    let mut history = ClusterHistory::NothingCommitted;
+    for entry in metadata.list(journals::PREFIX).await?.entries {
+        if journals::Journal::decode(&entry)?.committed > 0 {
+            history = ClusterHistory::Committed;
+        }
+    }
+    store::claim(store, cluster_id, history).await?;
+    Ok(cluster_id)
+}
+
+impl Broker {
+    /// Begins the first session.
+    pub async fn start(foundation: Foundation) -> Result<Broker, StartError> {
+        let (session, context) = begin_session(&foundation).await?;
+        Ok(Broker { foundation, handler: Arc::new(Handler::new(context)), session })
+    }
+
+    /// What answers requests, through all sessions of this process.
+    #[must_use]
+    pub fn handler(&self) -> Arc<Handler> {
+        Arc::clone(&self.handler)
+    }
+
+    /// Serves until a session cannot begin. A sealed session is followed by another; what it had taken in and
+    /// not committed is answered as not stored.
+    pub async fn run(&mut self) -> StartError {
+        loop {
+            match (&mut self.session.ended).await {
+                Ok(JournalEnd::Sealed) => tracing::error!("this session was sealed by another broker, a new one begins"),
+                Ok(JournalEnd::Drained) => tracing::error!("the journal ended, a new session begins"),
+                Err(error) => tracing::error!(%error, "the journal failed, a new session begins"),
+            }
+            match begin_session(&self.foundation).await {
+                Ok((session, context)) => {
+                    self.session = session;
+                    self.handler.replace(context);
+                }
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Takes nothing more in, commits what was taken in, and closes the stores.
+    pub async fn close(self) {
+        self.session.journal.close();
+        match self.session.ended.await {
+            Ok(end) => tracing::info!(?end, "the journal is closed"),
+            Err(error) => tracing::error!(%error, "the journal was not closed cleanly"),
+        }
+        self.foundation.cache.close().await;
+    }
+}
+
+/// Joins, recovers the log, and starts the journal.
+async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>), StartError> {
+    let Foundation { config, clock, metrics, metadata, store, cache, .. } = foundation;
+    let joining =
+        Joining { session_id: SessionId(clock::random_id()), broker_id: config.broker_id, now: clock.now() };
+    let (session, ended) = BrokerSession::join(metadata, store, joining).await?;
+    tracing::info!(session = %session.id(), view = session.view().0, "the session begins");
+    let standing = session.standing().clone();
+    let view = session.view();
+    let catalog = Catalog::load(Arc::clone(metadata), standing.clone(), clock.clone()).await?;
+    let log = Arc::new(BrokerLog::new(LeaderEpoch(view.0), cache.clone()));
+    recover_log(foundation, &log, &catalog, &ended).await?;
+
+    let committed_log = Arc::clone(&log);
+    let start = JournalStart {
+        session,
+        store: store.clone(),
+        config: config.journal,
+        metrics: Arc::clone(metrics),
+    };
+    let (journal, run) = Journal::start(start, Box::new(move |object| committed_log.on_committed(&object)));
+    let context = Context {
+        catalog: Arc::new(catalog),
+        cluster: ClusterInfo {
+            cluster_id: foundation.cluster_id,
+            broker_id: config.broker_id,
+            view,
+            listeners: foundation.listeners.clone(),
+        },
+        config: Arc::clone(config),
+        clock: clock.clone(),
+        log,
+        reader: Reader::new(cache.clone(), store.clone()),
+        journal: journal.clone(),
+        producer_ids: ProducerIds::new(Arc::clone(metadata), standing.clone()),
+        standing,
+        fetch_sessions: FetchSessions::default(),
+        fetch_memory: MemoryBudget::new(config.limits.request_memory_bytes),
+        metrics: Arc::clone(metrics),
+    };
+    Ok((Session { journal, ended: tokio::spawn(run) }, Arc::new(context)))
+}
+
+async fn recover_log(
+    foundation: &Foundation,
+    log: &BrokerLog,
+    catalog: &Catalog,
+    ended: &[EndedJournal],
+) -> Result<(), StartError> {
+    for topic in catalog.all() {
+        log.ensure(topic.id, topic.partitions);
+    }
+    let objects = recover(&foundation.store, ended).await?;
+    log.recover(&objects, foundation.clock.now())?;
+    tracing::info!(objects = objects.len(), topics = catalog.all().len(), "the log is recovered");
+    Ok(())
+}

@@ -2,27 +2,27 @@
 //!
 //! A handler authorizes, splits, asks a room, and translates back. No rule of the log lives here.
 
-mod alter_configs;
-mod api_versions;
+// mod alter_configs;
+// mod api_versions;
 mod context;
-mod create_partitions;
-mod create_topics;
-mod delete_topics;
-mod describe_cluster;
-mod describe_configs;
-mod describe_log_dirs;
+// mod create_partitions;
+// mod create_topics;
+// mod delete_topics;
+// mod describe_cluster;
+// mod describe_configs;
+// mod describe_log_dirs;
 mod describe_producers;
-mod describe_topic_partitions;
+// mod describe_topic_partitions;
 mod fetch;
 mod fetch_session;
-mod incremental_alter_configs;
+// mod incremental_alter_configs;
 mod init_producer_id;
 mod list_offsets;
-mod metadata;
+// mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
 
-pub use context::{ClusterInfo, Context};
+pub use context::{AdvertisedListener, ClusterInfo, Context};
 pub use fetch_session::FetchSessions;
 
 use crate::limits::MemoryPermit;
@@ -31,6 +31,7 @@ use crate::wire::{
     DecodeError, Decodable, EncodeError, Encodable, HeaderVersion, Request, RequestFrame, RequestHeader,
     ResponseFrame,
 };
+use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -72,14 +73,19 @@ pub trait Handle: Send + Sync + 'static {
 /// The broker's answers.
 #[derive(Debug)]
 pub struct Handler {
-    context: Arc<Context>,
+    context: ArcSwap<Context>,
 }
 
 impl Handler {
     /// Answers from `context`.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Handler {
-        Handler { context }
+        Handler { context: ArcSwap::new(context) }
+    }
+
+    /// Answers from another session's context from now on.
+    pub fn replace(&self, context: Arc<Context>) {
+        self.context.store(context);
     }
 }
 
@@ -90,7 +96,8 @@ impl Handle for Handler {
         request: RequestFrame,
         permit: MemoryPermit,
     ) -> BoxFuture<'a, Admitted> {
-        Box::pin(admit(&self.context, connection, request, permit))
+        let context = self.context.load_full();
+        Box::pin(async move { admit(&context, connection, request, permit).await })
     }
 }
 
@@ -109,13 +116,13 @@ async fn admit(
     match api_key {
         ApiKey::Produce => produce::admit(context, frame, permit).await,
         ApiKey::Fetch => fetch::admit(context, frame, permit).await,
-        ApiKey::ApiVersions => answer(&frame, async |request| api_versions::handle(&request)).await,
+        //ApiKey::ApiVersions => answer(&frame, async |request| api_versions::handle(&request)).await,
         ApiKey::ListOffsets => answer(&frame, async |request| list_offsets::handle(context, request, version).await).await,
         ApiKey::InitProducerId => answer(&frame, async |request| init_producer_id::handle(context, &request).await).await,
         ApiKey::OffsetForLeaderEpoch => answer(&frame, async |request| offset_for_leader_epoch::handle(context, request).await).await,
         ApiKey::DescribeProducers => answer(&frame, async |request| describe_producers::handle(context, request).await).await,
-        ApiKey::Metadata => answer(&frame, async |request| metadata::handle(context, request, version, connection).await).await,
-        _ => todo_admin(context, connection, frame).await,
+        //ApiKey::Metadata => answer(&frame, async |request| metadata::handle(context, request, version, connection).await).await,
+        _ => {let _ = connection; Admitted::Close}
     }
 }
 

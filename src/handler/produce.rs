@@ -6,9 +6,9 @@ use super::context::Context;
 use crate::journal::Outcome;
 use crate::limits::MemoryPermit;
 use crate::log::{AppendError, Appended, DECOMPRESSED_BYTES_MAX, Incoming, SequenceError, BatchIdentity};
-use crate::topic::Topic;
+use crate::topic::{self, CompressionType, Topic};
 use crate::types::{Timestamp, TopicId};
-use crate::wire::batch::{ProduceRules, ProducedBatch, TimestampType, validate_produced};
+use crate::wire::batch::{Codec, ProduceRules, ProducedBatch, TimestampType, validate_produced};
 use crate::wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use crate::wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use crate::wire::messages::{ProduceRequest, ProduceResponse};
@@ -131,12 +131,27 @@ fn rules(api_version: i16, topic: &Topic, now: Timestamp) -> ProduceRules {
         api_version,
         batch_bytes_max: settings.max_message_bytes,
         decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
-        timestamp_type: settings.message_timestamp_type,
+        timestamp_type: match settings.message_timestamp_type {
+            topic::TimestampType::CreateTime => TimestampType::CreateTime,
+            topic::TimestampType::LogAppendTime => TimestampType::LogAppendTime,
+        },
         before_max_ms: settings.timestamp_before_max_ms,
         after_max_ms: settings.timestamp_after_max_ms,
         now,
-        compacted: settings.compact,
-        target_codec: settings.compression_type,
+        compacted: settings.cleanup_policy.compact,
+        target_codec: target_codec(settings.compression_type),
+    }
+}
+
+/// Nothing: batches stay as their producer made them.
+fn target_codec(setting: CompressionType) -> Option<Codec> {
+    match setting {
+        CompressionType::Producer => None,
+        CompressionType::Uncompressed => Some(Codec::None),
+        CompressionType::Gzip(_) => Some(Codec::Gzip),
+        CompressionType::Snappy => Some(Codec::Snappy),
+        CompressionType::Lz4(_) => Some(Codec::Lz4),
+        CompressionType::Zstd(_) => Some(Codec::Zstd),
     }
 }
 

@@ -45,6 +45,8 @@ pub enum RecoveryError {
 
 /// Objects whose index is read at the same time.
 const READS_AT_ONCE: usize = 32;
+/// Objects of one session, so that a listing has a limit.
+const OBJECTS_MAX: usize = 50_000_000;
 
 /// The last object of the journal of a session that will never write again.
 pub(super) async fn find_end(
@@ -87,7 +89,7 @@ pub async fn recover(store: &ObjectStore, ended: &[EndedJournal]) -> Result<Vec<
 
 /// The sizes of a session's objects, by number.
 async fn sizes(store: &ObjectStore, session: SessionId) -> Result<BTreeMap<u64, u64>, StoreError> {
-    let listed = store.list(&paths::journal_prefix(session)).await?;
+    let listed = store.list_sorted(Some(&paths::journal_prefix(session)), OBJECTS_MAX).await?;
     let numbered = listed.iter().filter_map(|listed| {
         let (owner, seq) = paths::parse_journal_object(&listed.path)?;
         (owner == session).then_some((seq, listed.size))

@@ -22,7 +22,7 @@ pub struct BrokerSession {
     id: SessionId,
     view: ViewNumber,
     store: Arc<dyn MetadataStore>,
-    standing: Arc<Standing>,
+    standing: Standing,
     committed: u64,
     journal_revision: Revision,
 }
@@ -81,7 +81,7 @@ impl BrokerSession {
 
     /// Its right to write.
     #[must_use]
-    pub fn standing(&self) -> &Arc<Standing> {
+    pub fn standing(&self) -> &Standing {
         &self.standing
     }
 
@@ -256,7 +256,7 @@ impl JoinPlan {
             id: self.joining.session_id,
             view: self.view.number,
             store: Arc::clone(metadata),
-            standing: Arc::new(standing),
+            standing,
             committed: 0,
             journal_revision: revision,
         };

@@ -105,8 +105,8 @@ impl Reader {
         let _permit = self.store_reads.acquire().await.expect("the semaphore is never closed");
         let path = paths::journal_object(entry.object.session, entry.object.seq);
         let bytes = self.store.get_range(&path, entry.byte_range.clone()).await.map_err(|error| match error {
-            StoreError::Unavailable(why) => ReadError::Unavailable(why),
-            gone => ReadError::Damaged(format!("{path}: {gone}")),
+            StoreError::Unavailable { .. } => ReadError::Unavailable(error.to_string()),
+            StoreError::Missing { .. } | StoreError::Refused { .. } => ReadError::Damaged(error.to_string()),
         })?;
         if let Err(why) = verify(entry, &bytes) {
             tracing::error!(object = %entry.object, range = ?entry.byte_range, why, "committed bytes are damaged");

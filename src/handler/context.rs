@@ -1,0 +1,117 @@
+//! What handlers answer from: the rooms of this broker, and how clients reach it.
+
+use super::fetch_session::FetchSessions;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::journal::Journal;
+use crate::limits::MemoryBudget;
+use crate::log::{BrokerLog, Partition, ProducerIds, Reader};
+use crate::meta::Standing;
+use crate::metrics::Metrics;
+use crate::topic::{Catalog, CatalogError, Topic};
+use crate::types::{BrokerId, ClusterId, PartitionIndex, TopicId, TopicPartition, ViewNumber};
+use crate::wire::ErrorCode;
+use std::sync::Arc;
+
+/// The rooms of this broker, as one session sees them.
+#[derive(Debug)]
+pub struct Context {
+    /// Topics.
+    pub catalog: Arc<Catalog>,
+    /// Who and where this broker is.
+    pub cluster: ClusterInfo,
+    /// The broker's settings.
+    pub config: Arc<Config>,
+    /// Wall-clock time.
+    pub clock: Clock,
+    /// The partitions led here.
+    pub log: Arc<BrokerLog>,
+    /// Reads what is committed.
+    pub reader: Reader,
+    /// Takes batches in.
+    pub journal: Journal,
+    /// The session's right to write, and to name an end.
+    pub standing: Standing,
+    /// Ids for idempotent producers.
+    pub producer_ids: ProducerIds,
+    /// What consumers fetch.
+    pub fetch_sessions: FetchSessions,
+    /// Memory that answers of fetches may hold.
+    pub fetch_memory: MemoryBudget,
+    /// Where figures go.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Who and where this broker is.
+#[derive(Clone, Debug)]
+pub struct ClusterInfo {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// This broker.
+    pub broker_id: BrokerId,
+    /// The view; clients know it as the leader epoch.
+    pub view: ViewNumber,
+    /// What clients are told, by the listener that they came in by.
+    pub listeners: Vec<AdvertisedListener>,
+}
+
+/// How clients of one listener reach this broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdvertisedListener {
+    /// The listener's name.
+    pub name: String,
+    /// Where.
+    pub host: String,
+    /// Where.
+    pub port: u16,
+}
+
+impl Context {
+    /// The topic of that name, or the error that is answered for it.
+    pub async fn topic_by_name(&self, name: &str) -> Result<Arc<Topic>, ErrorCode> {
+        if let Some(topic) = self.catalog.by_name(name) {
+            return Ok(topic);
+        }
+        let found = self.catalog.resolve(name).await.map_err(|error| unresolved(&error))?;
+        found.ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+
+    /// The topic of that id, or the error that is answered for it.
+    pub async fn topic_by_id(&self, topic_id: TopicId) -> Result<Arc<Topic>, ErrorCode> {
+        if let Some(topic) = self.catalog.by_id(topic_id) {
+            return Ok(topic);
+        }
+        let found = self.catalog.resolve_id(topic_id).await.map_err(|error| unresolved(&error))?;
+        found.ok_or(ErrorCode::UnknownTopicId)
+    }
+
+    /// A partition of a topic. It comes to be when it is first asked for.
+    pub fn partition(&self, topic: &Topic, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+        let partition = PartitionIndex(index);
+        let topic_partition = TopicPartition { topic_id: topic.id, partition };
+        if let Some(partition) = self.log.partition(topic_partition) {
+            return Ok(partition);
+        }
+        if !topic.has(partition) || self.catalog.by_id(topic.id).is_none() {
+            return Err(ErrorCode::UnknownTopicOrPartition);
+        }
+        self.log.ensure(topic.id, topic.partitions);
+        self.log.partition(topic_partition).ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+
+    /// Whether a client that knows of `leader_epoch` (-1: of none) may talk about this partition (KIP-320).
+    pub fn check_leader_epoch(&self, partition: &Partition, leader_epoch: i32) -> Result<(), ErrorCode> {
+        match leader_epoch {
+            epoch if epoch < 0 => Ok(()),
+            epoch if epoch < partition.leader_epoch().0 => Err(ErrorCode::FencedLeaderEpoch),
+            epoch if epoch > self.cluster.view.0 => Err(ErrorCode::UnknownLeaderEpoch),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether there is such a topic cannot be said now: the client asks again.
+fn unresolved(error: &CatalogError) -> ErrorCode {
+    tracing::warn!(%error, "a topic could not be looked up");
+    ErrorCode::LeaderNotAvailable
+}
