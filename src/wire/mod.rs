@@ -1,32 +1,26 @@
-//! Bytes to typed requests and back, record batches, error codes. Pure: no I/O, no clock.
+//! Bytes to typed requests and back, record batches, error codes.
+//!
+//! Pure: no I/O, no clock, no chance. A frame comes in as [`RequestFrame`], is walked ([`shape`]) before
+//! `kafka_protocol` may allocate anything for it, and an answer goes out as [`ResponseFrame`], whose chunks
+//! are written without being copied together. `kafka_protocol` is seen through this room only.
+//!
+//! What this room never does: know a topic, keep state, log.
 
-use bytes::Bytes;
+pub mod api;
+pub mod batch;
+mod error;
+mod fetch_response;
+mod frame;
+mod shape;
 
-/// A request's header, versions 1 and 2 of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestHeader {
-    /// Which API.
-    pub api_key: i16,
-    /// Which version of it.
-    pub api_version: i16,
-    /// Given back in the answer.
-    pub correlation_id: i32,
-    /// The client's own name, for logs.
-    pub client_id: Option<String>,
-}
-
-/// A request whose header is read and whose body is not.
-#[derive(Clone, Debug)]
-pub struct RequestFrame {
-    /// The header.
-    pub header: RequestHeader,
-    /// What follows it.
-    pub body: Bytes,
-}
-
-/// An answer, ready to be written: length, header and body, in chunks that need not be copied together.
-#[derive(Clone, Debug, Default)]
-pub struct ResponseFrame {
-    /// In order.
-    pub chunks: Vec<Bytes>,
-}
+pub use error::{ErrorCode, error_code};
+pub use fetch_response::{
+    AbortedTransaction, CurrentLeader, FetchAnswer, FetchAnswerPartition, FetchAnswerTopic,
+};
+pub use frame::{
+    DecodeError, EncodeError, FrameError, RequestFrame, RequestHeader, ResponseFrame, decode_frame,
+    decode_response, encode_request,
+};
+pub use kafka_protocol::messages;
+pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes};
+pub use shape::{ELEMENTS_MAX, ShapeError};

@@ -1,0 +1,33 @@
+//! Which record of a batch stands at a time: ListOffsets.
+
+use super::records::{DecodedBatch, ReadError};
+use crate::types::{Offset, Timestamp};
+use bytes::Bytes;
+
+/// The first record that is not before `target`, by its offset, with its own timestamp.
+pub fn offset_for_timestamp(
+    batch: &Bytes,
+    target: Timestamp,
+    decompressed_bytes_max: usize,
+) -> Result<Option<(Offset, Timestamp)>, ReadError> {
+    let batch = DecodedBatch::decode(batch, decompressed_bytes_max)?;
+    if batch.header.max_timestamp < target {
+        return Ok(None);
+    }
+    for record in batch.records() {
+        let record = record?;
+        if record.timestamp >= target {
+            return Ok(Some((record.offset, record.timestamp)));
+        }
+    }
+    Ok(None)
+}
+
+/// The first record that carries the batch's max timestamp, with it.
+pub fn offset_of_max_timestamp(
+    batch: &Bytes,
+    decompressed_bytes_max: usize,
+) -> Result<Option<(Offset, Timestamp)>, ReadError> {
+    let max_timestamp = super::header::BatchHeader::decode(batch)?.max_timestamp;
+    offset_for_timestamp(batch, max_timestamp, decompressed_bytes_max)
+}
