@@ -161,11 +161,7 @@ impl Metrics {
             ),
             panics: counter(registry_mut, "panics", "Panics caught in a connection's task"),
             produce_bytes: bytes(registry_mut, "produce", "Record bytes taken in by Produce"),
-            produce_batches: counter(
-                registry_mut,
-                "produce_batches",
-                "Record batches taken in by Produce",
-            ),
+            produce_batches: counter(registry_mut, "produce_batches", "Record batches taken in by Produce"),
             fetch_bytes: bytes(registry_mut, "fetch", "Record bytes given out by Fetch"),
             journal: JournalMetrics::register(registry_mut),
             cache: CacheMetrics::register(registry_mut),
