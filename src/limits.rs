@@ -28,11 +28,23 @@ impl MemoryBudget {
         MemoryBudget { units: Arc::new(Semaphore::new(units_max as usize)), units_max }
     }
 
-    /// Waits until `bytes` are free. More than the whole budget is cut down to the whole budget.
+    /// Waits until `bytes` are free, in the order of asking, so that a big request is not passed over for
+    /// ever. More than the whole budget is cut down to the whole budget.
     pub async fn reserve(&self, bytes: usize) -> MemoryPermit {
-        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX).min(self.units_max);
-        let units = Arc::clone(&self.units).acquire_many_owned(units).await;
+        let units = Arc::clone(&self.units).acquire_many_owned(self.units_of(bytes)).await;
         MemoryPermit { _units: units.expect("the semaphore is never closed") }
+    }
+
+    /// Takes `bytes` if they are free now and nobody waits for theirs; the way that costs least.
+    #[must_use]
+    pub fn try_reserve(&self, bytes: usize) -> Option<MemoryPermit> {
+        let units = self.units_of(bytes);
+        let units = Arc::clone(&self.units).try_acquire_many_owned(units).ok()?;
+        Some(MemoryPermit { _units: units })
+    }
+
+    fn units_of(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX).min(self.units_max)
     }
 
     /// Bytes not held by anyone.
@@ -40,4 +52,13 @@ impl MemoryBudget {
     pub fn free_bytes(&self) -> usize {
         self.units.available_permits() * UNIT_BYTES
     }
+
+    /// The whole budget, in bytes.
+    #[must_use]
+    pub fn total_bytes(&self) -> usize {
+        self.units_max as usize * UNIT_BYTES
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,29 @@
 //! Connections: TCP, TLS, QUIC, one loop, admission.
+//!
+//! ```text
+//! tcp ─┐
+//! tls ─┼─▶ admission ─▶ connection: frames ─▶ Handle::admit ─▶ answers ─▶ socket
+//! quic ┘    (how many)              (memory, order)          (order, stalls)
+//! ```
+//!
+//! This room knows frames and their order. It never looks into a request's body, and of its header it uses
+//! only the API key: Produce and Fetch may wait side by side, anything else waits for all before it.
+
+mod admission;
+mod answers;
+mod certificate;
+mod connection;
+mod frames;
+mod quic;
+mod server;
+mod tcp;
+mod tls;
+
+pub use admission::{Admission, Guest};
+pub use certificate::{Identity, IdentityError};
+pub use connection::{Closed, Context, run};
+pub use quic::ALPN;
+pub use server::{BindError, BoundListener, Server, Serving};
+
+#[cfg(test)]
+mod tests;

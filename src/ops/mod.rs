@@ -1,1 +1,10 @@
-//! Health, readiness, metrics over HTTP.
+//! Health, readiness, metrics over HTTP. Never a way to change anything.
+
+mod http;
+mod readiness;
+
+pub use http::{BindHttpError, HttpServer};
+pub use readiness::Readiness;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! Answers in the order of their requests, written as they become ready.
+//!
+//! Requests that wait are polled side by side while earlier answers are being written. Small chunks are
+//! gathered, big ones are written from where they lie. A peer that takes nothing for a while is given up.
+
+use crate::wire::ResponseFrame;
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesOrdered, Stream};
+use prometheus_client::metrics::histogram::Histogram;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// An answer that is there, or not yet.
+pub enum Answer {
+    /// There.
+    Ready(ResponseFrame),
+    /// Not yet.
+    Waiting(BoxFuture<'static, ResponseFrame>),
+}
+
+/// A request's place in the order of answers.
+pub struct Slot {
+    /// Its answer.
+    pub answer: Answer,
+    /// Given back when the answer's last byte is written.
+    pub place: Option<OwnedSemaphorePermit>,
+    /// Where the time until the answer is counted.
+    pub seconds: Histogram,
+    /// When the frame's last byte was read.
+    pub began: Instant,
+}
+
+/// Writes one connection's answers.
+pub struct AnswerWriter<W> {
+    writer: W,
+    slots: mpsc::Receiver<Slot>,
+    slots_closed: bool,
+    waiting: FuturesOrdered<Slot>,
+    outgoing: Outgoing,
+    stall: Option<Pin<Box<Sleep>>>,
+    must_flush: bool,
+}
+
+/// Why answers can no longer be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The connection failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The peer took nothing for [`WRITE_STALL_TIME_MAX`].
+    #[error("the peer takes no answers")]
+    Stalled,
+}
+
+/// How long a write may stand still.
+pub const WRITE_STALL_TIME_MAX: Duration = Duration::from_secs(60);
+/// While this much waits to be written, ready answers stay where they are.
+const OUTGOING_BYTES_MAX: usize = 1024 * 1024;
+/// Chunks up to this size are gathered, in bytes.
+const SMALL_CHUNK_BYTES: usize = 1024;
+/// Chunks handed to one write.
+const SLICES_MAX: usize = 64;
+
+impl Future for Slot {
+    type Output = (ResponseFrame, OwnedSemaphorePermit);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let frame = match &mut self.answer {
+            Answer::Ready(frame) => std::mem::take(frame),
+            Answer::Waiting(answer) => ready!(answer.as_mut().poll(cx)),
+        };
+        self.seconds.observe(self.began.elapsed().as_secs_f64());
+        let place = self.place.take().expect("a slot is not polled after it is ready");
+        Poll::Ready((frame, place))
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AnswerWriter<W> {
+    /// Writes the answers of `slots` to `writer`.
+    pub fn new(writer: W, slots: mpsc::Receiver<Slot>) -> AnswerWriter<W> {
+        AnswerWriter {
+            writer,
+            slots,
+            slots_closed: false,
+            waiting: FuturesOrdered::new(),
+            outgoing: Outgoing::default(),
+            stall: None,
+            must_flush: false,
+        }
+    }
+
+    /// Runs until the sender of slots is gone and every answer is written.
+    pub async fn run(&mut self) -> Result<(), WriteError> {
+        std::future::poll_fn(|cx| self.poll_run(cx)).await
+    }
+
+    /// Tells the peer that nothing more comes.
+    pub async fn close(&mut self) -> io::Result<()> {
+        self.writer.shutdown().await
+    }
+
+    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        loop {
+            self.take_slots(cx);
+            self.take_answers(cx);
+            if self.outgoing.is_empty() && !self.must_flush {
+                self.stall = None;
+                let done = self.slots_closed && self.waiting.is_empty();
+                return if done { Poll::Ready(Ok(())) } else { Poll::Pending };
+            }
+            match self.poll_write(cx)? {
+                Poll::Ready(()) => self.stall = None,
+                Poll::Pending => return self.poll_stall(cx),
+            }
+        }
+    }
+
+    fn take_slots(&mut self, cx: &mut Context<'_>) {
+        while !self.slots_closed {
+            match self.slots.poll_recv(cx) {
+                Poll::Ready(Some(slot)) => self.waiting.push_back(slot),
+                Poll::Ready(None) => self.slots_closed = true,
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    fn take_answers(&mut self, cx: &mut Context<'_>) {
+        while self.outgoing.bytes < OUTGOING_BYTES_MAX {
+            match Pin::new(&mut self.waiting).poll_next(cx) {
+                Poll::Ready(Some((frame, place))) => self.outgoing.push(frame, place),
+                Poll::Ready(None) | Poll::Pending => return,
+            }
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        if self.outgoing.is_empty() {
+            ready!(Pin::new(&mut self.writer).poll_flush(cx))?;
+            self.must_flush = false;
+            return Poll::Ready(Ok(()));
+        }
+        self.must_flush = true;
+        let written = ready!(self.outgoing.poll_write(Pin::new(&mut self.writer), cx))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+        }
+        self.outgoing.on_written(written);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        let from_now = || Box::pin(sleep_until(Instant::now() + WRITE_STALL_TIME_MAX));
+        ready!(self.stall.get_or_insert_with(from_now).as_mut().poll(cx));
+        Poll::Ready(Err(WriteError::Stalled))
+    }
+}
+
+/// Chunks on their way, and where in them each answer ends.
+#[derive(Debug, Default)]
+struct Outgoing {
+    chunks: VecDeque<Bytes>,
+    small: BytesMut,
+    bytes: usize,
+    queued_total: u64,
+    written_total: u64,
+    ends: VecDeque<(u64, OwnedSemaphorePermit)>,
+}
+
+impl Outgoing {
+    fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    fn push(&mut self, frame: ResponseFrame, place: OwnedSemaphorePermit) {
+        for chunk in frame.chunks {
+            self.bytes += chunk.len();
+            self.queued_total += chunk.len() as u64;
+            if chunk.len() <= SMALL_CHUNK_BYTES {
+                self.small.extend_from_slice(&chunk);
+            } else {
+                self.seal_small();
+                self.chunks.push_back(chunk);
+            }
+        }
+        self.ends.push_back((self.queued_total, place));
+    }
+
+    fn seal_small(&mut self) {
+        if !self.small.is_empty() {
+            self.chunks.push_back(self.small.split().freeze());
+        }
+    }
+
+    fn poll_write<W: AsyncWrite>(
+        &mut self,
+        writer: Pin<&mut W>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.seal_small();
+        let first = self.chunks.front().expect("asked only when there are bytes");
+        if self.chunks.len() == 1 || !writer.is_write_vectored() {
+            return writer.poll_write(cx, first);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = self.chunks.len().min(SLICES_MAX);
+        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
+            *slice = IoSlice::new(chunk);
+        }
+        writer.poll_write_vectored(cx, &slices[..count])
+    }
+
+    fn on_written(&mut self, mut written: usize) {
+        self.bytes -= written;
+        self.written_total += written as u64;
+        while let Some(chunk) = self.chunks.front_mut().filter(|_| written > 0) {
+            let taken = written.min(chunk.len());
+            chunk.advance(taken);
+            written -= taken;
+            if chunk.is_empty() {
+                self.chunks.pop_front();
+            }
+        }
+        while self.ends.front().is_some_and(|(end, _)| *end <= self.written_total) {
+            self.ends.pop_front();
+        }
+    }
+}
