@@ -1,0 +1,134 @@
+//! The life of a broker process: bind, open, recover, serve, and on a signal flush, commit, close.
+
+use crate::broker::{Broker, Foundation};
+use crate::clock::Clock;
+use crate::config::{Config, Transport};
+use crate::handler::AdvertisedListener;
+use crate::limits::MemoryBudget;
+use crate::metrics::Metrics;
+use crate::net::{BoundListener, Identity, Server};
+use crate::ops::{HttpServer, Readiness};
+use anyhow::Context as _;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// What was admitted is answered within this time, or is left unanswered.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
+
+/// Runs a broker until SIGTERM or Ctrl-C. Prints what listens where to `out`.
+pub async fn run(config: Config, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+    let config = Arc::new(config);
+    // Signals are caught before anything is opened, so that one that comes early still closes cleanly.
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be caught")?;
+    let identity = identity(&config)?;
+    let server = Server::bind(&config.listeners, identity.as_ref()).await?;
+    let http = match config.http {
+        Some(address) => Some(HttpServer::bind(address).await?),
+        None => None,
+    };
+    let budget = MemoryBudget::new(config.limits.request_memory_bytes);
+    let mut metrics = Metrics::new();
+    metrics.watch_memory(budget.clone());
+    let metrics = Arc::new(metrics);
+    let readiness = Readiness::not_ready("starting");
+    let http_address = http.as_ref().map(HttpServer::address);
+    let stop_http = http.map(|http| serve_http(http, readiness.clone(), Arc::clone(&metrics)));
+
+    let advertised = server.bound().iter().map(advertise).collect();
+    let foundation = Foundation::open(Arc::clone(&config), advertised, Arc::clone(&metrics), Clock::System).await?;
+    let mut broker = Broker::start(foundation).await?;
+    let bound = server.bound().to_vec();
+    let serving = server.serve(broker.handler(), config.limits, budget, metrics);
+    readiness.set_ready();
+    greet(out, &config, &Doors { bound: &bound, http: http_address, identity: identity.as_ref() })
+        .context("the greeting cannot be printed")?;
+
+    let failed = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        error = broker.run() => Some(error),
+    };
+    readiness.set_not_ready("shutting down");
+    if failed.is_none() {
+        tracing::info!("stopping: what was taken in is committed first");
+    }
+    // The journal is closed beside the connections: they wait for its last commits.
+    let (all_answered, ()) = tokio::join!(serving.shutdown(SHUTDOWN_MAX), broker.close());
+    if !all_answered {
+        tracing::warn!("some requests were not answered before the end");
+    }
+    drop(stop_http);
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
+}
+
+fn identity(config: &Config) -> anyhow::Result<Option<Identity>> {
+    let needed = config.listeners.iter().any(|listener| listener.transport != Transport::Tcp);
+    if !needed {
+        return Ok(None);
+    }
+    let identity = match &config.tls {
+        Some(files) => Identity::from_files(&files.certificate, &files.key)?,
+        None => Identity::for_development(&config.data.join("tls"))?,
+    };
+    Ok(Some(identity))
+}
+
+fn advertise(listener: &BoundListener) -> AdvertisedListener {
+    let (host, port) = listener.advertised.clone();
+    AdvertisedListener { name: listener.name.clone(), host, port }
+}
+
+/// Serves HTTP beside everything else, until the sender is dropped.
+fn serve_http(http: HttpServer, readiness: Readiness, metrics: Arc<Metrics>) -> oneshot::Sender<()> {
+    let (stop, stopped) = oneshot::channel();
+    tokio::spawn(async move {
+        let stopped = async move {
+            let _dropped = stopped.await.is_err();
+        };
+        if let Err(error) = http.serve(readiness, metrics, stopped).await {
+            tracing::error!(%error, "HTTP is no longer served");
+        }
+    });
+    stop
+}
+
+/// What listens where.
+struct Doors<'a> {
+    bound: &'a [BoundListener],
+    http: Option<SocketAddr>,
+    identity: Option<&'a Identity>,
+}
+
+fn greet(out: &mut (dyn Write + Send), config: &Config, doors: &Doors<'_>) -> io::Result<()> {
+    writeln!(out, "cenote {} on broker id {}", env!("CARGO_PKG_VERSION"), config.broker_id.0)?;
+    for listener in doors.bound {
+        let scheme = match listener.transport {
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+            Transport::Quic => "quic",
+        };
+        writeln!(out, "  {:<10} {scheme}://{}", listener.name, listener.address)?;
+    }
+    if let Some(http) = doors.http {
+        writeln!(out, "  {:<10} http://{http}  (/healthz, /readyz, /metrics)", "HTTP")?;
+    }
+    writeln!(out, "  {:<10} {}", "data", config.data.display())?;
+    writeln!(out, "  {:<10} {}", "store", config.store)?;
+    if let (Some(identity), None) = (doors.identity, &config.tls) {
+        writeln!(out, "  {:<10} {}  (self-signed, SHA-256)", "tls", identity.fingerprint())?;
+    }
+    let tcp = doors.bound.iter().find(|listener| listener.transport == Transport::Tcp);
+    if let Some(tcp) = tcp {
+        writeln!(out, "try: echo hello | cenote produce greetings --bootstrap {}", tcp.address)?;
+    }
+    writeln!(out, "ready")?;
+    out.flush()
+}

@@ -1,0 +1,170 @@
+use super::super::session::Joining;
+use super::super::{
+    AppendRow, BrokerSession, EndedJournal, Journal, JournalClosed, JournalEnd, JournalStart, Outcome, RecoveryError,
+    SessionError, recover,
+};
+use super::{partition, row, session_id};
+use crate::config::JournalConfig;
+use crate::limits::{MemoryBudget, MemoryPermit};
+use crate::meta::{EmbeddedStore, MetadataStore};
+use crate::metrics::Metrics;
+use crate::store::{ObjectStore, paths};
+use crate::types::{BrokerId, Offset, SessionId, Timestamp};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Two stores that sessions come and go on.
+struct World {
+    metadata: Arc<dyn MetadataStore>,
+    store: ObjectStore,
+    committed: Arc<Mutex<Vec<(u64, usize)>>>,
+}
+
+impl World {
+    fn new() -> World {
+        let metadata: Arc<dyn MetadataStore> = Arc::new(EmbeddedStore::in_memory());
+        World { metadata, store: ObjectStore::in_memory(), committed: Arc::default() }
+    }
+
+    async fn join(&self, id: u128) -> Result<(BrokerSession, Vec<EndedJournal>), SessionError> {
+        let joining =
+            Joining { session_id: session_id(id), broker_id: BrokerId(1), now: Timestamp(0) };
+        BrokerSession::join(&self.metadata, &self.store, joining).await
+    }
+
+    /// A journal whose commits are written down here.
+    fn start(
+        &self,
+        session: BrokerSession,
+        flush_interval: Duration,
+    ) -> (Journal, tokio::task::JoinHandle<JournalEnd>) {
+        let config = JournalConfig { flush_interval, flush_bytes: 1 << 20, puts_in_flight: 4 };
+        let start =
+            JournalStart { session, store: self.store.clone(), config, metrics: Arc::new(Metrics::new()) };
+        let committed = Arc::clone(&self.committed);
+        let sink = move |object: super::super::CommittedObject| {
+            committed.lock().push((object.id.seq, object.spans.len()));
+        };
+        let (journal, run) = Journal::start(start, Box::new(sink));
+        (journal, tokio::spawn(run))
+    }
+
+    async fn objects_of(&self, session: SessionId) -> usize {
+        self.store.list_sorted(Some(&paths::journal_prefix(session)), 100).await.expect("in memory").len()
+    }
+}
+
+async fn permit() -> Arc<MemoryPermit> {
+    Arc::new(MemoryBudget::new(1 << 20).reserve(1).await)
+}
+
+async fn append(journal: &Journal, topic: u128, base: i64) -> super::super::CommitTicket {
+    let append = AppendRow { row: row(partition(topic, 0), base, &["v"]), permit: permit().await };
+    journal.append(append).expect("open")
+}
+
+#[tokio::test]
+async fn a_batch_is_acknowledged_when_it_is_committed_and_recovered_by_the_next_session() {
+    let world = World::new();
+    let (first, ended) = world.join(1).await.expect("joins");
+    assert!(ended.is_empty());
+    let (journal, _run) = world.start(first, Duration::ZERO);
+    for base in 0..3 {
+        let mut ticket = append(&journal, 1, base).await;
+        assert_eq!(ticket.settled().await, Outcome::Committed);
+    }
+
+    let (second, ended) = world.join(2).await.expect("joins");
+    assert_eq!(second.view().0, 2);
+    let objects = recover(&world.store, &ended).await.expect("all there");
+    let offsets: Vec<_> = objects.iter().flat_map(|object| &object.index.rows).map(|row| row.offsets.start).collect();
+    assert_eq!(offsets, [Offset(0), Offset(1), Offset(2)]);
+}
+
+#[tokio::test]
+async fn one_object_and_one_commit_pay_for_all_partitions() {
+    let world = World::new();
+    let (session, _) = world.join(1).await.expect("joins");
+    let (journal, run) = world.start(session, Duration::from_secs(3600));
+    let mut tickets = Vec::new();
+    for topic in 0..1000 {
+        tickets.push(append(&journal, topic, 0).await);
+    }
+    journal.close();
+    assert_eq!(run.await.expect("no panic"), JournalEnd::Drained);
+    for ticket in &mut tickets {
+        assert_eq!(ticket.settled().await, Outcome::Committed);
+    }
+    assert_eq!(*world.committed.lock(), [(1, 1000)]);
+    assert_eq!(world.objects_of(session_id(1)).await, 1);
+}
+
+#[tokio::test]
+async fn a_sealed_session_commits_nothing_more() {
+    let world = World::new();
+    let (first, _) = world.join(1).await.expect("joins");
+    let standing = first.standing().clone();
+    let (journal, run) = world.start(first, Duration::ZERO);
+    append(&journal, 1, 0).await.settled().await;
+
+    let (_second, ended) = world.join(2).await.expect("seals the first");
+    assert_eq!(ended, [EndedJournal { session: session_id(1), final_seq: 1 }]);
+    let mut late = append(&journal, 1, 1).await;
+    assert_eq!(late.settled().await, Outcome::Lost);
+    assert_eq!(run.await.expect("no panic"), JournalEnd::Sealed);
+    assert!(standing.is_lost());
+    let after = AppendRow { row: row(partition(1, 0), 2, &["v"]), permit: permit().await };
+    assert_eq!(journal.append(after).err(), Some(JournalClosed));
+
+    // What the sealed session still put is litter: the end was written before.
+    assert_eq!(recover(&world.store, &ended).await.expect("one object").len(), 1);
+}
+
+#[tokio::test]
+async fn a_whole_object_past_the_last_known_commit_is_rolled_forward() {
+    let world = World::new();
+    let (first, _) = world.join(1).await.expect("joins");
+    drop(first);
+    // Stored, and the broker died before the commit was on disk; number 3 has a gap before it.
+    for seq in [1, 2, 4] {
+        let id = super::super::ObjectId { session: session_id(1), seq };
+        let object = super::super::encode(id, vec![row(partition(1, 0), seq as i64 - 1, &["v"])]);
+        world.store.put(&paths::journal_object(id.session, seq), object.bytes).await.expect("in memory");
+    }
+    let (_, ended) = world.join(2).await.expect("joins");
+    assert_eq!(ended, [EndedJournal { session: session_id(1), final_seq: 2 }]);
+
+    // An object that arrives after the end was written stays outside, whoever asks.
+    let id = super::super::ObjectId { session: session_id(1), seq: 3 };
+    let late = super::super::encode(id, vec![row(partition(1, 0), 2, &["v"])]);
+    world.store.put(&paths::journal_object(id.session, 3), late.bytes).await.expect("in memory");
+    let (_, ended) = world.join(3).await.expect("joins");
+    assert!(ended.contains(&EndedJournal { session: session_id(1), final_seq: 2 }));
+}
+
+#[tokio::test]
+async fn a_damaged_tail_stops_the_start_instead_of_shortening_the_log() {
+    let world = World::new();
+    world.join(1).await.expect("joins");
+    let id = super::super::ObjectId { session: session_id(1), seq: 1 };
+    let mut bytes = super::super::encode(id, vec![row(partition(1, 0), 0, &["a long enough value"])]).bytes.to_vec();
+    let flipped = bytes.windows(4).position(|window| window == b"long").expect("the value is in it");
+    bytes[flipped] ^= 1;
+    world.store.put(&paths::journal_object(id.session, 1), bytes.into()).await.expect("in memory");
+    let error = world.join(2).await.expect_err("must not start");
+    assert!(matches!(error, SessionError::Recovery(RecoveryError::Damaged { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn a_committed_object_that_is_missing_stops_the_start() {
+    let world = World::new();
+    let (first, _) = world.join(1).await.expect("joins");
+    let (journal, _run) = world.start(first, Duration::ZERO);
+    append(&journal, 1, 0).await.settled().await;
+    append(&journal, 1, 1).await.settled().await;
+    world.store.delete(&paths::journal_object(session_id(1), 1)).await.expect("in memory");
+    let (_, ended) = world.join(2).await.expect("joins");
+    let error = recover(&world.store, &ended).await.expect_err("must not start");
+    assert!(matches!(error, RecoveryError::Missing(id) if id.seq == 1), "{error}");
+}
