@@ -30,7 +30,7 @@ fn kcats_batches_are_read() {
     assert_eq!(records.len(), 1);
     let record = records[0];
     assert_eq!((record.key, record.value), (Some(&b"k2"[..]), Some(&b"world"[..])));
-    assert_eq!(record.timestamp, Timestamp(0x1_a1fc_6f28_12));
+    assert_eq!(record.timestamp, Timestamp(0x01a1_fc6f_2812));
     let headers: Vec<_> = record.headers.collect();
     assert_eq!(headers, [Header { key: b"trace", value: Some(b"abc") }]);
 }
@@ -40,7 +40,7 @@ fn the_builder_makes_kcats_bytes() {
     let golden = split(bytes(include_str!("golden/kcat-none.hex"))).next().unwrap().unwrap().1;
     let mut builder = BatchBuilder::new();
     let header = Header { key: b"trace", value: Some(b"abc") };
-    builder.append(Timestamp(0x1_a1fc_6f28_12), Some(b"k1"), Some(b"hello"), &[header]);
+    builder.append(Timestamp(0x01a1_fc6f_2812), Some(b"k1"), Some(b"hello"), &[header]);
     let mut built = builder.finish(Codec::None, NO_PRODUCER).to_vec();
     stamp(&mut built, Offset(0), crate::types::LeaderEpoch(0));
     assert_eq!(built, golden);
