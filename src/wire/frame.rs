@@ -10,9 +10,9 @@ use super::api;
 use super::error::ErrorCode;
 use super::shape::{self, ShapeError};
 use crate::limits::MemoryPermit;
-use bytes::{BufMut, Bytes, BytesMut};
-use std::sync::Arc;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request};
+use std::sync::Arc;
 
 /// A request's header, versions 1 and 2 of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +110,9 @@ pub fn decode_frame(frame: Bytes) -> Result<RequestFrame, FrameError> {
     if shape::is_flexible(api_key, header.api_version) {
         rest.skip_tagged_fields()?;
     }
-    let body = frame.slice(rest.position..);
+    let header_bytes = rest.position;
+    let mut body = frame;
+    body.advance(header_bytes);
     Ok(RequestFrame { header, body })
 }
 

@@ -13,8 +13,9 @@ use super::api::ApiKey;
 
 /// Array elements and tagged fields that one request may carry, all told.
 ///
-/// A decoded element takes up to about 200 bytes (names, a map for unknown tagged fields) though it may take
-/// only two or three on the wire: 200,000 of them stay near 40 MB. A consumer of 100,000 partitions fits.
+/// A decoded element takes up to about 300 bytes (names, lists, a map for unknown tagged fields) though it may
+/// take only two or three on the wire: 200,000 of them stay near 60 MB, whatever the frame holds, and what real
+/// clients send takes far less. A consumer of 100,000 partitions fits.
 pub const ELEMENTS_MAX: usize = 200_000;
 
 /// Why a body cannot be what its header says.

@@ -28,3 +28,5 @@ pub use validate::{BatchError, ProduceRules, ProducedBatch, validate_produced};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_golden;

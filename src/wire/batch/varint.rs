@@ -3,18 +3,34 @@
 /// Reads from the front of `bytes`. `None` when they end early or the number is over 32 bits.
 #[inline]
 pub(super) fn take_i32(bytes: &mut &[u8]) -> Option<i32> {
-    // One byte is by far the most frequent: lengths under 64, deltas.
-    if let [first @ 0..0x80, rest @ ..] = *bytes {
-        *bytes = rest;
-        let value = i32::from(*first);
-        return Some((value >> 1) ^ -(value & 1));
+    if let Some(value) = take_small(bytes) {
+        return Some(value);
     }
-    i32::try_from(take_i64(bytes)?).ok()
+    i32::try_from(take_long(bytes)?).ok()
 }
 
 /// Reads from the front of `bytes`. `None` when they end early or the number is over 64 bits.
 #[inline]
 pub(super) fn take_i64(bytes: &mut &[u8]) -> Option<i64> {
+    match take_small(bytes) {
+        Some(value) => Some(i64::from(value)),
+        None => take_long(bytes),
+    }
+}
+
+/// One and two bytes, by far the most frequent: deltas, and lengths under 8 KiB.
+#[inline]
+fn take_small(bytes: &mut &[u8]) -> Option<i32> {
+    let (zigzag, rest) = match *bytes {
+        [first @ 0..0x80, rest @ ..] => (i32::from(*first), rest),
+        [first, second @ 0..0x80, rest @ ..] => (i32::from(*first & 0x7f) | i32::from(*second) << 7, rest),
+        _ => return None,
+    };
+    *bytes = rest;
+    Some((zigzag >> 1) ^ -(zigzag & 1))
+}
+
+fn take_long(bytes: &mut &[u8]) -> Option<i64> {
     let mut value = 0u64;
     for (index, byte) in bytes.iter().take(10).enumerate() {
         if index == 9 && *byte > 1 {

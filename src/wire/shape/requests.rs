@@ -163,7 +163,7 @@ fn api_versions(v: i16, all: &mut Vec<Sample>) {
 
 fn create_topics(v: i16, all: &mut Vec<Sample>) {
     let assignment = CreatableReplicaAssignment::default()
-        .with_partition_index(1.into())
+        .with_partition_index(1)
         .with_broker_ids(vec![1.into(), 2.into()]);
     let config = |value| CreatableTopicConfig::default().with_name(text("retention.ms")).with_value(value);
     let topic = CreatableTopic::default()

@@ -1,0 +1,5 @@
+//! The log's promises: who gets which offset, what is a repeat, what may be read.
+
+mod partition;
+mod producers;
+

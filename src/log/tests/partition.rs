@@ -1,0 +1,206 @@
+use super::super::{AppendError, Appended, BatchIdentity, BrokerLog, Incoming, LogError, Partition, Waiter};
+use crate::cache::Cache;
+use crate::config::{CacheConfig, JournalConfig};
+use crate::journal::{
+    BrokerSession, Journal, JournalStart, Joining, ObjectId, Outcome, RecoveredObject, Row, decode_index, encode, RowIndex,
+};
+use crate::limits::MemoryBudget;
+use crate::meta::{EmbeddedStore, MetadataStore};
+use crate::metrics::Metrics;
+use crate::store::ObjectStore;
+use crate::types::{
+    BrokerId, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicId,
+    TopicPartition,
+};
+use crate::wire::batch::{BatchBuilder, Codec, NO_PRODUCER};
+use bytes::Bytes;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+const TOPIC: TopicId = TopicId(Uuid::from_u128(9));
+
+/// A broker's log on a journal in memory.
+struct World {
+    log: Arc<BrokerLog>,
+    journal: Journal,
+}
+
+impl World {
+    async fn new(flush_interval: Duration) -> World {
+        let metadata: Arc<dyn MetadataStore> = Arc::new(EmbeddedStore::in_memory());
+        let store = ObjectStore::in_memory();
+        let metrics = Arc::new(Metrics::new());
+        let joining =
+            Joining { session_id: SessionId(Uuid::from_u128(1)), broker_id: BrokerId(1), now: Timestamp(0) };
+        let (session, _) = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
+        let log = Arc::new(BrokerLog::new(LeaderEpoch(1), cache().await));
+        log.ensure(TOPIC, 2);
+        let config = JournalConfig { flush_interval, flush_bytes: 1 << 20, puts_in_flight: 4 };
+        let committed = Arc::clone(&log);
+        let sink = Box::new(move |object| committed.on_committed(&object));
+        let (journal, run) = Journal::start(JournalStart { session, store, config, metrics }, sink);
+        tokio::spawn(run);
+        World { log, journal }
+    }
+
+    fn partition(&self) -> Arc<Partition> {
+        self.log.partition(partition(0)).expect("ensured")
+    }
+
+    async fn append(&self, incoming: Incoming) -> Result<Appended, AppendError> {
+        let permit = Arc::new(MemoryBudget::new(1 << 20).reserve(1).await);
+        self.partition().append(&self.journal, incoming, &permit, Timestamp(0))
+    }
+}
+
+async fn cache() -> Cache {
+    let config = CacheConfig { memory_bytes: 1 << 20, disk_bytes: 0 };
+    Cache::open(config, Path::new("unused"), Arc::new(Metrics::new())).await.expect("in memory")
+}
+
+fn partition(index: i32) -> TopicPartition {
+    TopicPartition { topic_id: TOPIC, partition: PartitionIndex(index) }
+}
+
+fn bytes(records: usize) -> Bytes {
+    let mut builder = BatchBuilder::new();
+    for _ in 0..records {
+        builder.append(Timestamp(0), None, Some(b"value"), &[]);
+    }
+    builder.finish(Codec::None, NO_PRODUCER)
+}
+
+fn plain(records: usize) -> Incoming {
+    Incoming {
+        batch: bytes(records),
+        record_count: records as i32,
+        max_timestamp: Timestamp(0),
+        identity: None,
+        attributes: 0,
+    }
+}
+
+fn idempotent(base_sequence: i32) -> Incoming {
+    let identity = BatchIdentity {
+        producer_id: ProducerId(4),
+        producer_epoch: ProducerEpoch(0),
+        base_sequence,
+        record_count: 1,
+    };
+    Incoming { identity: Some(identity), ..plain(1) }
+}
+
+#[tokio::test]
+async fn nothing_is_visible_before_it_is_committed() {
+    let world = World::new(Duration::from_secs(3600)).await;
+    let appended = world.append(plain(3)).await.expect("taken");
+    assert_eq!(appended.base_offset, Offset(0));
+    assert_eq!(world.partition().ends().high_watermark, Offset(0));
+    assert!(world.partition().read_plan(Offset(0), 1000).expect("the end may be read").spans.is_empty());
+    assert!(world.partition().read_plan(Offset(1), 1000).is_err());
+    world.journal.close();
+    let mut ticket = appended.ticket;
+    assert_eq!(ticket.settled().await, Outcome::Committed);
+    assert_eq!(world.partition().ends().high_watermark, Offset(3));
+}
+
+#[tokio::test]
+async fn a_repeated_batch_gets_its_first_offset_and_waits_for_the_same_flush() {
+    let world = World::new(Duration::from_secs(3600)).await;
+    world.append(plain(2)).await.expect("taken");
+    let first = world.append(idempotent(0)).await.expect("taken");
+    let again = world.append(idempotent(0)).await.expect("recognised");
+    assert_eq!((first.base_offset, again.base_offset), (Offset(2), Offset(2)));
+    assert_eq!(again.ticket.outcome(), Outcome::Pending);
+    world.journal.close();
+    let mut ticket = again.ticket;
+    assert_eq!(ticket.settled().await, Outcome::Committed);
+    assert_eq!(world.partition().ends().high_watermark, Offset(3));
+}
+
+#[tokio::test]
+async fn a_waiter_is_woken_by_the_commit() {
+    let world = World::new(Duration::ZERO).await;
+    let waiter = Waiter::default();
+    world.partition().register(&waiter);
+    world.append(plain(1)).await.expect("taken");
+    waiter.woken().await;
+    assert_eq!(world.partition().ends().high_watermark, Offset(1));
+}
+
+#[tokio::test]
+async fn a_deleted_topic_takes_nothing_in_and_wakes_who_waits() {
+    let world = World::new(Duration::ZERO).await;
+    let (partition, waiter) = (world.partition(), Waiter::default());
+    partition.register(&waiter);
+    world.log.remove(TOPIC);
+    waiter.woken().await;
+    let permit = Arc::new(MemoryBudget::new(1 << 20).reserve(1).await);
+    let refused = partition.append(&world.journal, plain(1), &permit, Timestamp(0));
+    assert_eq!(refused.err(), Some(AppendError::NotLeading));
+}
+
+/// Objects as recovery finds them: each with one batch of two records at the given offset and epoch.
+fn recovered(batches: &[(i64, i32)]) -> Vec<RecoveredObject> {
+    let object = |(seq, (base, epoch)): (usize, &(i64, i32))| {
+        let id = ObjectId { session: SessionId(Uuid::from_u128(1)), seq: seq as u64 + 1 };
+        let index = RowIndex {
+            topic_partition: partition(0),
+            offsets: Offset(*base)..Offset(base + 2),
+            leader_epoch: LeaderEpoch(*epoch),
+            max_timestamp: Timestamp(base * 100),
+            producer_id: ProducerId(4),
+            producer_epoch: ProducerEpoch(0),
+            base_sequence: *base as i32,
+            attributes: 0,
+        };
+        let encoded = encode(id, vec![Row { index, batch: bytes(2) }]);
+        RecoveredObject { id, index: decode_index(id, &encoded.bytes).expect("just encoded") }
+    };
+    batches.iter().enumerate().map(object).collect()
+}
+
+async fn recover(batches: &[(i64, i32)]) -> Result<Arc<Partition>, LogError> {
+    let log = BrokerLog::new(LeaderEpoch(9), cache().await);
+    log.ensure(TOPIC, 1);
+    log.recover(&recovered(batches), Timestamp(0))?;
+    Ok(log.partition(partition(0)).expect("ensured"))
+}
+
+#[tokio::test]
+async fn recovery_finds_ends_epochs_and_producers() {
+    let partition = recover(&[(0, 1), (4, 3), (2, 1)]).await.expect("without a gap");
+    assert_eq!(partition.ends().high_watermark, Offset(6));
+    let [producer] = partition.active_producers(Timestamp(0)).try_into().expect("one producer");
+    assert_eq!(producer.last_sequence, 5);
+    // (asked for, answered): where the records of an epoch end; never unknown.
+    let table = [(0, (0, 0)), (1, (1, 4)), (2, (1, 4)), (3, (3, 6)), (9, (3, 6))];
+    for (asked, (epoch, end)) in table {
+        let answer = partition.end_of_epoch(LeaderEpoch(asked));
+        assert_eq!(answer, (LeaderEpoch(epoch), Offset(end)), "epoch {asked}");
+    }
+}
+
+#[tokio::test]
+async fn a_hole_or_two_batches_at_one_offset_stop_the_partition() {
+    let hole = recover(&[(0, 1), (4, 1)]).await.expect_err("offsets 2 and 3 are missing");
+    assert_eq!(hole, LogError::Hole { partition: partition(0), from: Offset(2), to: Offset(4) });
+    let overlap = recover(&[(0, 1), (0, 2)]).await.expect_err("twice");
+    assert_eq!(overlap, LogError::Overlap { partition: partition(0), offset: Offset(0) });
+}
+
+#[tokio::test]
+async fn a_read_is_planned_from_the_span_that_holds_the_offset() {
+    let partition = recover(&[(0, 1), (2, 1), (4, 1)]).await.expect("without a gap");
+    let starts = |from, bytes_max| {
+        let plan = partition.read_plan(Offset(from), bytes_max).expect("in range");
+        plan.spans.iter().map(|span| span.offsets.start.0).collect::<Vec<_>>()
+    };
+    assert_eq!(starts(3, 1_000_000), [2, 4]);
+    assert_eq!(starts(0, 1), [0]);
+    assert!(starts(6, 1000).is_empty());
+    assert!(partition.read_plan(Offset(7), 1000).is_err());
+    assert!(partition.read_plan(Offset(-1), 1000).is_err());
+}
