@@ -209,3 +209,6 @@ impl FetchContext {
         has_records || changed || !self.incremental
     }
 }
+
+#[cfg(test)]
+mod tests;

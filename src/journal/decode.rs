@@ -59,7 +59,7 @@ pub fn decode_index(id: ObjectId, prefix: &[u8]) -> Result<ObjectIndex, DecodeEr
     let [.., batches] = buffers.as_slice() else { return Err(Damaged("no buffers")) };
     let columns_end = body_at.checked_add(batches.start).ok_or(Damaged("buffers out of range"))?;
     let body = prefix.get(body_at..columns_end).ok_or(DecodeError::NeedsMore { bytes: columns_end as u64 })?;
-    if crc32c(body) != index_crc32c {
+    if crc32c(&[&prefix[schema_end..columns_end]]) != index_crc32c {
         return Err(Damaged("the index columns do not match their checksum"));
     }
     let columns = Columns { body, buffers: &buffers, count };

@@ -17,7 +17,7 @@
 //! | `batch` | binary: the record batch (KIP-98), stamped with its offset and epoch |
 //!
 //! `batch` is last and not compressed, so a partition's batches are one byte range of the object. The CRC is
-//! that of the body up to the first byte of `batch`'s data; the batches have their own. Any reader of Arrow
+//! that of the batch message and the index columns; the batches have their own. Any reader of Arrow
 //! files reads it. It is written by hand for one reason: the bytes of the batches are copied once.
 
 use super::row::{ObjectId, Row, RowIndex, Span, spans};
@@ -58,14 +58,13 @@ pub fn encode(id: ObjectId, mut rows: Vec<Row>) -> EncodedObject {
     let batches_len: usize = rows.iter().map(|row| row.batch.len()).sum();
     let index = IndexColumns::of(&rows);
     let body_len = (index.bytes.len() + batches_len).next_multiple_of(ALIGNMENT);
-    let schema_message = schema_message(&schema(id.session, id.seq, crc32c(&index.bytes)));
     let batch_message = batch_message(&index, rows.len(), batches_len, body_len);
+    let schema = schema(id.session, id.seq, crc32c(&[&batch_message, &index.bytes]));
+    let schema_message = schema_message(&schema);
     let batch_at = MAGIC.len() + schema_message.len();
     let body_at = batch_at + batch_message.len();
-    let footer = footer(
-        &schema(id.session, id.seq, crc32c(&index.bytes)),
-        Block::new(batch_at as i64, batch_message.len() as i32, body_len as i64),
-    );
+    let footer =
+        footer(&schema, Block::new(batch_at as i64, batch_message.len() as i32, body_len as i64));
 
     let mut bytes = BytesMut::with_capacity(body_at + body_len + footer.len() + 64);
     bytes.put_slice(MAGIC);
@@ -97,8 +96,11 @@ fn put_batches(bytes: &mut BytesMut, rows: &[Row]) -> Vec<Range<u64>> {
     ranges
 }
 
-pub(super) fn crc32c(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+/// CRC-32C of the parts, one after the other.
+pub(super) fn crc32c(parts: &[&[u8]]) -> u32 {
+    let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+    parts.iter().for_each(|part| digest.update(part));
+    digest.finalize() as u32
 }
 
 /// The index columns as they lie in the body: (start, length) of each Arrow buffer, and the bytes.

@@ -77,7 +77,7 @@ fn the_bytes_of_an_object_are_those_of_the_golden_file() {
         text.push('\n');
         text
     }).collect();
-    assert_eq!(hex, include_str!("golden/object.hex"));
+    assert!(hex == include_str!("golden/object.hex"), "the object is now\n{hex}");
 }
 
 #[test]
