@@ -1,1 +1,214 @@
-//! The object store, narrowed: paths, retry, probe.
+//! The object store, narrowed to what the log rests on: whole-object PUT, ranged GET, LIST and DELETE.
+//!
+//! It never puts conditionally, never appends, never renames, and knows nothing of what objects hold. Every
+//! operation ends within [`OPERATION_DEADLINE`], its retries included; every answer has as many bytes as was
+//! asked for, or is an error. On a local directory a PUT that was answered survives a power cut.
+
+mod claim;
+mod error;
+mod local;
+mod object_path;
+mod open;
+pub mod paths;
+mod probe;
+#[cfg(test)]
+mod tests;
+
+pub use claim::{ClaimError, ClusterHistory, claim, read_claim};
+pub use error::StoreError;
+pub use object_path::{ObjectPath, ObjectPathError};
+pub use open::OpenError;
+pub use probe::ProbeError;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+use local::LocalDirectory;
+use object_store::{ObjectMeta, ObjectStoreExt, PutPayload};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long one operation may take with all its retries; a listing: how long one page may take.
+pub const OPERATION_DEADLINE: Duration = Duration::from_secs(15);
+
+/// A handle to the store; all clones are one.
+#[derive(Clone)]
+pub struct ObjectStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    backend: Arc<dyn object_store::ObjectStore>,
+    local: Option<LocalDirectory>,
+    name: String,
+}
+
+/// An object that a listing found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Its path.
+    pub path: ObjectPath,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl ObjectStore {
+    /// A store that ends with the process: for tests and `memory:`.
+    #[must_use]
+    pub fn in_memory() -> ObjectStore {
+        ObjectStore::with_backend(Arc::new(object_store::memory::InMemory::new()), "memory:")
+    }
+
+    /// A store upon any backend, such as one that injects faults; `name` is for messages.
+    #[must_use]
+    pub fn with_backend(backend: Arc<dyn object_store::ObjectStore>, name: &str) -> ObjectStore {
+        ObjectStore { shared: Arc::new(Shared { backend, local: None, name: name.to_owned() }) }
+    }
+
+    fn on_directory(
+        backend: object_store::local::LocalFileSystem,
+        local: LocalDirectory,
+        name: &str,
+    ) -> ObjectStore {
+        let shared = Shared { backend: Arc::new(backend), local: Some(local), name: name.to_owned() };
+        ObjectStore { shared: Arc::new(shared) }
+    }
+
+    /// Whether objects are files of this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.shared.local.is_some()
+    }
+
+    /// Stores an object, over whatever was there. An error says nothing about whether it is stored: repeat it
+    /// with the same bytes.
+    pub async fn put(&self, path: &ObjectPath, body: Bytes) -> Result<(), StoreError> {
+        let work = async {
+            if let Some(local) = &self.shared.local {
+                local.prepare_for(path).await?;
+            }
+            let put = self.shared.backend.put(path.inner(), PutPayload::from(body)).await;
+            // What is missing is the bucket, not the object.
+            put.map(drop).map_err(|error| StoreError::from_backend(path, error).refuse_missing())
+        };
+        within_deadline(path, work).await
+    }
+
+    /// Reads a whole object.
+    pub async fn get(&self, path: &ObjectPath) -> Result<Bytes, StoreError> {
+        within_deadline(path, async {
+            let failed = |error| StoreError::from_backend(path, error);
+            let answer = self.shared.backend.get(path.inner()).await.map_err(failed)?;
+            let size = answer.meta.size;
+            exactly(path, size, answer.bytes().await.map_err(failed)?)
+        })
+        .await
+    }
+
+    /// Reads the bytes in `range`, which must not be empty nor reach past the object's end.
+    pub async fn get_range(&self, path: &ObjectPath, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if range.is_empty() {
+            return Err(StoreError::refused(path, &"a range without bytes"));
+        }
+        within_deadline(path, async {
+            let length = range.end - range.start;
+            let answer = self.shared.backend.get_range(path.inner(), range).await;
+            exactly(path, length, answer.map_err(|error| StoreError::from_backend(path, error))?)
+        })
+        .await
+    }
+
+    /// The object's size in bytes.
+    pub async fn size(&self, path: &ObjectPath) -> Result<u64, StoreError> {
+        within_deadline(path, async {
+            let answer = self.shared.backend.head(path.inner()).await;
+            answer.map(|meta| meta.size).map_err(|error| StoreError::from_backend(path, error))
+        })
+        .await
+    }
+
+    /// Removes an object; one that is not there is a success. A power cut may bring it back.
+    pub async fn delete(&self, path: &ObjectPath) -> Result<(), StoreError> {
+        let deleted = within_deadline(path, async {
+            let answer = self.shared.backend.delete(path.inner()).await;
+            answer.map_err(|error| StoreError::from_backend(path, error))
+        });
+        match deleted.await {
+            Err(StoreError::Missing { .. }) => Ok(()),
+            answer => answer,
+        }
+    }
+
+    /// The objects below `prefix` (all, if none), page by page, in no order. Files in the store whose names
+    /// could not be ours are passed over.
+    pub fn list(&self, prefix: Option<&ObjectPath>) -> BoxStream<'static, Result<ListedObject, StoreError>> {
+        let place = prefix.map_or_else(String::new, ToString::to_string);
+        let found = self.shared.backend.list(prefix.map(ObjectPath::inner));
+        let found = found.map_err(move |error| StoreError::from_backend(&place, error).refuse_missing());
+        found.try_filter_map(async |meta| Ok(listed(meta))).boxed()
+    }
+
+    /// The objects below `prefix` in the order of their paths; more than `objects_max` is an error.
+    pub async fn list_sorted(
+        &self,
+        prefix: Option<&ObjectPath>,
+        objects_max: usize,
+    ) -> Result<Vec<ListedObject>, StoreError> {
+        let place = prefix.map_or_else(String::new, ToString::to_string);
+        let mut found = self.list(prefix);
+        let mut objects = Vec::new();
+        while let Some(object) = within_deadline(&place, found.try_next()).await? {
+            if objects.len() == objects_max {
+                return Err(StoreError::refused(&place, &format!("more than {objects_max} objects")));
+            }
+            objects.push(object);
+        }
+        objects.sort_unstable_by(|a: &ListedObject, b| a.path.cmp(&b.path));
+        Ok(objects)
+    }
+
+    /// Makes sure that objects which can be read also survive a power cut: a broker that died may have put them
+    /// without the last fsync. Nothing to do where a PUT that can be read is durable.
+    pub async fn settle(&self, paths: &[ObjectPath]) -> Result<(), StoreError> {
+        match &self.shared.local {
+            Some(local) => local.settle(paths.to_vec()).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for ObjectStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectStore({})", self.shared.name)
+    }
+}
+
+impl fmt::Display for ObjectStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shared.name)
+    }
+}
+
+fn listed(meta: ObjectMeta) -> Option<ListedObject> {
+    let path = ObjectPath::parse(meta.location.as_ref()).ok()?;
+    Some(ListedObject { path, size: meta.size })
+}
+
+fn exactly(path: &ObjectPath, wanted: u64, body: Bytes) -> Result<Bytes, StoreError> {
+    match u64::try_from(body.len()) {
+        Ok(got) if got == wanted => Ok(body),
+        _ => Err(StoreError::refused(path, &format!("{} bytes came for {wanted}", body.len()))),
+    }
+}
+
+async fn within_deadline<T>(
+    place: &impl fmt::Display,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(OPERATION_DEADLINE, work).await {
+        Ok(answer) => answer,
+        Err(_) => Err(StoreError::unavailable(place, &format!("no answer in {OPERATION_DEADLINE:?}"))),
+    }
+}

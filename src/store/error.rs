@@ -1,0 +1,116 @@
+//! What can go wrong, sorted by what the caller does about it.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io;
+
+/// Why an operation on the object store failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such object.
+    #[error("object {path} does not exist")]
+    Missing {
+        /// Which.
+        path: String,
+    },
+    /// It may work later; a PUT may even have happened. Retries were made already.
+    #[error("the object store is unavailable ({path}): {reason}")]
+    Unavailable {
+        /// Which object or prefix.
+        path: String,
+        /// What the store or the network said.
+        reason: String,
+    },
+    /// It will not work again: a wrong key, a missing bucket, a range past the end, a short object.
+    #[error("the object store refused {path}: {reason}")]
+    Refused {
+        /// Which object or prefix.
+        path: String,
+        /// What the store said.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    pub(super) fn unavailable(path: &impl Display, reason: &dyn Display) -> StoreError {
+        StoreError::Unavailable { path: path.to_string(), reason: reason.to_string() }
+    }
+
+    pub(super) fn refused(path: &impl Display, reason: &dyn Display) -> StoreError {
+        StoreError::Refused { path: path.to_string(), reason: reason.to_string() }
+    }
+
+    /// For operations that need no object: what is missing then is the bucket.
+    pub(super) fn refuse_missing(self) -> StoreError {
+        match self {
+            StoreError::Missing { path } => {
+                StoreError::Refused { path, reason: "the bucket or directory does not exist".into() }
+            }
+            other => other,
+        }
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+    pub(super) fn from_backend(path: &impl Display, error: object_store::Error) -> StoreError {
+        use object_store::Error as Backend;
+        match &error {
+            Backend::NotFound { .. } => StoreError::Missing { path: path.to_string() },
+            Backend::PermissionDenied { .. }
+            | Backend::Unauthenticated { .. }
+            | Backend::InvalidPath { .. }
+            | Backend::NotSupported { .. }
+            | Backend::NotImplemented { .. }
+            | Backend::UnknownConfigurationKey { .. } => StoreError::refused(path, &one_line(&error)),
+            _ if is_permanent(&error) => StoreError::refused(path, &one_line(&error)),
+            _ => StoreError::unavailable(path, &one_line(&error)),
+        }
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+    pub(super) fn from_io(path: &impl Display, error: io::Error) -> StoreError {
+        match error.kind() {
+            io::ErrorKind::NotFound => StoreError::Missing { path: path.to_string() },
+            kind if is_permanent_kind(kind) => StoreError::refused(path, &error),
+            _ => StoreError::unavailable(path, &error),
+        }
+    }
+}
+
+/// Whether a generic error is one that a repetition cannot cure.
+fn is_permanent(error: &object_store::Error) -> bool {
+    causes(error).any(|cause| {
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            return is_permanent_kind(error.kind());
+        }
+        status_in(&cause.to_string()).is_some_and(|status| !RETRIABLE.contains(&status))
+    })
+}
+
+/// The status of a client error in a message: object_store keeps the type that has it to itself.
+fn status_in(message: &str) -> Option<u16> {
+    let (_, after) = message.split_once("status code: ")?;
+    after.get(..3)?.parse().ok().filter(|status| (400..500).contains(status))
+}
+
+/// Client errors that pass: request timeout, conflict, too early, too many requests.
+const RETRIABLE: [u16; 4] = [408, 409, 425, 429];
+
+fn is_permanent_kind(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind;
+    matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::UnexpectedEof)
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| error.source())
+}
+
+/// The message without line breaks, with the innermost cause, which object_store's own often leaves out.
+fn one_line(error: &object_store::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(innermost) = causes(error).last().map(ToString::to_string)
+        && !text.contains(&innermost)
+    {
+        text = format!("{text}: {innermost}");
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
