@@ -127,6 +127,9 @@ impl Broker {
 
     /// Ends it as a power cut would: no handler runs, nothing is flushed.
     pub fn kill(&mut self) {
+        if is_control() {
+            return;
+        }
         let mut child = self.running.take().expect("a running broker");
         child.kill().expect("kill -9");
         child.wait().expect("the killed broker's status");
@@ -141,6 +144,9 @@ impl Broker {
 
     /// Starts it on the same directory and the same ports, and waits until it says `ready`.
     pub fn start_again(&mut self) -> Announced {
+        if is_control() {
+            return Announced::default();
+        }
         assert!(self.running.is_none(), "the broker still runs");
         let mut child = self.command().spawn().expect("the cenote binary");
         keep_log(&mut child, &self.log);
