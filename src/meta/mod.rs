@@ -105,4 +105,3 @@ pub trait MetadataStore: Send + Sync + std::fmt::Debug + 'static {
     /// the record of its commit (then journal commits are [`Durability::Deferred`]).
     fn sole_writer(&self) -> bool;
 }
-

@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ const KILLS: usize = 20;
 const PARTITIONS: i32 = 3;
 /// Acknowledgements awaited between two kills, so that every kill meets traffic.
 const ACKS_BETWEEN_KILLS: usize = 40;
+/// Records sent and not yet reported.
+const IN_FLIGHT_MAX: usize = 300;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// One acknowledged record: where the broker said it lies.
@@ -31,6 +33,7 @@ struct Acknowledged {
 struct Reports {
     acknowledged: Mutex<Sender<Acknowledged>>,
     failed: Arc<Mutex<Vec<String>>>,
+    in_flight: Mutex<Receiver<()>>,
 }
 
 impl ClientContext for Reports {
@@ -42,6 +45,7 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        let _ = self.in_flight.lock().expect("the reports").try_recv();
         match result {
             Ok(message) => {
                 let partition = message.partition();
@@ -63,8 +67,14 @@ struct Load {
 /// Produces numbered records, round robin over the partitions, until told to stop; then flushes.
 fn start_load(broker: &Broker, topic: &Topic) -> Load {
     let (sender, reports) = channel();
+    // Bounded, so that a broker that is away does not find a mountain when it is back.
+    let (place, in_flight) = sync_channel(IN_FLIGHT_MAX);
     let failed = Arc::new(Mutex::new(Vec::new()));
-    let context = Reports { acknowledged: Mutex::new(sender), failed: Arc::clone(&failed) };
+    let context = Reports {
+        acknowledged: Mutex::new(sender),
+        failed: Arc::clone(&failed),
+        in_flight: Mutex::new(in_flight),
+    };
     let producer: ThreadedProducer<Reports> = ClientConfig::new()
         .set("bootstrap.servers", broker.bootstrap())
         .set("enable.idempotence", "true")
@@ -82,11 +92,7 @@ fn start_load(broker: &Broker, topic: &Topic) -> Load {
     let thread = std::thread::spawn(move || {
         let mut number = 0;
         while !stopped.load(Ordering::Relaxed) {
-            // Bounded, so that a broker that is away does not find a mountain when it is back.
-            if producer.in_flight_count() > 300 {
-                std::thread::park_timeout(Duration::from_millis(1));
-                continue;
-            }
+            place.send(()).expect("the producer holds the other end");
             send(&producer, &name, number);
             number += 1;
         }
@@ -136,11 +142,14 @@ fn read_all(broker: &Broker, topic: &Topic) -> BTreeMap<i32, Vec<(i64, usize)>> 
     let consumer = consumer_of(&broker.bootstrap(), &topic.name, PARTITIONS);
     let mut read: BTreeMap<i32, Vec<(i64, usize)>> = BTreeMap::new();
     let number = |bytes: Option<&[u8]>| -> usize {
-        std::str::from_utf8(bytes.unwrap_or_default()).ok().and_then(|text| text.parse().ok()).expect("a number")
+        std::str::from_utf8(bytes.unwrap_or_default())
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .expect("a number")
     };
-    for (partition, offset, number) in
-        consume(&consumer, count, |message| (message.partition(), message.offset(), number(message.payload())))
-    {
+    for (partition, offset, number) in consume(&consumer, count, |message| {
+        (message.partition(), message.offset(), number(message.payload()))
+    }) {
         read.entry(partition).or_default().push((offset, number));
     }
     read
@@ -187,7 +196,9 @@ fn check_load_with_kills(delete_cache: bool) {
 
 fn delete_if_there(directory: &Path) {
     match std::fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{}: {error}", directory.display()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            panic!("{}: {error}", directory.display())
+        }
         _ => {}
     }
 }

@@ -164,8 +164,7 @@ fn all_partitions_together_give_no_more_than_the_total_budget() {
     }
     let limits = FetchLimits { max_bytes: 15_000, ..AT_ONCE };
     let partitions = (0..3).map(|partition| fetch_partition(partition, 0, 50 << 20)).collect();
-    let topics =
-        vec![FetchTopic::default().with_topic(topic_name(&topic.name)).with_partitions(partitions)];
+    let topics = vec![FetchTopic::default().with_topic(topic_name(&topic.name)).with_partitions(partitions)];
     let mut answer = client.call(FETCH_BY_NAME, &fetch_request(limits, topics));
     let partitions = answer.responses.pop().expect("one topic").partitions;
     let sizes: Vec<usize> =
@@ -277,8 +276,7 @@ fn a_session_takes_up_and_forgets_partitions() {
         added.responses.iter().flat_map(|t| &t.partitions).map(|data| data.partition_index).collect();
     assert!(indexes.contains(&1), "the new partition is answered: {indexes:?}");
 
-    let forgotten =
-        ForgottenTopic::default().with_topic(topic_name(&topic.name)).with_partitions(vec![0, 1]);
+    let forgotten = ForgottenTopic::default().with_topic(topic_name(&topic.name)).with_partitions(vec![0, 1]);
     let request = in_session(session_id, 2, vec![]).with_forgotten_topics_data(vec![forgotten]);
     assert!(client.call(FETCH_BY_NAME, &request).responses.is_empty(), "nothing is left in the session");
 }

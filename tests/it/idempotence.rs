@@ -7,7 +7,7 @@ use kafka_protocol::messages::describe_producers_response::ProducerState;
 use kafka_protocol::messages::{DescribeProducersRequest, ProduceRequest};
 
 fn sequenced(producer: (i64, i16), base_sequence: i32, count: usize) -> Batch {
-    Batch::numbered(&format!("s{base_sequence}"), count).from_producer(producer.0, producer.1, base_sequence)
+    Batch::numbered(&format!("s{base_sequence}"), count).by_producer(producer.0, producer.1, base_sequence)
 }
 
 fn refused(client: &mut Client, topic: &Topic, batch: &Batch) -> i16 {
@@ -210,7 +210,7 @@ fn describe_producers_tells_the_last_sequence() {
     let topic = client.create_topic("describe");
     let producer = client.init_producer_id();
     client.produce(&topic, &sequenced(producer, 0, 3));
-    let batch = Batch::of([Record::of("x").at(42_000)]).from_producer(producer.0, producer.1, 3);
+    let batch = Batch::of([Record::of("x").at(42_000)]).by_producer(producer.0, producer.1, 3);
     client.produce(&topic, &batch);
     for _ in 0..2 {
         let state = describe_producers(&mut broker.connect(), &topic).pop().expect("one producer");
@@ -223,8 +223,7 @@ fn describe_producers_tells_the_last_sequence() {
 }
 
 fn describe_producers(client: &mut Client, topic: &Topic) -> Vec<ProducerState> {
-    let asked =
-        TopicRequest::default().with_name(topic_name(&topic.name)).with_partition_indexes(vec![0]);
+    let asked = TopicRequest::default().with_name(topic_name(&topic.name)).with_partition_indexes(vec![0]);
     let mut answer = client.call(0, &DescribeProducersRequest::default().with_topics(vec![asked]));
     let partition = answer.topics.remove(0).partitions.remove(0);
     assert_eq!(partition.error_code, NONE);

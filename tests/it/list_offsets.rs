@@ -37,9 +37,15 @@ fn a_time_finds_the_first_record_that_is_not_older() {
     client.produce(&topic, &times(&[100, 200, 300]));
     client.produce(&topic, &times(&[400, 500]));
     client.produce(&topic, &times(&[600]));
-    for (time, offset, found) in
-        [(0, 0, 100), (100, 0, 100), (101, 1, 200), (300, 2, 300), (301, 3, 400), (500, 4, 500), (600, 5, 600)]
-    {
+    for (time, offset, found) in [
+        (0, 0, 100),
+        (100, 0, 100),
+        (101, 1, 200),
+        (300, 2, 300),
+        (301, 3, 400),
+        (500, 4, 500),
+        (600, 5, 600),
+    ] {
         assert_eq!(look_up(&mut client, &topic, time), (offset, found), "at {time}");
     }
 }

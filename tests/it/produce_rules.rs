@@ -8,9 +8,7 @@ use crate::support::{Batch, Broker, Client, Codec, NONE, Record, ResponseError, 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{
-    ApiVersionsResponse, ListOffsetsRequest, ProduceRequest,
-};
+use kafka_protocol::messages::{ApiVersionsResponse, ListOffsetsRequest, ProduceRequest};
 use kafka_protocol::protocol::Decodable;
 
 /// Produces bytes that must be refused with one of `errors`, and sees that nothing of them is stored.
@@ -83,9 +81,10 @@ fn a_lying_record_count_is_refused_with_every_codec() {
     for codec in CODECS {
         let topic = client.create_topic("count");
         let honest = Batch::numbered("x", 3).compressed(codec);
-        for (count, delta) in [(2, 1), (4, 3), (3, 2_000_000), (3, 0), (0, -1), (-1, -2), (i32::MAX, i32::MAX - 1)] {
-            let liar =
-                Batch { record_count: Some(count), last_offset_delta: Some(delta), ..honest.clone() };
+        for (count, delta) in
+            [(2, 1), (4, 3), (3, 2_000_000), (3, 0), (0, -1), (-1, -2), (i32::MAX, i32::MAX - 1)]
+        {
+            let liar = Batch { record_count: Some(count), last_offset_delta: Some(delta), ..honest.clone() };
             let errors = [ResponseError::InvalidRecord, ResponseError::CorruptMessage];
             check_refused(&mut client, &topic, liar.encode(), &errors);
         }
@@ -166,11 +165,13 @@ fn a_bad_partition_does_not_spoil_its_neighbours() {
     let mut client = broker.connect();
     let topic = client.create_topic_with("neighbours", 2, &[]);
     let wrong = Batch { crc_flip: 1, ..Batch::numbered("x", 1) };
-    let parts = [(0, Batch::numbered("x", 1)), (1, wrong), (9, Batch::numbered("x", 1))]
-        .map(|(index, batch)| PartitionProduceData::default().with_index(index).with_records(Some(batch.encode())));
-    let data = TopicProduceData::default().with_name(topic_name(&topic.name)).with_partition_data(parts.to_vec());
-    let request =
-        produce_request(&topic.name, 0, -1, Bytes::new()).with_topic_data(vec![data]);
+    let parts =
+        [(0, Batch::numbered("x", 1)), (1, wrong), (9, Batch::numbered("x", 1))].map(|(index, batch)| {
+            PartitionProduceData::default().with_index(index).with_records(Some(batch.encode()))
+        });
+    let data =
+        TopicProduceData::default().with_name(topic_name(&topic.name)).with_partition_data(parts.to_vec());
+    let request = produce_request(&topic.name, 0, -1, Bytes::new()).with_topic_data(vec![data]);
     let answer = client.call(PRODUCE_BY_NAME, &request);
     let codes: Vec<(i32, i16)> =
         answer.responses[0].partition_responses.iter().map(|part| (part.index, part.error_code)).collect();
@@ -190,7 +191,8 @@ fn every_version_of_produce_appends() {
     for api_version in 3..=13 {
         let mut request = produce_request(&topic.name, 0, -1, Batch::numbered("v", 1).encode());
         if api_version >= 13 {
-            let by_id = std::mem::take(&mut request.topic_data[0]).with_name(topic_name("")).with_topic_id(topic.id);
+            let by_id =
+                std::mem::take(&mut request.topic_data[0]).with_name(topic_name("")).with_topic_id(topic.id);
             request.topic_data[0] = by_id;
         }
         let answer = client.call(api_version, &request);
@@ -259,7 +261,10 @@ fn log_append_time_is_the_brokers() {
     let mut client = broker.connect();
     let topic = client.create_topic_with("times", 1, &[("message.timestamp.type", "LogAppendTime")]);
     let answer = client.try_produce(&topic.name, -1, Batch::numbered("x", 2).encode());
-    assert!(answer.log_append_time_ms > crate::support::batches::SOME_TIME_MS, "now, not the producer's time");
+    assert!(
+        answer.log_append_time_ms > crate::support::batches::SOME_TIME_MS,
+        "now, not the producer's time"
+    );
     let batches = client.fetch_batches(&topic, 0);
     let attributes = (&batches[0].bytes[21..23]).get_i16();
     assert_eq!(attributes & 0x08, 0x08, "the batch says so");
@@ -406,7 +411,9 @@ fn what_is_not_advertised_is_never_met_with_silence() {
 fn what_is_advertised_is_what_the_rules_need() {
     let broker = Broker::start();
     let answer = broker.connect().call(3, &api_versions());
-    for (key, min, max) in [(0, 3, 13), (1, 4, 18), (2, 1, 10), (3, 0, 13), (18, 0, 4), (19, 2, 7), (22, 0, 5)] {
+    for (key, min, max) in
+        [(0, 3, 13), (1, 4, 18), (2, 1, 10), (3, 0, 13), (18, 0, 4), (19, 2, 7), (22, 0, 5)]
+    {
         let range = answer.api_keys.iter().find(|range| range.api_key == key).expect("advertised");
         assert!(range.min_version <= min && range.max_version >= max, "key {key}: {range:?}");
     }

@@ -98,8 +98,7 @@ fn a_topic_named_twice_in_one_request_is_refused() {
     let mut client = broker.connect();
     let name = unique_name("twice");
     let topics = vec![creatable(&name, 1, &[]), creatable(&name, 2, &[])];
-    let answer =
-        client.call(7, &CreateTopicsRequest::default().with_topics(topics).with_timeout_ms(10_000));
+    let answer = client.call(7, &CreateTopicsRequest::default().with_topics(topics).with_timeout_ms(10_000));
     assert!(!answer.topics.is_empty());
     for result in answer.topics {
         assert_eq!(result.error_code, ResponseError::InvalidRequest.code());
@@ -379,7 +378,8 @@ fn the_log_directory_tells_the_size_of_partitions() {
     client.produce(&topic, &Batch::of([Record::of(vec![b'x'; 10_000])]));
     let answer = client.call(4, &DescribeLogDirsRequest::default().with_topics(None));
     assert_eq!((answer.error_code, answer.results[0].error_code), (NONE, NONE));
-    let known = answer.results.iter().flat_map(|result| &result.topics).find(|known| *known.name == *topic.name);
+    let known =
+        answer.results.iter().flat_map(|result| &result.topics).find(|known| *known.name == *topic.name);
     let size = known.expect("the topic").partitions[0].partition_size;
     assert!((10_000..20_000).contains(&size), "{size} bytes");
 }
@@ -449,10 +449,8 @@ fn delete_by_name(client: &mut Client, name: &str) -> i16 {
 }
 
 fn create_partitions(client: &mut Client, name: &str, count: i32) -> i16 {
-    let topic = CreatePartitionsTopic::default()
-        .with_name(topic_name(name))
-        .with_count(count)
-        .with_assignments(None);
+    let topic =
+        CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count).with_assignments(None);
     let request = CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000);
     client.call(3, &request).results[0].error_code
 }
@@ -475,7 +473,8 @@ fn setting(client: &mut Client, topic: &Topic, name: &str) -> DescribeConfigsRes
         .with_resource_type(TOPIC)
         .with_resource_name(text(&topic.name))
         .with_configuration_keys(Some(vec![text(name)]));
-    let request = DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
+    let request =
+        DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
     let mut answer = client.call(4, &request);
     assert_eq!(answer.results[0].error_code, NONE);
     answer.results.remove(0).configs.pop().expect("the setting asked for")

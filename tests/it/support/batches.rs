@@ -113,7 +113,7 @@ impl Batch {
     }
 
     /// The same batch from an idempotent producer.
-    pub fn from_producer(mut self, producer_id: i64, producer_epoch: i16, base_sequence: i32) -> Batch {
+    pub fn by_producer(mut self, producer_id: i64, producer_epoch: i16, base_sequence: i32) -> Batch {
         self.producer_id = producer_id;
         self.producer_epoch = producer_epoch;
         self.base_sequence = base_sequence;
@@ -123,7 +123,8 @@ impl Batch {
     /// The batch as bytes.
     pub fn encode(&self) -> Bytes {
         let base_timestamp = self.records.first().map_or(SOME_TIME_MS, |record| record.timestamp);
-        let max_timestamp = self.records.iter().map(|record| record.timestamp).max().unwrap_or(base_timestamp);
+        let max_timestamp =
+            self.records.iter().map(|record| record.timestamp).max().unwrap_or(base_timestamp);
         let mut records = BytesMut::new();
         for (delta, record) in self.records.iter().enumerate() {
             record.encode(delta, base_timestamp, &mut records);
@@ -194,7 +195,12 @@ pub fn parse_batches(bytes: &Bytes) -> Vec<ParsedBatch> {
         assert_eq!(stored, crc32c(&bytes[21..]), "the CRC of a fetched batch");
         let base_offset = (&bytes[0..8]).get_i64();
         let last_offset = base_offset + i64::from((&bytes[23..27]).get_i32());
-        batches.push(ParsedBatch { base_offset, leader_epoch: (&bytes[12..16]).get_i32(), last_offset, bytes });
+        batches.push(ParsedBatch {
+            base_offset,
+            leader_epoch: (&bytes[12..16]).get_i32(),
+            last_offset,
+            bytes,
+        });
     }
     batches
 }

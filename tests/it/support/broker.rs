@@ -28,7 +28,6 @@ pub struct Broker {
 #[derive(Clone, Default)]
 pub struct BrokerOptions {
     arguments: Vec<String>,
-    variables: Vec<(String, String)>,
 }
 
 #[derive(Clone, Copy)]
@@ -50,12 +49,6 @@ impl BrokerOptions {
     /// Adds arguments after `cenote serve`.
     pub fn arguments(mut self, arguments: &[&str]) -> BrokerOptions {
         self.arguments.extend(arguments.iter().map(ToString::to_string));
-        self
-    }
-
-    /// Sets an environment variable of the broker.
-    pub fn variable(mut self, name: &str, value: &str) -> BrokerOptions {
-        self.variables.push((name.into(), value.into()));
         self
     }
 
@@ -100,11 +93,6 @@ impl Broker {
         SocketAddr::from(([127, 0, 0, 1], self.ports.kafka))
     }
 
-    /// Where it speaks Kafka over QUIC.
-    pub fn quic(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.ports.quic))
-    }
-
     /// Where it serves health and metrics.
     pub fn http(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.ports.http))
@@ -137,9 +125,9 @@ impl Broker {
 
     /// Asks it to stop with a signal such as `TERM`, and waits for its end.
     pub fn stop(&mut self, signal: &str) -> ExitStatus {
-        let mut child = self.running.take().expect("a running broker");
+        let child = self.running.take().expect("a running broker");
         send_signal(&child, signal);
-        wait_for_exit(&mut child)
+        wait_for_exit(child)
     }
 
     /// Starts it on the same directory and the same ports, and waits until it says `ready`.
@@ -166,7 +154,8 @@ impl Broker {
     /// Resident memory of the process, in KiB.
     pub fn resident_kib(&self) -> u64 {
         let child = self.running.as_ref().expect("a running broker");
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("/proc of the broker");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("/proc of the broker");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a VmRSS line");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number of KiB")
     }
@@ -186,9 +175,6 @@ impl Broker {
             .arg("--http")
             .arg(format!("127.0.0.1:{}", self.ports.http))
             .args(&self.options.arguments);
-        for (name, value) in &self.options.variables {
-            command.env(name, value);
-        }
         command
     }
 
@@ -210,7 +196,10 @@ impl Drop for Broker {
             let _ = child.wait();
         }
         if std::thread::panicking() {
-            println!("--- log of the broker ---\n{}--- end of its log ---", self.log());
+            #[expect(clippy::print_stdout, reason = "the test harness keeps it for failed tests")]
+            {
+                println!("--- log of the broker ---\n{}--- end of its log ---", self.log());
+            }
         }
     }
 }
@@ -278,24 +267,25 @@ pub fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
 }
 
 /// Sends a signal by its name without `SIG`.
-pub fn send_signal(child: &Child, signal: &str) {
-    let sent = Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status();
-    assert!(sent.expect("the kill command").success(), "kill -{signal}");
+pub fn send_signal(child: &Child, name: &str) {
+    signal(child.id(), name);
+}
+
+fn signal(id: u32, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status();
+    assert!(sent.expect("the kill command").success(), "kill -{name}");
 }
 
 /// Waits for the end of a process, with a deadline.
-pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
-    let deadline = Instant::now() + EXIT_DEADLINE;
-    loop {
-        if let Some(status) = child.try_wait().expect("the status of a child") {
-            return status;
-        }
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            panic!("the process did not end within {EXIT_DEADLINE:?}");
-        }
-        std::thread::park_timeout(Duration::from_millis(2));
+pub fn wait_for_exit(mut child: Child) -> ExitStatus {
+    let id = child.id();
+    let (sender, ended) = channel();
+    std::thread::spawn(move || sender.send(child.wait()));
+    if let Ok(status) = ended.recv_timeout(EXIT_DEADLINE) {
+        return status.expect("the status of a child");
     }
+    signal(id, "KILL");
+    panic!("the process did not end within {EXIT_DEADLINE:?}");
 }
 
 fn keep_log(child: &mut Child, log: &Arc<Mutex<String>>) {

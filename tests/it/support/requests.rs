@@ -14,8 +14,8 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
-    MetadataResponse, ProduceRequest, TopicName,
+    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest,
+    MetadataRequest, MetadataResponse, ProduceRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
@@ -80,8 +80,7 @@ pub fn creatable(name: &str, partitions: i32, settings: &[(&str, &str)]) -> Crea
 /// A Produce request for one partition.
 pub fn produce_request(topic: &str, partition: i32, acks: i16, records: Bytes) -> ProduceRequest {
     let partition = PartitionProduceData::default().with_index(partition).with_records(Some(records));
-    let topic =
-        TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![partition]);
+    let topic = TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![partition]);
     ProduceRequest::default()
         .with_transactional_id(None)
         .with_acks(acks)
@@ -127,7 +126,9 @@ fn probe(name: &str, partition: i32) -> FetchRequest {
 
 /// An ApiVersions request of a client with a name.
 pub fn api_versions() -> ApiVersionsRequest {
-    ApiVersionsRequest::default().with_client_software_name(text("it")).with_client_software_version(text("1"))
+    ApiVersionsRequest::default()
+        .with_client_software_name(text("it"))
+        .with_client_software_version(text("1"))
 }
 
 impl Client {
@@ -150,7 +151,9 @@ impl Client {
     /// Apache Kafka answers CreateTopics before its brokers know of the topic; Cenote does not.
     fn await_leaders(&mut self, name: &str, partitions: i32) {
         for partition in 0..partitions {
-            while self.call(FETCH_BY_NAME, &probe(name, partition)).responses[0].partitions[0].error_code != NONE {}
+            while self.call(FETCH_BY_NAME, &probe(name, partition)).responses[0].partitions[0].error_code
+                != NONE
+            {}
         }
     }
 
@@ -216,8 +219,7 @@ impl Client {
             .with_current_leader_epoch(-1)
             .with_timestamp(timestamp);
         let topic = ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
-        let request =
-            ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
+        let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
         let mut topic = self.call(8, &request).topics.pop().expect("one topic");
         topic.partitions.pop().expect("one partition")
     }
