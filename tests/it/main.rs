@@ -8,6 +8,7 @@ mod idempotence;
 mod list_offsets;
 mod produce_consume;
 mod produce_rules;
+mod quic;
 mod settings;
 mod support;
 mod tidy;

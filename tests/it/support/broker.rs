@@ -93,6 +93,11 @@ impl Broker {
         SocketAddr::from(([127, 0, 0, 1], self.ports.kafka))
     }
 
+    /// Where it speaks Kafka over QUIC.
+    pub fn quic(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports.quic))
+    }
+
     /// Where it serves health and metrics.
     pub fn http(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.ports.http))

@@ -3,6 +3,7 @@
 pub mod batches;
 pub mod broker;
 pub mod ports;
+pub mod quic;
 pub mod raw;
 pub mod requests;
 
