@@ -16,7 +16,7 @@
 #   LATENCY_S      seconds of the rate-limited run, default 15
 #   PARTITIONS     partitions of the many-partitions run, default 1000
 #   PARTITIONED    records of the many-partitions run, default 100000
-#   ONLY           names of measurements to take, such as "p1k lat"; default all: p1k p100 p256 lat consume parts
+#   ONLY           names of measurements to take, such as "p1k lat"; default: p1k p100 p256 lat consume one parts
 #   BENCH_TMP      where data lies while it runs; default: below TMPDIR or /tmp
 set -euo pipefail
 
@@ -24,7 +24,7 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(dirname "$here")"
 N="${N:-3}" MIB="${MIB:-300}" LATENCY_S="${LATENCY_S:-15}"
 PARTITIONS="${PARTITIONS:-1000}" PARTITIONED="${PARTITIONED:-100000}"
-BROKERS="${BROKERS:-cenote kafka}" ONLY="${ONLY:-p1k p100 p256 lat consume parts}"
+BROKERS="${BROKERS:-cenote kafka}" ONLY="${ONLY:-p1k p100 p256 lat consume one parts}"
 hz="$(getconf CLK_TCK)"
 
 fail() { printf 'kafka.sh: %s\n' "$*" >&2; exit 1; }
@@ -208,6 +208,7 @@ take() { # NAME: one sample of a measurement from each broker, in the order of $
       p100) measured p100 "$broker" 100 $((MIB * 1048576 / 100 / 3)) -1 6 ;;
       p256) measured p256 "$broker" 1024 $((MIB * 1024)) -1 6 batch.size=262144 linger.ms=10 buffer.memory=67108864 ;;
       lat) measured lat "$broker" 1024 $((10240 * LATENCY_S)) 10240 6 ;;
+      one) measured one "$broker" 1024 "$PARTITIONED" -1 1 ;;
       parts) measured parts "$broker" 1024 "$PARTITIONED" -1 "$PARTITIONS" ;;
     esac
   done
@@ -242,6 +243,8 @@ report() {
   row "10 MB/s of 1 KiB, PUTs" lat.puts "%d"
   row "consume 1 KiB, MB/s" consume.mb "%.1f"; row "consume 1 KiB, records/s" consume.rate "%.0f"
   row "consume 1 KiB, broker CPU s per GiB" consume.cpu "%.2f"
+  row "$PARTITIONED records to one new partition, records/s" one.rate "%.0f"
+  row "$PARTITIONED records to one new partition, PUTs" one.puts "%d"
   row "$PARTITIONED records over $PARTITIONS new partitions, records/s" parts.rate "%.0f"
   row "$PARTITIONED records over $PARTITIONS new partitions, PUTs" parts.puts "%d"
   row "peak RSS, MiB" rss "%.0f"
@@ -256,7 +259,7 @@ done
 order="$BROKERS"
 for ((run = 1; run <= N; run++)); do
   say "run $run of $N ($order)"
-  for name in p1k p256 p100 lat parts; do take "$name"; done
+  for name in p1k p256 p100 lat one parts; do take "$name"; done
   order="$(printf '%s\n' $order | tac | tr '\n' ' ')"
 done
 for broker in $BROKERS; do note "$broker" rss "$(peak_rss_mib "$broker")"; done
