@@ -140,6 +140,34 @@ fn an_unknown_magic_is_refused() {
 }
 
 #[test]
+fn an_unknown_codec_is_refused() {
+    let broker = Broker::start();
+    let mut client = broker.connect();
+    let topic = client.create_topic("codec");
+    let errors = [
+        ResponseError::InvalidRecord,
+        ResponseError::CorruptMessage,
+        ResponseError::UnsupportedCompressionType,
+    ];
+    for codec in 5..8 {
+        let batch = Batch { attributes: codec, ..Batch::numbered("x", 1) };
+        check_refused(&mut client, &topic, batch.encode(), &errors);
+    }
+}
+
+#[test]
+fn zstd_is_refused_where_the_version_does_not_know_it() {
+    let broker = Broker::start();
+    let mut client = broker.connect();
+    let topic = client.create_topic("zstd");
+    let records = Batch::numbered("x", 1).compressed(Codec::Zstd).encode();
+    for (api_version, code) in [(3, ResponseError::UnsupportedCompressionType.code()), (7, NONE)] {
+        let answer = client.call(api_version, &produce_request(&topic.name, 0, -1, records.clone()));
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, code, "version {api_version}");
+    }
+}
+
+#[test]
 fn a_control_batch_from_a_client_is_refused() {
     let broker = Broker::start();
     let mut client = broker.connect();
