@@ -9,6 +9,7 @@ mod list_offsets;
 mod produce_consume;
 mod produce_rules;
 mod quic;
+mod s3;
 mod settings;
 mod support;
 mod tidy;

@@ -28,6 +28,7 @@ pub struct Broker {
 #[derive(Clone, Default)]
 pub struct BrokerOptions {
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 #[derive(Clone, Copy)]
@@ -50,6 +51,20 @@ impl BrokerOptions {
     pub fn arguments(mut self, arguments: &[&str]) -> BrokerOptions {
         self.arguments.extend(arguments.iter().map(ToString::to_string));
         self
+    }
+
+    /// Sets an environment variable of the broker.
+    pub fn variable(mut self, name: &str, value: &str) -> BrokerOptions {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// `cenote serve` on a directory with these settings, and no listeners named yet.
+    pub fn command(&self, data: &Path) -> Command {
+        let mut command = serve_command(data);
+        command.args(&self.arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     /// Starts the broker and waits until it says `ready`.
@@ -171,15 +186,14 @@ impl Broker {
     }
 
     fn command(&self) -> Command {
-        let mut command = serve_command(self.data.path());
+        let mut command = self.options.command(self.data.path());
         command
             .arg("--listen")
             .arg(format!("tcp://127.0.0.1:{}", self.ports.kafka))
             .arg("--listen")
             .arg(format!("quic://127.0.0.1:{}", self.ports.quic))
             .arg("--http")
-            .arg(format!("127.0.0.1:{}", self.ports.http))
-            .args(&self.options.arguments);
+            .arg(format!("127.0.0.1:{}", self.ports.http));
         command
     }
 

@@ -6,6 +6,7 @@ pub mod ports;
 pub mod quic;
 pub mod raw;
 pub mod requests;
+pub mod s3_server;
 
 pub use batches::{Batch, Codec, Record, parse_batches};
 pub use broker::Broker;
