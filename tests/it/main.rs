@@ -1,1 +1,16 @@
-//! All integration tests, one binary.
+//! All integration tests, one binary. Most drive the real `cenote` binary from outside, with real clients or
+//! with frames made by hand; each test states one promise in its name.
+
+mod bounds;
+mod crash;
+mod fetch_rules;
+mod idempotence;
+mod list_offsets;
+mod produce_consume;
+mod produce_rules;
+mod quic;
+mod s3;
+mod settings;
+mod support;
+mod tidy;
+mod topics;

@@ -1,0 +1,262 @@
+//! `kill -9` in the middle of idempotent produce: what was acknowledged is read back exactly once, in order.
+
+use crate::produce_consume::{consume, consumer_of};
+use crate::support::requests::{LATEST, Topic};
+use crate::support::{Batch, Broker};
+use rdkafka::ClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const KILLS: usize = 20;
+const PARTITIONS: i32 = 3;
+/// Acknowledgements awaited between two kills, so that every kill meets traffic.
+const ACKS_BETWEEN_KILLS: usize = 40;
+/// Records sent and not yet reported.
+const IN_FLIGHT_MAX: usize = 300;
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// One acknowledged record: where the broker said it lies.
+struct Acknowledged {
+    number: usize,
+    partition: i32,
+    offset: i64,
+}
+
+/// Notes every delivery report.
+struct Reports {
+    acknowledged: Mutex<Sender<Acknowledged>>,
+    failed: Arc<Mutex<Vec<String>>>,
+    in_flight: Mutex<Receiver<()>>,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
+    fn error(&self, _: rdkafka::error::KafkaError, _: &str) {}
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        let _ = self.in_flight.lock().expect("the reports").try_recv();
+        match result {
+            Ok(message) => {
+                let partition = message.partition();
+                let acknowledged = Acknowledged { number, partition, offset: message.offset() };
+                let _ = self.acknowledged.lock().expect("the reports").send(acknowledged);
+            }
+            Err((error, _)) => self.failed.lock().expect("the reports").push(format!("{number}: {error}")),
+        }
+    }
+}
+
+struct Load {
+    reports: Receiver<Acknowledged>,
+    failed: Arc<Mutex<Vec<String>>>,
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<usize>,
+}
+
+/// Produces numbered records, round robin over the partitions, until told to stop; then flushes.
+fn start_load(broker: &Broker, topic: &Topic) -> Load {
+    let (sender, reports) = channel();
+    // Bounded, so that a broker that is away does not find a mountain when it is back.
+    let (place, in_flight) = sync_channel(IN_FLIGHT_MAX);
+    let failed = Arc::new(Mutex::new(Vec::new()));
+    let context = Reports {
+        acknowledged: Mutex::new(sender),
+        failed: Arc::clone(&failed),
+        in_flight: Mutex::new(in_flight),
+    };
+    let producer: ThreadedProducer<Reports> = ClientConfig::new()
+        .set("bootstrap.servers", broker.bootstrap())
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "1")
+        .set("batch.num.messages", "10")
+        .set("message.timeout.ms", "120000")
+        .set("retry.backoff.ms", "20")
+        .set("retry.backoff.max.ms", "100")
+        .set("reconnect.backoff.ms", "20")
+        .set("reconnect.backoff.max.ms", "100")
+        .create_with_context(context)
+        .expect("a producer");
+    let stop = Arc::new(AtomicBool::new(false));
+    let (name, stopped) = (topic.name.clone(), Arc::clone(&stop));
+    let thread = std::thread::spawn(move || {
+        let mut number = 0;
+        while !stopped.load(Ordering::Relaxed) {
+            place.send(()).expect("the producer holds the other end");
+            send(&producer, &name, number);
+            number += 1;
+        }
+        producer.flush(DEADLINE).expect("all delivered in the end");
+        number
+    });
+    Load { reports, failed, stop, thread }
+}
+
+fn send(producer: &ThreadedProducer<Reports>, topic: &str, number: usize) {
+    let payload = number.to_string();
+    let partition = i32::try_from(number % usize::try_from(PARTITIONS).expect("small")).expect("small");
+    let record = BaseRecord::<(), str, usize>::with_opaque_to(topic, number).partition(partition);
+    producer.send(record.payload(&payload)).map_err(|(error, _)| error).expect("room in the queue");
+}
+
+impl Load {
+    /// Takes the reports of `count` more acknowledged records.
+    fn await_acknowledged(&self, count: usize, into: &mut Vec<Acknowledged>) {
+        let deadline = Instant::now() + DEADLINE;
+        for _ in 0..count {
+            let left = deadline.saturating_duration_since(Instant::now());
+            into.push(self.reports.recv_timeout(left).expect("acknowledgements go on after a restart"));
+        }
+    }
+
+    /// Stops the load and returns how many records were sent.
+    fn finish(self, into: &mut Vec<Acknowledged>) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        let sent = self.thread.join().expect("the load");
+        into.extend(self.reports.iter());
+        assert_eq!(*self.failed.lock().expect("the reports"), Vec::<String>::new(), "no delivery failed");
+        sent
+    }
+}
+
+/// Everything that can be read: per partition the texts in the order of their offsets.
+fn read_all(broker: &Broker, topic: &Topic) -> BTreeMap<i32, Vec<(i64, usize)>> {
+    let mut count = 0;
+    for partition in 0..PARTITIONS {
+        let consumer = consumer_of(&broker.bootstrap(), &topic.name, PARTITIONS);
+        let (low, high) =
+            rdkafka::consumer::Consumer::fetch_watermarks(&consumer, &topic.name, partition, DEADLINE)
+                .expect("the ends");
+        count += usize::try_from(high - low).expect("an end after the start");
+    }
+    let consumer = consumer_of(&broker.bootstrap(), &topic.name, PARTITIONS);
+    let mut read: BTreeMap<i32, Vec<(i64, usize)>> = BTreeMap::new();
+    let number = |bytes: Option<&[u8]>| -> usize {
+        std::str::from_utf8(bytes.unwrap_or_default())
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .expect("a number")
+    };
+    for (partition, offset, number) in consume(&consumer, count, |message| {
+        (message.partition(), message.offset(), number(message.payload()))
+    }) {
+        read.entry(partition).or_default().push((offset, number));
+    }
+    read
+}
+
+fn check_exactly_once(broker: &Broker, topic: &Topic, acknowledged: &[Acknowledged], sent: usize) {
+    let read = read_all(broker, topic);
+    let mut seen = BTreeSet::new();
+    for (partition, records) in &read {
+        for (place, &(offset, number)) in records.iter().enumerate() {
+            assert_eq!(offset, i64::try_from(place).expect("small"), "no hole in partition {partition}");
+            assert!(number < sent, "only what was sent");
+            assert!(seen.insert(number), "record {number} stands twice");
+        }
+        let numbers: Vec<usize> = records.iter().map(|&(_, number)| number).collect();
+        assert!(numbers.is_sorted(), "partition {partition} is in the order of sending");
+    }
+    for Acknowledged { number, partition, offset } in acknowledged {
+        let stands = read.get(partition).and_then(|records| records.get(usize::try_from(*offset).ok()?));
+        assert_eq!(stands, Some(&(*offset, *number)), "acknowledged at {offset} of partition {partition}");
+    }
+}
+
+fn check_load_with_kills(delete_cache: bool) {
+    let mut broker = Broker::start();
+    let topic = broker.connect().create_topic_with("kill", PARTITIONS, &[]);
+    let load = start_load(&broker, &topic);
+    let mut acknowledged = Vec::new();
+    for _ in 0..KILLS {
+        load.await_acknowledged(ACKS_BETWEEN_KILLS, &mut acknowledged);
+        broker.kill();
+        if delete_cache {
+            delete_if_there(&broker.data().join("cache"));
+        }
+        broker.start_again();
+    }
+    load.await_acknowledged(ACKS_BETWEEN_KILLS, &mut acknowledged);
+    let sent = load.finish(&mut acknowledged);
+    assert_eq!(acknowledged.len(), sent, "in the end everything is acknowledged");
+    check_exactly_once(&broker, &topic, &acknowledged, sent);
+    broker.kill_and_restart();
+    check_exactly_once(&broker, &topic, &acknowledged, sent);
+}
+
+fn delete_if_there(directory: &Path) {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            panic!("{}: {error}", directory.display())
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn twenty_kills_lose_nothing_acknowledged_and_double_nothing() {
+    check_load_with_kills(false);
+}
+
+#[test]
+fn the_cache_may_be_lost_with_every_kill() {
+    check_load_with_kills(true);
+}
+
+#[test]
+fn the_cache_may_be_deleted_while_the_broker_runs() {
+    let broker = Broker::start();
+    let mut client = broker.connect();
+    let topic = client.create_topic("cache");
+    let mut expected = Vec::new();
+    for round in 0..5 {
+        let name = format!("round-{round}");
+        client.produce(&topic, &Batch::numbered(&name, 2));
+        expected.extend([format!("{name}-0"), format!("{name}-1")]);
+        delete_if_there(&broker.data().join("cache"));
+        assert_eq!(client.all_values(&topic), expected);
+    }
+}
+
+#[test]
+fn a_kill_while_a_produce_waits_leaves_it_whole_or_not_at_all() {
+    let mut broker = Broker::start();
+    let mut client = broker.connect();
+    let topic = client.create_topic("halves");
+    for round in 0..10 {
+        let mut client = broker.connect();
+        let records = Batch::numbered(&format!("r{round}"), 50).encode();
+        let request = crate::support::requests::produce_request(&topic.name, 0, -1, records);
+        client.send(crate::support::requests::PRODUCE_BY_NAME, &request);
+        broker.kill_and_restart();
+        let end = broker.connect().list_offset(&topic, LATEST).offset;
+        assert_eq!(end % 50, 0, "whole batches only");
+    }
+    let mut client = broker.connect();
+    let end = client.list_offset(&topic, LATEST).offset;
+    assert_eq!(client.all_values(&topic).len(), usize::try_from(end).expect("positive"));
+}
+
+#[test]
+fn topics_and_their_settings_survive_a_kill() {
+    let mut broker = Broker::start();
+    let topic = broker.connect().create_topic_with("durable", 5, &[("max.message.bytes", "2000")]);
+    broker.kill_and_restart();
+    let mut client = broker.connect();
+    let answer = client.metadata(&[&topic.name], false);
+    assert_eq!(answer.topics[0].topic_id, topic.id);
+    assert_eq!(answer.topics[0].partitions.len(), 5);
+    let large = Batch::of([crate::support::Record::of([b'x'; 3_000])]).encode();
+    let code = client.try_produce(&topic.name, -1, large).error_code;
+    assert_eq!(code, crate::support::ResponseError::MessageTooLarge.code());
+}

@@ -1,0 +1,22 @@
+//! What the tests share: a broker as a process, a client that sends what it is told, and batches made by hand.
+
+pub mod batches;
+pub mod broker;
+pub mod ports;
+pub mod quic;
+pub mod raw;
+pub mod requests;
+pub mod s3_server;
+
+pub use batches::{Batch, Codec, Record, parse_batches};
+pub use broker::Broker;
+pub use kafka_protocol::ResponseError;
+pub use raw::Client;
+
+/// The code that stands on the wire for no error.
+pub const NONE: i16 = 0;
+
+/// A topic name nobody else has used, also when the broker outlives the test.
+pub fn unique_name(theme: &str) -> String {
+    format!("{theme}-{}", uuid::Uuid::new_v4().simple())
+}
