@@ -1,4 +1,13 @@
 //! The settings of a broker as checked values: from flags, `CENOTE_*` variables and a TOML file, in that order.
+//!
+//! What is written anywhere is text first (`settings`), and becomes a value in one place each (`parse`).
+//! A [`Config`] that exists is a legal one.
+
+mod listeners;
+mod parse;
+mod settings;
+
+pub use settings::{ConfigError, Effective, Flags, SETTINGS, Setting, Source, Sources, resolve};
 
 use crate::types::BrokerId;
 use std::path::PathBuf;
@@ -28,6 +37,19 @@ pub struct Config {
     pub topics: TopicDefaults,
     /// Limits that hold before any authentication.
     pub limits: LimitsConfig,
+    /// The certificate for TLS and QUIC; none: one is made for development below `data/tls`.
+    pub tls: Option<TlsFiles>,
+    /// What is logged: a level, or a filter such as `info,cenote::net=debug`.
+    pub log: String,
+}
+
+/// A certificate and its key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, our own certificate first.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 /// One door.
@@ -97,3 +119,6 @@ pub struct LimitsConfig {
     /// Requests of one connection that wait for their answers at once.
     pub requests_in_flight_max: usize,
 }
+
+#[cfg(test)]
+mod tests;

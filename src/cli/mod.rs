@@ -1,1 +1,7 @@
 //! The command line.
+
+pub mod config;
+pub mod serve;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! `cenote serve`: its settings as flags. What they mean is said here once, for `--help`.
+
+use crate::config::{self, Config, ConfigError, Flags, Sources};
+use clap::Args;
+
+/// The settings of a broker.
+///
+/// Each can be given as a flag, as an environment variable, or in a TOML file under the flag's name without
+/// the dashes, in this order of precedence. Sizes: 65536, 512KiB, 8MiB, 10GiB. Durations: 0, 5ms, 1s, 2m.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServeArgs {
+    /// TOML file with settings, such as `flush-interval = "5ms"` [env: CENOTE_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+    /// Directory for metadata, the default store, the disk cache and the development certificate
+    /// [default: ./cenote-data] [env: CENOTE_DATA]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Where objects go: file:///dir, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, memory:
+    /// [default: the directory store below --data] [env: CENOTE_STORE]
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Where metadata goes: embedded: (below --data) [default: embedded:] [env: CENOTE_METADATA]
+    #[arg(long, value_name = "URL")]
+    metadata: Option<String>,
+    /// Where Kafka is spoken: [NAME=]tcp://host:port, tls://… or quic://…; may be repeated. Names are
+    /// PLAINTEXT, SSL and QUIC if not given
+    /// [default: tcp://127.0.0.1:9092 quic://127.0.0.1:9093] [env: CENOTE_LISTEN, with commas]
+    #[arg(long, value_name = "[NAME=]URL")]
+    listen: Vec<String>,
+    /// What clients of a listener are told to connect to; may be repeated
+    /// [default: what is bound] [env: CENOTE_ADVERTISE, with commas]
+    #[arg(long, value_name = "NAME=HOST:PORT")]
+    advertise: Vec<String>,
+    /// Address of /healthz, /readyz and /metrics, or off [default: 127.0.0.1:9644] [env: CENOTE_HTTP]
+    #[arg(long, value_name = "ADDR|off")]
+    http: Option<String>,
+    /// How long a batch waits for company before it is stored; 0: until the previous PUT is on its way
+    /// [default: 0 for a local store, 100ms for a remote one] [env: CENOTE_FLUSH_INTERVAL]
+    #[arg(long, value_name = "DURATION")]
+    flush_interval: Option<String>,
+    /// Size at which a journal object is stored without waiting [default: 8MiB] [env: CENOTE_FLUSH_BYTES]
+    #[arg(long, value_name = "SIZE")]
+    flush_bytes: Option<String>,
+    /// PUTs under way at once, 1 to 64 [default: 4] [env: CENOTE_PUTS_IN_FLIGHT]
+    #[arg(long, value_name = "N")]
+    puts_in_flight: Option<String>,
+    /// Memory of the cache [default: 256MiB] [env: CENOTE_CACHE_MEMORY]
+    #[arg(long, value_name = "SIZE")]
+    cache_memory: Option<String>,
+    /// Disk of the cache; 0: none [default: 0 for a local store, 10GiB for a remote one]
+    /// [env: CENOTE_CACHE_DISK]
+    #[arg(long, value_name = "SIZE")]
+    cache_disk: Option<String>,
+    /// Memory of all requests together; over it the broker reads more slowly
+    /// [default: 256MiB] [env: CENOTE_REQUEST_MEMORY]
+    #[arg(long, value_name = "SIZE")]
+    request_memory: Option<String>,
+    /// Largest request [default: 100MiB, or --request-memory if less] [env: CENOTE_FRAME_BYTES_MAX]
+    #[arg(long, value_name = "SIZE")]
+    frame_bytes_max: Option<String>,
+    /// Connections at once, over all listeners [default: 10000] [env: CENOTE_CONNECTIONS_MAX]
+    #[arg(long, value_name = "N")]
+    connections_max: Option<String>,
+    /// Requests of one connection that wait for their answers at once
+    /// [default: 64] [env: CENOTE_REQUESTS_IN_FLIGHT]
+    #[arg(long, value_name = "N")]
+    requests_in_flight: Option<String>,
+    /// Kafka's node id of this broker [default: 1] [env: CENOTE_BROKER_ID]
+    #[arg(long, value_name = "N")]
+    broker_id: Option<String>,
+    /// Partitions of a topic created without a number [default: 1] [env: CENOTE_PARTITIONS]
+    #[arg(long, value_name = "N")]
+    partitions: Option<String>,
+    /// Whether producing to or asking for an unknown topic creates it
+    /// [default: true] [env: CENOTE_AUTO_CREATE_TOPICS]
+    #[arg(long, value_name = "true|false")]
+    auto_create_topics: Option<String>,
+    /// Certificate chain for TLS and QUIC, PEM [default: made for development below --data]
+    /// [env: CENOTE_TLS_CERTIFICATE]
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<String>,
+    /// Its key, PEM [env: CENOTE_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as info,cenote::net=debug
+    /// [default: info] [env: CENOTE_LOG]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+impl ServeArgs {
+    /// The settings as they hold, from these flags, the variables that `env` finds, and the file.
+    pub fn resolve(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config, Sources), ConfigError> {
+        config::resolve(&self.flags(), env)
+    }
+
+    fn flags(&self) -> Flags {
+        let once: [(&'static str, &Option<String>); 19] = [
+            ("data", &self.data),
+            ("store", &self.store),
+            ("metadata", &self.metadata),
+            ("http", &self.http),
+            ("flush-interval", &self.flush_interval),
+            ("flush-bytes", &self.flush_bytes),
+            ("puts-in-flight", &self.puts_in_flight),
+            ("cache-memory", &self.cache_memory),
+            ("cache-disk", &self.cache_disk),
+            ("request-memory", &self.request_memory),
+            ("frame-bytes-max", &self.frame_bytes_max),
+            ("connections-max", &self.connections_max),
+            ("requests-in-flight", &self.requests_in_flight),
+            ("broker-id", &self.broker_id),
+            ("partitions", &self.partitions),
+            ("auto-create-topics", &self.auto_create_topics),
+            ("tls-certificate", &self.tls_certificate),
+            ("tls-key", &self.tls_key),
+            ("log", &self.log),
+        ];
+        let mut flags = Flags { config: self.config.clone(), ..Flags::default() };
+        for (key, text) in once {
+            flags.values.insert(key, text.iter().cloned().collect());
+        }
+        flags.values.insert("listen", self.listen.clone());
+        flags.values.insert("advertise", self.advertise.clone());
+        flags
+    }
+}
+
+/// A mistake on the command line in one line, as every bad setting is told; for exit code 2.
+#[must_use]
+pub fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let first = text.lines().next().unwrap_or_default().trim();
+    let hint = text.lines().map(str::trim).find_map(|line| line.strip_prefix("tip: "));
+    let message = first.strip_prefix("error: ").unwrap_or(first);
+    hint.map_or_else(|| message.to_owned(), |hint| format!("{message}; {hint}"))
+}

@@ -1,0 +1,141 @@
+use super::*;
+use std::io::Write;
+
+fn resolve_with(flags: &[(&'static str, &[&str])], env: &[(&str, &str)]) -> Result<Config, String> {
+    let mut given = Flags::default();
+    for (key, values) in flags {
+        match *key {
+            "config" => given.config = Some(values[0].to_owned()),
+            key => {
+                given.values.insert(key, values.iter().map(|text| (*text).to_owned()).collect());
+            }
+        }
+    }
+    let env = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, text)| (*text).to_owned());
+    resolve(&given, &env).map(|(config, _)| config).map_err(|error| error.to_string())
+}
+
+fn file_with(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn nothing_given_is_a_broker_on_this_machine() {
+    let config = resolve_with(&[], &[]).unwrap();
+    assert!(config.data.is_absolute() && config.data.ends_with("cenote-data"));
+    assert_eq!(config.store.to_file_path().unwrap(), config.data.join("store"));
+    assert_eq!(config.metadata.as_str(), "embedded:");
+    assert_eq!(config.http, Some("127.0.0.1:9644".parse().unwrap()));
+    assert_eq!(config.journal.flush_interval, Duration::ZERO);
+    assert_eq!(config.journal.flush_bytes, 8 << 20);
+    assert_eq!(config.cache, CacheConfig { memory_bytes: 256 << 20, disk_bytes: 0 });
+    assert_eq!(config.limits.frame_bytes_max, 100 << 20);
+    let doors: Vec<_> = config.listeners.iter().map(|door| (door.name.as_str(), door.port)).collect();
+    assert_eq!(doors, [("PLAINTEXT", 9092), ("QUIC", 9093)]);
+}
+
+#[test]
+fn a_remote_store_waits_longer_and_caches_on_disk() {
+    let config = resolve_with(&[("store", &["s3://bucket/prefix"])], &[]).unwrap();
+    assert_eq!(config.journal.flush_interval, Duration::from_millis(100));
+    assert_eq!(config.cache.disk_bytes, 10 << 30);
+}
+
+#[test]
+fn flag_then_environment_then_file_then_default() {
+    let file =
+        file_with("partitions = 2\nflush-interval = \"2ms\"\nlisten = [\"A=tcp://h:1\", \"tls://h:2\"]\n");
+    let path = file.path().to_str().unwrap();
+    let env = [("CENOTE_CONFIG", path), ("CENOTE_PARTITIONS", "3")];
+    let config = resolve_with(&[], &env).unwrap();
+    assert_eq!((config.topics.num_partitions, config.journal.flush_interval.as_millis()), (3, 2));
+    assert_eq!(config.listeners[0].name, "A");
+    assert_eq!(config.listeners[1].name, "SSL");
+    let config = resolve_with(&[("partitions", &["4"])], &env).unwrap();
+    assert_eq!(config.topics.num_partitions, 4);
+}
+
+#[test]
+fn a_bad_setting_is_one_line_that_names_it_as_it_was_given() {
+    let accepted = "accepted: 0, 5ms, 1s, 2m";
+    let flag = resolve_with(&[("flush-interval", &["5 parsecs"])], &[]).unwrap_err();
+    assert_eq!(flag, format!("--flush-interval: \"5 parsecs\" is not a duration; {accepted}"));
+    let env = resolve_with(&[], &[("CENOTE_FLUSH_INTERVAL", "x")]).unwrap_err();
+    assert_eq!(env, format!("CENOTE_FLUSH_INTERVAL: \"x\" is not a duration; {accepted}"));
+    let file = file_with("flush-interval = \"x\"\n");
+    let path = file.path().to_str().unwrap();
+    let line = resolve_with(&[("config", &[path])], &[]).unwrap_err();
+    assert_eq!(line, format!("flush-interval in {path}: \"x\" is not a duration; {accepted}"));
+}
+
+#[test]
+fn what_is_refused() {
+    let refused: [(&'static str, &[&str], &str); 22] = [
+        ("flush-interval", &["2h"], "is too long"),
+        ("flush-bytes", &["8 parsecs"], "is not a size"),
+        ("flush-bytes", &["1"], "is out of range"),
+        ("flush-bytes", &["99999999999999999999"], "is not a size"),
+        ("puts-in-flight", &["0"], "accepted: 1 to 64"),
+        ("partitions", &["-1"], "accepted: 1 to 10000"),
+        ("broker-id", &["-1"], "accepted: 0 to 2147483647"),
+        ("auto-create-topics", &["yes"], "accepted: true, false"),
+        ("store", &["ftp://x"], "is not an object store"),
+        ("store", &["s3://"], "accepted: file:///directory"),
+        ("store", &["nothing"], "is not a URL"),
+        ("metadata", &["etcd://127.0.0.1:2379"], "is not available in this version"),
+        ("http", &["nowhere"], "accepted: off, 127.0.0.1:9644"),
+        ("log", &["loud"], "is not a log filter"),
+        ("tls-key", &["key.pem"], "is given without tls-certificate"),
+        ("frame-bytes-max", &["1GiB"], "request-memory is 268435456 bytes"),
+        ("listen", &["udp://h:1"], "is not a listener"),
+        ("listen", &["tcp://h"], "is not a listener"),
+        ("listen", &["tcp://h:1", "tcp://h:2"], "name it, as in NAME=tcp://"),
+        ("listen", &["A=tcp://h:1", "A=tls://h:2"], "second listener named A"),
+        ("listen", &["A=tcp://h:1", "B=tls://h:1"], "is where A listens already"),
+        ("advertise", &["NOBODY=h:1"], "names no listener"),
+    ];
+    for (key, values, expected) in refused {
+        let line = resolve_with(&[(key, values)], &[]).expect_err(values[0]);
+        assert!(line.starts_with(&format!("--{key}: \"")), "{line}");
+        assert!(line.contains(expected) && !line.contains('\n'), "{line}");
+    }
+}
+
+#[test]
+fn an_unknown_key_or_a_broken_file_is_refused() {
+    let file = file_with("flush_interval = \"1s\"\n");
+    let path = file.path().to_str().unwrap();
+    let line = resolve_with(&[("config", &[path])], &[]).unwrap_err();
+    assert!(
+        line.starts_with(&format!("flush_interval in {path}: is not a setting; accepted: data,")),
+        "{line}"
+    );
+    let broken = file_with("data = \"x\"\nhttp = = 3\n");
+    let line = resolve_with(&[("config", &[broken.path().to_str().unwrap()])], &[]).unwrap_err();
+    assert!(line.contains("is not TOML") && line.contains("(line 2)") && !line.contains('\n'), "{line}");
+    let line = resolve_with(&[("config", &["/no/such/file"])], &[]).unwrap_err();
+    assert!(line.starts_with("--config: \"/no/such/file\" cannot be read"), "{line}");
+}
+
+#[test]
+fn what_is_advertised_goes_to_its_listener() {
+    let config = resolve_with(
+        &[
+            ("listen", &["tcp://0.0.0.0:9092", "quic://[::]:9092"]),
+            ("advertise", &["QUIC=broker.example:443"]),
+        ],
+        &[],
+    );
+    let listeners = config.unwrap().listeners;
+    assert_eq!(listeners[0].advertised, None);
+    assert_eq!(listeners[1].host, "::");
+    assert_eq!(listeners[1].advertised, Some(("broker.example".to_owned(), 443)));
+}
+
+#[test]
+fn a_smaller_request_memory_lowers_the_default_frame() {
+    let config = resolve_with(&[("request-memory", &["64MiB"])], &[]).unwrap();
+    assert_eq!(config.limits.frame_bytes_max, 64 << 20);
+}
