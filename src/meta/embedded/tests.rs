@@ -1,1 +1,81 @@
-//! Tests.
+use super::{EmbeddedStore, OpenError};
+use crate::meta::contract::{self, applied, put, value, writing};
+use crate::meta::{Durability, MetadataStore, Transaction};
+use std::sync::Arc;
+
+#[tokio::test]
+async fn the_store_in_memory_keeps_the_contract() {
+    contract::check(Arc::new(EmbeddedStore::in_memory())).await;
+}
+
+#[tokio::test]
+async fn the_store_on_disk_keeps_the_contract() {
+    let directory = tempfile::tempdir().expect("a directory");
+    contract::check(Arc::new(EmbeddedStore::open(directory.path()).expect("it opens"))).await;
+}
+
+#[tokio::test]
+async fn a_second_open_names_the_directory_and_the_holder() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = EmbeddedStore::open(directory.path()).expect("it opens");
+    let error = EmbeddedStore::open(directory.path()).expect_err("it is held");
+    assert!(matches!(error, OpenError::InUse { .. }));
+    let pid = std::process::id();
+    let expected = format!("{} is in use by another broker (pid {pid})", directory.path().display());
+    assert_eq!(error.to_string(), expected);
+    drop(first);
+    EmbeddedStore::open(directory.path()).expect("it was let go");
+}
+
+fn deferred(key: &str, text: &str) -> Transaction {
+    Transaction { durability: Durability::Deferred, ..writing(vec![], vec![put(key, text)]) }
+}
+
+#[tokio::test]
+async fn a_clean_close_keeps_deferred_writes_and_revisions_grow() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = EmbeddedStore::open(directory.path()).expect("it opens");
+    let before = applied(&store, deferred("a", "1")).await.expect("applied");
+    drop(store);
+    let store = EmbeddedStore::open(directory.path()).expect("it opens again");
+    assert_eq!(value(&store, "a").await.as_deref(), Some("1"));
+    assert!(applied(&store, deferred("a", "2")).await.expect("applied") > before);
+}
+
+/// A copy of the file while the store is open is what a crash leaves.
+#[tokio::test]
+async fn a_crash_keeps_immediate_writes_and_tears_no_deferred_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = EmbeddedStore::open(directory.path()).expect("it opens");
+    applied(&store, writing(vec![], vec![put("kept", "1")])).await.expect("applied");
+    let mut last = None;
+    for number in 0..50 {
+        let text = number.to_string();
+        let writes = vec![put("x", &text), put("y", &text)];
+        let transaction = Transaction { durability: Durability::Deferred, ..writing(vec![], writes) };
+        last = applied(&store, transaction).await;
+    }
+    let crashed = tempfile::tempdir().expect("a directory");
+    std::fs::copy(directory.path().join("metadata.redb"), crashed.path().join("metadata.redb"))
+        .expect("copied");
+    let after = EmbeddedStore::open(crashed.path()).expect("it is repaired");
+    assert_eq!(value(&after, "kept").await.as_deref(), Some("1"));
+    assert_eq!(value(&after, "x").await, value(&after, "y").await);
+    assert!(applied(&after, deferred("x", "new")).await > last, "no revision is given twice");
+    store.flush().await.expect("flushed");
+    std::fs::copy(directory.path().join("metadata.redb"), crashed.path().join("flushed")).expect("copied");
+    let flushed = tempfile::tempdir().expect("a directory");
+    std::fs::rename(crashed.path().join("flushed"), flushed.path().join("metadata.redb")).expect("moved");
+    let after = EmbeddedStore::open(flushed.path()).expect("it is repaired");
+    assert_eq!(value(&after, "x").await.as_deref(), Some("49"));
+}
+
+#[tokio::test]
+async fn no_more_than_the_limit_is_ever_deferred() {
+    let store = EmbeddedStore::in_memory();
+    for number in 0..super::DEFERRED_MAX * 2 {
+        applied(&store, deferred("a", &number.to_string())).await.expect("applied");
+        assert!(store.shared.progress.deferred() <= super::DEFERRED_MAX);
+    }
+    assert!(store.sole_writer());
+}
