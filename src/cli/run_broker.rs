@@ -1,5 +1,6 @@
 //! The life of a broker process: bind, open, recover, serve, and on a signal flush, commit, close.
 
+use super::serve::ServeArgs;
 use crate::broker::{Broker, Foundation};
 use crate::clock::Clock;
 use crate::config::{Config, Transport};
@@ -9,18 +10,35 @@ use crate::metrics::Metrics;
 use crate::net::{BoundListener, Identity, Server};
 use crate::ops::{HttpServer, Readiness};
 use anyhow::Context as _;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use tracing_subscriber::EnvFilter;
 
 /// What was admitted is answered within this time, or is left unanswered.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
+/// `cenote serve`: exit code and line of what went wrong. A bad setting is 2, a broker that cannot run is 1.
+pub(super) fn serve(args: &ServeArgs) -> Result<(), (u8, String)> {
+    let failed = |error: &dyn std::fmt::Display| (1, format!("error: {error:#}"));
+    let (config, _sources) =
+        args.resolve(&|name| std::env::var(name).ok()).map_err(|error| (2, format!("error: {error}")))?;
+    let filter = EnvFilter::try_new(&config.log).map_err(|error| (2, format!("error: --log: {error}")))?;
+    let is_terminal = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| failed(&error))?;
+    let outcome = runtime.block_on(run(config, &mut io::stdout()));
+    // A blocking call that hangs on a store must not keep a stopped broker alive.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome.map_err(|error| failed(&format_args!("{error:#}")))
+}
+
 /// Runs a broker until SIGTERM or Ctrl-C. Prints what listens where to `out`.
-pub async fn run(config: Config, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+async fn run(config: Config, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     let config = Arc::new(config);
     // Signals are caught before anything is opened, so that one that comes early still closes cleanly.
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;

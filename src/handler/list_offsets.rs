@@ -33,7 +33,7 @@ pub async fn handle(context: &Context, request: ListOffsetsRequest, api_version:
             } else {
                 look_up(context, &topic.name, wanted, api_version).await
             };
-            partitions.push(answer(wanted.partition_index, found));
+            partitions.push(answer(wanted.partition_index, found, api_version));
         }
         topics.push(ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions));
     }
@@ -48,7 +48,7 @@ fn duplicates(topics: &[ListOffsetsTopic]) -> HashSet<(String, i32)> {
     all.filter(|partition| !seen.insert(partition.clone())).collect()
 }
 
-fn answer(partition_index: i32, found: Found) -> ListOffsetsPartitionResponse {
+fn answer(partition_index: i32, found: Found, api_version: i16) -> ListOffsetsPartitionResponse {
     let response = ListOffsetsPartitionResponse::default().with_partition_index(partition_index);
     let unknown = response.clone().with_offset(-1).with_timestamp(-1).with_leader_epoch(-1);
     match found {
@@ -57,7 +57,8 @@ fn answer(partition_index: i32, found: Found) -> ListOffsetsPartitionResponse {
         Ok(Some(found)) => response
             .with_offset(found.offset.get())
             .with_timestamp(found.timestamp.get())
-            .with_leader_epoch(found.leader_epoch.0),
+            // Version 4 brought it.
+            .with_leader_epoch(if api_version >= 4 { found.leader_epoch.0 } else { -1 }),
     }
 }
 
