@@ -116,6 +116,9 @@ impl Sender {
     async fn send_ready(&mut self, now: Instant) {
         let ready = {
             let mut state = self.shared.state.lock();
+            if state.misses_leader() {
+                self.paused_until = Some(now + RETRY_PAUSE);
+            }
             collect(&mut state, &self.shared.config, self.identity, &self.in_flight, now)
         };
         for (broker, parts) in ready {
@@ -223,6 +226,11 @@ impl Sender {
 }
 
 impl State {
+    fn misses_leader(&self) -> bool {
+        let mut partitions = self.topics.values().flat_map(|topic| &topic.partitions);
+        partitions.any(|partition| partition.leader.is_none() && !partition.queue.is_idle())
+    }
+
     fn queue(&mut self, topic: &Arc<str>, partition: usize) -> &mut super::Queue {
         let topic = self.topics.get_mut(topic).expect("topics are never forgotten");
         &mut topic.partitions[partition].queue
