@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it could not be done (one line on stderr), 2 the arguments are wrong (one line).
 //! A reader of our output that goes away (`| head`) is not an error.
 
+mod bench;
 mod consume;
 mod error;
 mod format;
@@ -33,6 +34,9 @@ enum Command {
     Produce(produce::ProduceArgs),
     /// Read records to standard output.
     Consume(consume::ConsumeArgs),
+    /// Measure throughput and latency.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Print the completions of a shell.
     Completions {
         /// Which one.
@@ -54,6 +58,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(CliError::Interrupted) => ExitCode::from(CliError::Interrupted.exit_code()),
         Err(error) => {
             complain(&format!("cenote: {error}"));
             ExitCode::from(error.exit_code())
@@ -71,6 +76,8 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Topic(command) => until_interrupted(topic::run(command)),
         Command::Produce(args) => until_interrupted(produce::run(args)),
         Command::Consume(args) => until_interrupted(consume::run(args)),
+        // It listens for Ctrl-C itself, to delete its topic.
+        Command::Bench(command) => to_the_end(bench::run(command)),
     }
 }
 
@@ -78,15 +85,19 @@ fn execute(command: Command) -> Result<(), CliError> {
 fn until_interrupted(
     command: impl Future<Output = Result<(), CliError>> + Send + 'static,
 ) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    // On its own thread: reading standard input blocks.
-    let command = runtime.spawn(command);
-    let outcome = runtime.block_on(async {
+    to_the_end(async {
+        // A task of its own: reading standard input blocks.
+        let command = tokio::spawn(command);
         tokio::select! {
             outcome = command => outcome.unwrap_or_else(|error| Err(CliError::Failed(error.to_string()))),
             _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
         }
-    });
+    })
+}
+
+fn to_the_end(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(command);
     runtime.shutdown_background();
     outcome
 }
