@@ -152,7 +152,7 @@ fn write_token(
         Token::Value => out.write_all(record.value.unwrap_or_default()),
         Token::ValueBytes => out.write_all(length(record.value).as_bytes()),
         Token::Headers => {
-            for (index, header) in record.headers.clone().enumerate() {
+            for (index, header) in record.headers.enumerate() {
                 out.write_all(if index == 0 { b"" } else { b"," })?;
                 out.write_all(header.key)?;
                 out.write_all(b"=")?;
@@ -168,7 +168,6 @@ fn to_json(topic: &str, partition: PartitionIndex, record: &Record<'_>) -> Value
         |bytes: Option<&[u8]>| bytes.map_or(Value::Null, |bytes| String::from_utf8_lossy(bytes).into());
     let headers: Vec<Value> = record
         .headers
-        .clone()
         .map(|header| {
             let mut object = Map::new();
             object.insert("key".to_owned(), text(Some(header.key)));

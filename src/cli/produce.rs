@@ -109,7 +109,7 @@ pub(super) async fn run(args: ProduceArgs) -> Result<(), CliError> {
     match args.common.output {
         Output::Text => writeln!(err, "{records} records, {bytes} bytes, to {}", args.topic)?,
         Output::Json => {
-            writeln!(err, "{}", json!({ "topic": args.topic, "records": records, "bytes": bytes }))?
+            writeln!(err, "{}", json!({ "topic": args.topic, "records": records, "bytes": bytes }))?;
         }
     }
     Ok(())

@@ -40,6 +40,8 @@ const PERCENTILES: [(&str, f64); 7] = [
     ("p99.99", 99.99),
     ("max", 100.0),
 ];
+/// An hour, in microseconds: longer latencies count as this.
+const LATENCY_MICROS_MAX: u64 = 3_600_000_000;
 const MEGABYTE: f64 = 1e6;
 
 impl Meter {
@@ -53,7 +55,11 @@ impl Meter {
         let mut counts = self.counts.lock();
         counts.records += 1;
         counts.bytes += u64::try_from(bytes).unwrap_or(0);
-        counts.latencies.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        counts
+            .latencies
+            .record(micros.min(LATENCY_MICROS_MAX))
+            .expect("the histogram grows to its highest value");
     }
 
     /// A line on the terminal each second, if there is one, until aborted.
