@@ -1,36 +1,150 @@
-//! The command line.
+//! The command line: reads arguments, calls a room, writes text or JSON.
+//!
+//! Exit codes: 0 done, 1 it could not be done (one line on stderr), 2 the arguments are wrong (one line).
+//! A reader of our output that goes away (`| head`) is not an error.
 
-pub mod config;
+mod bench;
+mod config;
+mod consume;
+mod error;
+mod format;
+mod options;
+mod produce;
 mod run_broker;
-pub mod serve;
+mod serve;
+mod topic;
 
-use clap::{Parser, Subcommand};
-use std::io::Write;
+use clap::{CommandFactory, Parser, Subcommand};
+use error::CliError;
+use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+/// A broker that speaks Kafka and keeps its log on object storage, and the tools for it.
 #[derive(Debug, Parser)]
+#[command(name = "cenote", version, propagate_version = true, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a broker.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
+    /// Print the settings that `cenote serve` would run with, and where each comes from.
+    Config(Box<ConfigArgs>),
+    /// Create, list, describe, alter and delete topics.
+    #[command(subcommand)]
+    Topic(topic::TopicCommand),
+    /// Send records from files or standard input, a line each.
+    Produce(produce::ProduceArgs),
+    /// Read records to standard output.
+    Consume(consume::ConsumeArgs),
+    /// Measure throughput and latency.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// Print the completions of a shell.
+    Completions {
+        /// Which one.
+        shell: clap_complete::Shell,
+    },
 }
 
-/// Main.
+#[derive(Debug, clap::Args)]
+struct ConfigArgs {
+    #[command(flatten)]
+    serve: serve::ServeArgs,
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t = options::Output::Text)]
+    output: options::Output,
+}
+
+/// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let Command::Serve(args) = cli.command;
-    match run_broker::serve(&args) {
+    run(std::env::args_os())
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return on_clap_error(&error),
+    };
+    match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err((code, line)) => {
-            let _nobody_listens = writeln!(std::io::stderr().lock(), "{line}");
-            ExitCode::from(code)
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(CliError::Interrupted) => ExitCode::from(CliError::Interrupted.exit_code()),
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            ExitCode::from(error.exit_code())
         }
     }
+}
+
+fn execute(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "cenote", &mut script);
+            Ok(io::stdout().lock().write_all(&script)?)
+        }
+        Command::Serve(args) => run_broker::serve(&args),
+        Command::Config(args) => show_config(&args),
+        Command::Topic(command) => until_interrupted(topic::run(command)),
+        Command::Produce(args) => until_interrupted(produce::run(args)),
+        Command::Consume(args) => until_interrupted(consume::run(args)),
+        // It listens for Ctrl-C itself, to delete its topic.
+        Command::Bench(command) => to_the_end(bench::run(command)),
+    }
+}
+
+fn show_config(args: &ConfigArgs) -> Result<(), CliError> {
+    let (_config, sources) = serve::settings(&args.serve)?;
+    let format = match args.output {
+        options::Output::Text => config::ConfigFormat::Human,
+        options::Output::Json => config::ConfigFormat::Json,
+    };
+    Ok(config::print_config(&mut io::stdout().lock(), &sources, format)?)
+}
+
+/// Runs to the end, or to Ctrl-C, which is a calm end of its own.
+fn until_interrupted(
+    command: impl Future<Output = Result<(), CliError>> + Send + 'static,
+) -> Result<(), CliError> {
+    to_the_end(async {
+        // A task of its own: reading standard input blocks.
+        let command = tokio::spawn(command);
+        tokio::select! {
+            outcome = command => outcome.unwrap_or_else(|error| Err(CliError::Failed(error.to_string()))),
+            _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
+        }
+    })
+}
+
+fn to_the_end(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(command);
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Help and version go out as they are; an error becomes one line.
+fn on_clap_error(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _gone = write!(io::stdout().lock(), "{}", error.render().ansi());
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _gone = write!(io::stderr().lock(), "{error}");
+    } else {
+        complain(&format!("error: {}", error::one_line(&error.to_string())));
+    }
+    ExitCode::from(2)
+}
+
+fn complain(line: &str) {
+    let _nobody_listens = writeln!(io::stderr().lock(), "{line}");
 }
 
 #[cfg(test)]

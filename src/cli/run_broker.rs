@@ -1,6 +1,7 @@
 //! The life of a broker process: bind, open, recover, serve, and on a signal flush, commit, close.
 
-use super::serve::ServeArgs;
+use super::error::CliError;
+use super::serve::{self, ServeArgs};
 use crate::broker::{Broker, Foundation};
 use crate::clock::Clock;
 use crate::config::{Config, Transport};
@@ -21,20 +22,17 @@ use tracing_subscriber::EnvFilter;
 /// What was admitted is answered within this time, or is left unanswered.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
-/// `cenote serve`: exit code and line of what went wrong. A bad setting is 2, a broker that cannot run is 1.
-pub(super) fn serve(args: &ServeArgs) -> Result<(), (u8, String)> {
-    let failed = |error: &dyn std::fmt::Display| (1, format!("error: {error:#}"));
-    let (config, _sources) =
-        args.resolve(&|name| std::env::var(name).ok()).map_err(|error| (2, format!("error: {error}")))?;
-    let filter = EnvFilter::try_new(&config.log).map_err(|error| (2, format!("error: --log: {error}")))?;
+/// `cenote serve`.
+pub(super) fn serve(args: &ServeArgs) -> Result<(), CliError> {
+    let (config, _sources) = serve::settings(args)?;
+    let filter = EnvFilter::try_new(&config.log).map_err(|error| CliError::Usage(format!("--log: {error}")))?;
     let is_terminal = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| failed(&error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(run(config, &mut io::stdout()));
     // A blocking call that hangs on a store must not keep a stopped broker alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    outcome.map_err(|error| failed(&format_args!("{error:#}")))
+    outcome.map_err(|error| CliError::Failed(format!("{error:#}")))
 }
 
 /// Runs a broker until SIGTERM or Ctrl-C. Prints what listens where to `out`.

@@ -1,5 +1,6 @@
 //! `cenote serve`: its settings as flags. What they mean is said here once, for `--help`.
 
+use super::error::CliError;
 use crate::config::{self, Config, ConfigError, Flags, Sources};
 use clap::Args;
 
@@ -127,12 +128,8 @@ impl ServeArgs {
     }
 }
 
-/// A mistake on the command line in one line, as every bad setting is told; for exit code 2.
-#[must_use]
-pub fn one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let first = text.lines().next().unwrap_or_default().trim();
-    let hint = text.lines().map(str::trim).find_map(|line| line.strip_prefix("tip: "));
-    let message = first.strip_prefix("error: ").unwrap_or(first);
-    hint.map_or_else(|| message.to_owned(), |hint| format!("{message}; {hint}"))
+/// The settings as they hold, with the process's own variables; a mistake is one line.
+pub(super) fn settings(args: &ServeArgs) -> Result<(Config, Sources), CliError> {
+    let resolved = args.resolve(&|name| std::env::var(name).ok());
+    resolved.map_err(|error| CliError::Usage(error.to_string()))
 }

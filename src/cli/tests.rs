@@ -1,53 +1,92 @@
-use super::config::{ConfigFormat, print_config};
-use super::serve::{ServeArgs, one_line};
-use clap::{Args, Command, FromArgMatches};
+mod serve_args;
 
-fn parse(args: &[&str]) -> Result<ServeArgs, clap::Error> {
-    let command = ServeArgs::augment_args(Command::new("serve"));
-    let args = ["serve"].iter().chain(args);
-    ServeArgs::from_arg_matches(&command.try_get_matches_from(args)?)
+use super::consume::parse_start;
+use super::error::one_line;
+use super::format::{self, Format};
+use super::{Cli, options};
+use crate::client::StartAt;
+use crate::types::{Offset, PartitionIndex, Timestamp};
+use crate::wire::batch::{BatchBuilder, Codec, DecodedBatch, Header, NO_PRODUCER};
+use clap::{CommandFactory, Parser};
+
+fn written(pattern: &str) -> String {
+    let mut builder = BatchBuilder::new();
+    let header = Header { key: b"h", value: Some(b"1") };
+    builder.append(Timestamp(42), Some(b"k\"ey"), Some(b"val"), &[header]);
+    let batch = DecodedBatch::decode(&builder.finish(Codec::None, NO_PRODUCER), 1000).expect("it is a batch");
+    let mut out = Vec::new();
+    for record in batch.records() {
+        let format = format::parse(pattern).expect("a legal format");
+        let record = record.expect("a record");
+        format.write(&mut out, "t", PartitionIndex(3), &record).expect("memory takes it");
+    }
+    String::from_utf8(out).expect("text")
 }
 
 #[test]
-fn every_setting_is_a_flag_and_its_help_names_the_variable() {
-    let help = ServeArgs::augment_args(Command::new("serve")).render_long_help().to_string();
-    for setting in crate::config::SETTINGS {
-        assert!(help.contains(&format!("--{} ", setting.key)), "{} is no flag", setting.key);
-        assert!(help.contains(&setting.variable()), "{} is not in the help", setting.variable());
-        let value = "x";
-        parse(&[&format!("--{}", setting.key), value]).expect(setting.key);
+fn the_arguments_are_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn a_record_is_written_as_asked() {
+    for (pattern, expected) in [
+        ("value", "val\n"),
+        ("key-value", "k\"ey\tval\n"),
+        ("%t-%p@%o %T %k(%K)=%v(%S) [%h] 100%%\\n", "t-3@0 42 k\"ey(4)=val(3) [h=1] 100%\n"),
+    ] {
+        assert_eq!(written(pattern), expected, "{pattern}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&written("json")).expect("json");
+    assert_eq!((json["partition"].as_i64(), json["key"].as_str()), (Some(3), Some("k\"ey")));
+    assert_eq!(format::parse("json"), Ok(Format::Json));
+}
+
+#[test]
+fn a_start_is_an_offset_a_count_or_a_time() {
+    for (text, start) in [
+        ("earliest", StartAt::Earliest),
+        ("17", StartAt::Offset(Offset(17))),
+        ("-5", StartAt::FromEnd(5)),
+        ("@1500", StartAt::Time(Timestamp(1500))),
+        ("1970-01-01T00:00:01Z", StartAt::Time(Timestamp(1000))),
+        ("2000-02-29T12:30:00.25+02:00", StartAt::Time(Timestamp(951_820_200_250))),
+        ("2026-11-21T00:00:00Z", StartAt::Time(Timestamp(1_795_219_200_000))),
+    ] {
+        assert_eq!(parse_start(text), Ok(start), "{text}");
     }
 }
 
 #[test]
-fn a_flag_goes_before_the_environment() {
-    let env = |name: &str| (name == "CENOTE_PARTITIONS").then(|| "3".to_owned());
-    let (config, _) = parse(&["--partitions", "6"]).unwrap().resolve(&env).unwrap();
-    assert_eq!(config.topics.num_partitions, 6);
-    let (config, _) = parse(&[]).unwrap().resolve(&env).unwrap();
-    assert_eq!(config.topics.num_partitions, 3);
+fn a_bad_argument_gives_one_line_that_names_it() {
+    for (arguments, named) in [
+        ("consume t --from yesterday", "yesterday"),
+        ("consume t --from 2026-13-01T00:00:00Z", "2026-13"),
+        ("consume t --format %q", "%q"),
+        ("consume t --partition x", "x"),
+        ("consume t --until end --follow", "--follow"),
+        ("produce", "TOPIC"),
+        ("produce t --codec brotli", "brotli"),
+        ("produce t --acks 2", "all, 1 or 0"),
+        ("produce t --header novalue", "KEY=VALUE"),
+        ("produce t --linger 5h", "5h"),
+        ("topic create t --partitions 0", "0"),
+        ("topic alter t", "--set"),
+        ("topic list --bootstrap nowhere", "quic://host:port"),
+        ("topic list --tls-fingerprint abc", "64 hexadecimal"),
+        ("topic list --tls-insecure --tls-ca f", "--tls-ca"),
+        ("fly", "fly"),
+    ] {
+        let arguments = std::iter::once("cenote").chain(arguments.split(' '));
+        let error = Cli::try_parse_from(arguments.clone()).expect_err("it is wrong").to_string();
+        let line = one_line(&error);
+        assert!(!line.contains('\n') && line.contains(named), "{arguments:?}: {line}");
+    }
 }
 
 #[test]
-fn an_unknown_flag_is_one_line() {
-    let line = one_line(&parse(&["--flush-intervall", "0"]).unwrap_err());
-    assert!(line.starts_with("unexpected argument '--flush-intervall' found"), "{line}");
-    assert!(!line.contains('\n'));
-}
-
-#[test]
-fn the_settings_are_printed_with_their_sources() {
-    let (_, sources) = parse(&["--http", "off"]).unwrap().resolve(&|_| None).unwrap();
-    let mut human = Vec::new();
-    print_config(&mut human, &sources, ConfigFormat::Human).unwrap();
-    let human = String::from_utf8(human).unwrap();
-    let http = human.lines().find(|line| line.starts_with("http ")).unwrap();
-    assert!(http.contains("off") && http.ends_with("flag"), "{http}");
-
-    let mut text = Vec::new();
-    print_config(&mut text, &sources, ConfigFormat::Json).unwrap();
-    let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
-    assert_eq!(json["http"]["source"], "flag");
-    assert_eq!(json["listen"]["value"][0], "tcp://127.0.0.1:9092");
-    assert_eq!(json["tls-key"]["value"], serde_json::Value::Null);
+fn sizes_and_times_have_units() {
+    assert_eq!(options::parse_bytes("64k"), Ok(65_536));
+    assert_eq!(options::parse_duration("2m"), Ok(std::time::Duration::from_secs(120)));
+    assert!(options::parse_bytes("k").is_err() && options::parse_duration("-1s").is_err());
 }

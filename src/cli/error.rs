@@ -1,0 +1,43 @@
+//! What goes wrong on the command line, in one line each.
+
+use crate::client::ClientError;
+use std::io;
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Arguments that cannot be meant.
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Failed(String),
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl CliError {
+    pub(super) fn is_broken_pipe(&self) -> bool {
+        matches!(self, CliError::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            CliError::Usage(_) => 2,
+            CliError::Interrupted => 130,
+            _ => 1,
+        }
+    }
+}
+
+/// clap's message without its decoration: the paragraphs before "Usage:", joined.
+pub(super) fn one_line(message: &str) -> String {
+    let lines = message.lines().map(str::trim);
+    let lines =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+    let line = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}

@@ -1,0 +1,105 @@
+//! What all commands that talk to a cluster share.
+
+use super::error::CliError;
+use crate::client::{Acks, ClientConfig, Cluster, Endpoint, Fingerprint, TlsTrust};
+use crate::wire::batch::Codec;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// How to reach the cluster, and how to answer.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Common {
+    /// Brokers to ask first, separated by commas: host:port, tcp://, tls:// or quic://host:port.
+    #[arg(long, env = "CENOTE_BOOTSTRAP", default_value = "127.0.0.1:9092", value_delimiter = ',')]
+    pub(super) bootstrap: Vec<Endpoint>,
+    /// Trust the authorities of this PEM file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tls_fingerprint", "tls_insecure"])]
+    pub(super) tls_ca: Option<PathBuf>,
+    /// Trust the certificate with this SHA-256, in hexadecimal digits.
+    #[arg(long, value_name = "SHA256", conflicts_with = "tls_insecure")]
+    pub(super) tls_fingerprint: Option<Fingerprint>,
+    /// Trust any certificate: for development only.
+    #[arg(long)]
+    pub(super) tls_insecure: bool,
+    /// How to answer.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(super) output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people.
+    Text,
+    /// For scripts: one JSON document.
+    Json,
+}
+
+impl Common {
+    pub(super) async fn connect(&self) -> Result<Cluster, CliError> {
+        let first =
+            self.bootstrap.first().ok_or_else(|| CliError::Usage("--bootstrap is empty".to_owned()))?;
+        if let Some(other) = self.bootstrap.iter().find(|endpoint| endpoint.scheme != first.scheme) {
+            let text = format!("--bootstrap mixes {first} and {other}: all addresses need the same scheme");
+            return Err(CliError::Usage(text));
+        }
+        let mut config = ClientConfig::new(first.clone());
+        config.bootstrap = self.bootstrap.clone();
+        config.trust = match (&self.tls_ca, self.tls_fingerprint, self.tls_insecure) {
+            (Some(file), _, _) => TlsTrust::CaFile(file.clone()),
+            (None, Some(fingerprint), _) => TlsTrust::Pinned(fingerprint),
+            (None, None, true) => TlsTrust::Insecure,
+            (None, None, false) => TlsTrust::System,
+        };
+        Ok(Cluster::connect(config).await?)
+    }
+}
+
+pub(super) fn parse_codec(text: &str) -> Result<Codec, String> {
+    Codec::from_name(text).ok_or_else(|| "expected none, gzip, snappy, lz4 or zstd".to_owned())
+}
+
+pub(super) fn parse_acks(text: &str) -> Result<Acks, String> {
+    match text {
+        "all" | "-1" => Ok(Acks::All),
+        "1" => Ok(Acks::Leader),
+        "0" => Ok(Acks::None),
+        _ => Err("expected all, 1 or 0".to_owned()),
+    }
+}
+
+/// `500ms`, `5s`, `2m`, or a number of milliseconds.
+pub(super) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "" | "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        _ => None,
+    };
+    let millis = number.parse::<u64>().ok().zip(factor).and_then(|(n, factor)| n.checked_mul(factor));
+    millis
+        .map(std::time::Duration::from_millis)
+        .ok_or_else(|| "expected a time such as 500ms, 5s or 2m".to_owned())
+}
+
+/// `1024`, `64k`, `10M`, `1G`: powers of 1024.
+pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => Some(0),
+        "k" | "kb" | "kib" => Some(10),
+        "m" | "mb" | "mib" => Some(20),
+        "g" | "gb" | "gib" => Some(30),
+        _ => None,
+    };
+    let bytes = number.parse::<usize>().ok().zip(shift).and_then(|(n, shift)| n.checked_mul(1 << shift));
+    bytes.ok_or_else(|| "expected a size such as 1024, 64k or 10M".to_owned())
+}
+
+/// `KEY=VALUE`.
+pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    pair.map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or_else(|| "expected KEY=VALUE".to_owned())
+}

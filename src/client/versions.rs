@@ -1,0 +1,56 @@
+//! Which versions of each API this client writes, and which of them a broker has.
+
+use std::collections::HashMap;
+
+/// The lowest and highest version this client writes, by API key. Produce and Fetch stop before topic ids
+/// replace names (KIP-516): names are all that the command line is given.
+const SPOKEN: [(i16, i16, i16); 11] = [
+    (0, 3, 12), // Produce
+    (1, 4, 12), // Fetch
+    (2, 1, 7),  // ListOffsets
+    (3, 4, 12), // Metadata
+    (18, 0, 3), // ApiVersions
+    (19, 2, 7), // CreateTopics
+    (20, 1, 5), // DeleteTopics
+    (22, 0, 4), // InitProducerId
+    (32, 1, 4), // DescribeConfigs
+    (37, 0, 3), // CreatePartitions
+    (44, 0, 1), // IncrementalAlterConfigs
+];
+
+/// The range of an API that this client speaks; empty for one that it does not.
+pub(super) fn spoken(api_key: i16) -> (i16, i16) {
+    let range = SPOKEN.iter().find(|(key, _, _)| *key == api_key);
+    range.map_or((0, -1), |(_, min, max)| (*min, *max))
+}
+
+/// What a broker offers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Offered(HashMap<i16, (i16, i16)>);
+
+impl Offered {
+    pub(super) fn new(ranges: impl IntoIterator<Item = (i16, i16, i16)>) -> Offered {
+        Offered(ranges.into_iter().map(|(key, min, max)| (key, (min, max))).collect())
+    }
+
+    /// The highest version that both sides have.
+    pub(super) fn best(&self, api_key: i16) -> Option<i16> {
+        let (min, max) = spoken(api_key);
+        let (broker_min, broker_max) = self.0.get(&api_key)?;
+        let best = max.min(*broker_max);
+        (best >= min.max(*broker_min)).then_some(best)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Offered;
+
+    #[test]
+    fn the_highest_common_version_is_chosen_or_none() {
+        let offered = Offered::new([(0, 0, 13), (1, 4, 5), (2, 9, 10), (3, 0, 3)]);
+        for (api_key, best) in [(0, Some(12)), (1, Some(5)), (2, None), (3, None), (19, None), (99, None)] {
+            assert_eq!(offered.best(api_key), best, "api {api_key}");
+        }
+    }
+}
