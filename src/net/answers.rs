@@ -3,6 +3,7 @@
 //! Requests that wait are polled side by side while earlier answers are being written. Small chunks are
 //! gathered, big ones are written from where they lie. A peer that takes nothing for a while is given up.
 
+use crate::limits::MemoryPermit;
 use crate::wire::ResponseFrame;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
@@ -12,6 +13,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -172,7 +174,15 @@ struct Outgoing {
     bytes: usize,
     queued_total: u64,
     written_total: u64,
-    ends: VecDeque<(u64, OwnedSemaphorePermit)>,
+    ends: VecDeque<AnswerEnd>,
+}
+
+/// What an answer holds until its last byte is written: a slow peer must not hold memory that nobody counts.
+#[derive(Debug)]
+struct AnswerEnd {
+    written_total: u64,
+    _place: OwnedSemaphorePermit,
+    _memory: Option<Arc<MemoryPermit>>,
 }
 
 impl Outgoing {
@@ -191,7 +201,8 @@ impl Outgoing {
                 self.chunks.push_back(chunk);
             }
         }
-        self.ends.push_back((self.queued_total, place));
+        let end = AnswerEnd { written_total: self.queued_total, _place: place, _memory: frame.permit };
+        self.ends.push_back(end);
     }
 
     fn seal_small(&mut self) {
@@ -229,7 +240,7 @@ impl Outgoing {
                 self.chunks.pop_front();
             }
         }
-        while self.ends.front().is_some_and(|(end, _)| *end <= self.written_total) {
+        while self.ends.front().is_some_and(|end| end.written_total <= self.written_total) {
             self.ends.pop_front();
         }
     }

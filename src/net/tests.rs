@@ -26,6 +26,7 @@ struct Echo {
     admitted: Mutex<Vec<i32>>,
     answers: Mutex<HashMap<i32, oneshot::Receiver<()>>>,
     filling: usize,
+    answer_memory: Option<MemoryBudget>,
 }
 
 impl Echo {
@@ -45,7 +46,8 @@ impl Handle for Echo {
     ) -> BoxFuture<'a, Admitted> {
         let correlation_id = request.header.correlation_id;
         self.admitted.lock().push(correlation_id);
-        let answer = answer(correlation_id, self.filling);
+        let mut answer = answer(correlation_id, self.filling);
+        answer.permit = self.answer_memory.as_ref().and_then(|memory| memory.try_reserve(1024)).map(Arc::new);
         let held = self.answers.lock().remove(&correlation_id);
         Box::pin(async move {
             assert_ne!(correlation_id, PANICS, "as the test wants it");
@@ -67,7 +69,7 @@ fn answer(correlation_id: i32, filling: usize) -> ResponseFrame {
     let mut head = BytesMut::new();
     head.put_u32(u32::try_from(4 + filling).unwrap());
     head.put_i32(correlation_id);
-    ResponseFrame { chunks: vec![head.freeze(), Bytes::from(vec![7; filling])] }
+    ResponseFrame { chunks: vec![head.freeze(), Bytes::from(vec![7; filling])], permit: None }
 }
 
 fn request(api_key: i16, correlation_id: i32, body: usize) -> Vec<u8> {
@@ -260,6 +262,21 @@ async fn a_peer_that_takes_no_answers_is_given_up() {
     let (mut client, task) = world.connect(1024);
     client.write_all(&request(METADATA, 1, 0)).await.unwrap();
     assert_eq!(task.await.unwrap().to_string(), "the peer takes no answers");
+}
+
+#[tokio::test]
+async fn an_answer_holds_its_memory_until_its_last_byte_is_written() {
+    let memory = MemoryBudget::new(1024);
+    let answer_memory = Some(memory.clone());
+    let world = World::new(Echo { filling: 20_000, answer_memory, ..Echo::default() }, 1 << 20);
+    let (mut client, _task) = world.connect(1024);
+    client.write_all(&request(METADATA, 1, 0)).await.unwrap();
+    world.until_admitted(&[1]).await;
+    settle().await;
+    assert_eq!(memory.free_bytes(), 0, "most of the answer is still to be written");
+    assert_eq!(read_answer(&mut client).await, 1);
+    settle().await;
+    assert_eq!(memory.free_bytes(), 1024);
 }
 
 #[tokio::test(start_paused = true)]
