@@ -66,6 +66,16 @@ pub struct AdvertisedListener {
     pub port: u16,
 }
 
+impl ClusterInfo {
+    /// Where clients of the listener `name` reach this broker.
+    #[must_use]
+    pub fn address(&self, name: &str) -> (String, i32) {
+        let listener = self.listeners.iter().find(|listener| listener.name == name);
+        let listener = listener.expect("a connection comes by a listener of this broker");
+        (listener.host.clone(), i32::from(listener.port))
+    }
+}
+
 impl Context {
     /// The topic of that name, or the error that is answered for it.
     pub async fn topic_by_name(&self, name: &str) -> Result<Arc<Topic>, ErrorCode> {

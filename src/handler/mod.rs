@@ -2,23 +2,25 @@
 //!
 //! A handler authorizes, splits, asks a room, and translates back. No rule of the log lives here.
 
-// mod alter_configs;
-// mod api_versions;
+mod alter_configs;
+mod api_versions;
+mod authorized;
+mod catalog_error;
 mod context;
-// mod create_partitions;
-// mod create_topics;
-// mod delete_topics;
-// mod describe_cluster;
-// mod describe_configs;
-// mod describe_log_dirs;
+mod create_partitions;
+mod create_topics;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_log_dirs;
 mod describe_producers;
-// mod describe_topic_partitions;
+mod describe_topic_partitions;
 mod fetch;
 mod fetch_session;
-// mod incremental_alter_configs;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod list_offsets;
-// mod metadata;
+mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
 
@@ -116,13 +118,50 @@ async fn admit(
     match api_key {
         ApiKey::Produce => produce::admit(context, frame, permit).await,
         ApiKey::Fetch => fetch::admit(context, frame, permit).await,
-        //ApiKey::ApiVersions => answer(&frame, async |request| api_versions::handle(&request)).await,
-        ApiKey::ListOffsets => answer(&frame, async |request| list_offsets::handle(context, request, version).await).await,
-        ApiKey::InitProducerId => answer(&frame, async |request| init_producer_id::handle(context, &request).await).await,
-        ApiKey::OffsetForLeaderEpoch => answer(&frame, async |request| offset_for_leader_epoch::handle(context, request).await).await,
-        ApiKey::DescribeProducers => answer(&frame, async |request| describe_producers::handle(context, request).await).await,
-        //ApiKey::Metadata => answer(&frame, async |request| metadata::handle(context, request, version, connection).await).await,
-        _ => {let _ = connection; Admitted::Close}
+        ApiKey::ListOffsets => {
+            answer(&frame, async |request| list_offsets::handle(context, request, version).await).await
+        }
+        ApiKey::Metadata => {
+            answer(&frame, async |request| metadata::handle(context, request, version, connection).await).await
+        }
+        ApiKey::ApiVersions => answer(&frame, async |request| api_versions::handle(&request, version)).await,
+        ApiKey::CreateTopics => {
+            answer(&frame, async |request| create_topics::handle(context, request, version).await).await
+        }
+        ApiKey::DeleteTopics => {
+            answer(&frame, async |request| delete_topics::handle(context, request).await).await
+        }
+        ApiKey::InitProducerId => {
+            answer(&frame, async |request| init_producer_id::handle(context, &request).await).await
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            answer(&frame, async |request| offset_for_leader_epoch::handle(context, request).await).await
+        }
+        ApiKey::DescribeConfigs => {
+            answer(&frame, async |request| describe_configs::handle(context, request, version).await).await
+        }
+        ApiKey::AlterConfigs => {
+            answer(&frame, async |request| alter_configs::handle(context, request).await).await
+        }
+        ApiKey::DescribeLogDirs => {
+            answer(&frame, async |request| describe_log_dirs::handle(context, request)).await
+        }
+        ApiKey::CreatePartitions => {
+            answer(&frame, async |request| create_partitions::handle(context, request).await).await
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            answer(&frame, async |request| incremental_alter_configs::handle(context, request).await).await
+        }
+        ApiKey::DescribeCluster => {
+            let respond = async |request| describe_cluster::handle(context, &request, version, connection);
+            answer(&frame, respond).await
+        }
+        ApiKey::DescribeProducers => {
+            answer(&frame, async |request| describe_producers::handle(context, request).await).await
+        }
+        ApiKey::DescribeTopicPartitions => {
+            answer(&frame, async |request| describe_topic_partitions::handle(context, request).await).await
+        }
     }
 }
 

@@ -8,7 +8,7 @@ mod rule;
 mod table;
 mod view;
 
-pub use rule::{Rule, SettingType};
+pub use rule::{Rule, SettingType, elements};
 pub use table::SETTINGS;
 pub use view::{Cleanup, CompressionType, TimestampType, TopicSettings};
 
@@ -35,6 +35,12 @@ pub enum SettingError {
     /// There is no such setting.
     #[error("Unknown topic config name: {0}")]
     UnknownName(String),
+    /// A setting without a value.
+    #[error("Null value not supported for topic configs: {0}")]
+    NoValue(String),
+    /// Something is to be added to, or taken from, what is no list.
+    #[error("Config value append is not allowed for config key: {0}")]
+    NoList(String),
     /// The value is not one that the setting takes.
     #[error("Invalid value {value} for configuration {name}: {accepted}")]
     InvalidValue {

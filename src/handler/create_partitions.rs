@@ -1,0 +1,67 @@
+//! CreatePartitions, versions 0 to 3. Records of a key may go to another partition than before from then on;
+//! the catalogue says so in the log, as the protocol has no place for a warning.
+
+use super::catalog_error;
+use super::context::Context;
+use crate::wire::messages::create_partitions_request::CreatePartitionsTopic;
+use crate::wire::messages::create_partitions_response::CreatePartitionsTopicResult;
+use crate::wire::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
+use crate::wire::{ErrorCode, StrBytes};
+use std::collections::HashSet;
+
+/// Answers the request, topic by topic.
+pub async fn handle(context: &Context, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+    let mut seen = HashSet::new();
+    let mut results = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let name = topic.name.clone();
+        let grown = if seen.insert(name.clone()) {
+            grow(context, &topic, request.validate_only).await
+        } else {
+            Err((ErrorCode::InvalidRequest, "Duplicate topic name.".to_owned()))
+        };
+        let result = CreatePartitionsTopicResult::default().with_name(name);
+        results.push(match grown {
+            Ok(()) => result,
+            Err((code, message)) => {
+                result.with_error_code(code.code()).with_error_message(Some(StrBytes::from_string(message)))
+            }
+        });
+    }
+    CreatePartitionsResponse::default().with_results(results)
+}
+
+async fn grow(
+    context: &Context,
+    wanted: &CreatePartitionsTopic,
+    validate_only: bool,
+) -> Result<(), (ErrorCode, String)> {
+    let unknown = |code| (code, "This server does not host this topic-partition.".to_owned());
+    let topic = context.topic_by_name(&wanted.name).await.map_err(unknown)?;
+    let refused = |error| (catalog_error::code(&error), error.to_string());
+    context.catalog.check_growth(&topic, wanted.count).map_err(refused)?;
+    check_assignments(context, wanted, topic.partitions)?;
+    if validate_only {
+        return Ok(());
+    }
+    let grown = context.catalog.grow(topic.id, wanted.count).await.map_err(refused)?;
+    context.log.ensure(grown.id, grown.partitions);
+    Ok(())
+}
+
+/// A manual assignment must name this broker for each new partition.
+fn check_assignments(
+    context: &Context,
+    wanted: &CreatePartitionsTopic,
+    partitions: i32,
+) -> Result<(), (ErrorCode, String)> {
+    let Some(assignments) = &wanted.assignments else { return Ok(()) };
+    let added = wanted.count - partitions;
+    let here = context.cluster.broker_id.0;
+    let is_here = assignments.iter().all(|assignment| assignment.broker_ids.iter().map(|id| id.0).eq([here]));
+    if usize::try_from(added).is_ok_and(|added| added == assignments.len()) && is_here {
+        return Ok(());
+    }
+    let message = format!("Increasing the number of partitions by {added} needs {added} assignments, each to broker {here}.");
+    Err((ErrorCode::InvalidReplicaAssignment, message))
+}

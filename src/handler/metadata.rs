@@ -1,0 +1,112 @@
+//! Metadata, versions 0 to 13: brokers, topics and who leads them.
+//!
+//! One broker leads everything. It is named with the address of the listener that the request came in by.
+
+use super::context::Context;
+use super::{ConnectionInfo, authorized, catalog_error};
+use crate::topic::{NewTopic, Topic};
+use crate::types::{TopicId, TopicName};
+use crate::wire::messages::metadata_request::MetadataRequestTopic;
+use crate::wire::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use crate::wire::messages::{self, BrokerId, MetadataRequest, MetadataResponse};
+use crate::wire::{ErrorCode, StrBytes};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Answers the request.
+pub async fn handle(
+    context: &Context,
+    request: MetadataRequest,
+    api_version: i16,
+    connection: &ConnectionInfo,
+) -> MetadataResponse {
+    let asked = request.include_topic_authorized_operations;
+    let mut topics = Vec::new();
+    match request.topics {
+        Some(wanted) if !(api_version == 0 && wanted.is_empty()) => {
+            // Before version 4 there was no way to say no.
+            let may_create = api_version < 4 || request.allow_auto_topic_creation;
+            for topic in wanted {
+                let found = find(context, &topic, may_create).await;
+                topics.push(answer_topic(context, topic, found, asked));
+            }
+        }
+        _ => topics.extend(context.catalog.all().iter().map(|topic| describe(context, topic, asked))),
+    }
+    let on_cluster = request.include_cluster_authorized_operations && (8..=10).contains(&api_version);
+    MetadataResponse::default()
+        .with_brokers(vec![broker(context, connection)])
+        .with_cluster_id(Some(StrBytes::from_string(context.cluster.cluster_id.to_string())))
+        .with_controller_id(BrokerId(context.cluster.broker_id.0))
+        .with_cluster_authorized_operations(authorized::on_cluster(on_cluster))
+        .with_topics(topics)
+}
+
+fn broker(context: &Context, connection: &ConnectionInfo) -> MetadataResponseBroker {
+    let (host, port) = context.cluster.address(&connection.listener);
+    MetadataResponseBroker::default()
+        .with_node_id(BrokerId(context.cluster.broker_id.0))
+        .with_host(StrBytes::from_string(host))
+        .with_port(port)
+}
+
+async fn find(context: &Context, wanted: &MetadataRequestTopic, may_create: bool) -> Result<Arc<Topic>, ErrorCode> {
+    let Some(name) = &wanted.name else {
+        return context.topic_by_id(TopicId(wanted.topic_id)).await;
+    };
+    let topic_name = TopicName::parse(name).map_err(|_| ErrorCode::InvalidTopicException)?;
+    match context.topic_by_name(name).await {
+        Err(ErrorCode::UnknownTopicOrPartition) if may_create && context.config.topics.auto_create => {
+            create(context, topic_name).await
+        }
+        found => found,
+    }
+}
+
+/// Creates a topic because somebody asked about it. Of two that ask at once one creates it.
+async fn create(context: &Context, name: TopicName) -> Result<Arc<Topic>, ErrorCode> {
+    let partitions = context.config.topics.num_partitions;
+    let new = NewTopic { name: name.clone(), partitions, overrides: BTreeMap::new() };
+    match context.catalog.create(new).await {
+        Ok(topic) => Ok(topic),
+        Err(error) => match context.catalog.by_name(name.as_str()) {
+            Some(topic) => Ok(topic),
+            None => Err(catalog_error::code(&error)),
+        },
+    }
+}
+
+fn answer_topic(
+    context: &Context,
+    wanted: MetadataRequestTopic,
+    found: Result<Arc<Topic>, ErrorCode>,
+    asked: bool,
+) -> MetadataResponseTopic {
+    match found {
+        Ok(topic) => describe(context, &topic, asked),
+        Err(code) => MetadataResponseTopic::default()
+            .with_error_code(code.code())
+            .with_name(wanted.name)
+            .with_topic_id(wanted.topic_id)
+            .with_topic_authorized_operations(authorized::NOT_ASKED),
+    }
+}
+
+fn describe(context: &Context, topic: &Topic, asked: bool) -> MetadataResponseTopic {
+    let leader = BrokerId(context.cluster.broker_id.0);
+    let partition = |index| {
+        MetadataResponsePartition::default()
+            .with_partition_index(index)
+            .with_leader_id(leader)
+            .with_leader_epoch(context.cluster.view.0)
+            .with_replica_nodes(vec![leader])
+            .with_isr_nodes(vec![leader])
+    };
+    MetadataResponseTopic::default()
+        .with_name(Some(messages::TopicName(StrBytes::from_string(topic.name.to_string()))))
+        .with_topic_id(topic.id.0)
+        .with_partitions((0..topic.partitions).map(partition).collect())
+        .with_topic_authorized_operations(authorized::on_topic(asked))
+}
