@@ -6,7 +6,8 @@ use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::handler::{AdvertisedListener, ClusterInfo, Context, FetchSessions, Handler};
 use crate::journal::{
-    BrokerSession, EndedJournal, Journal, JournalEnd, JournalStart, Joining, RecoveryError, SessionError, recover,
+    BrokerSession, EndedJournal, Joining, Journal, JournalEnd, JournalStart, RecoveryError, SessionError,
+    recover,
 };
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, LogError, ProducerIds, Reader};
@@ -18,6 +19,7 @@ use crate::topic::{Catalog, CatalogError};
 use crate::types::{ClusterId, LeaderEpoch, SessionId};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// What a broker runs on, opened and checked. It outlives sessions.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub struct Foundation {
     cache: Cache,
     cluster_id: ClusterId,
     listeners: Vec<AdvertisedListener>,
+    stopping: CancellationToken,
 }
 
 /// A broker that serves.
@@ -102,7 +105,17 @@ impl Foundation {
         store.probe().await?;
         let cluster_id = claim(metadata.as_ref(), &store).await?;
         let cache = Cache::open(config.cache, &config.data.join("cache"), Arc::clone(&metrics)).await?;
-        Ok(Foundation { config, clock, metrics, metadata, store, cache, cluster_id, listeners })
+        Ok(Foundation {
+            config,
+            clock,
+            metrics,
+            metadata,
+            store,
+            cache,
+            cluster_id,
+            listeners,
+            stopping: CancellationToken::new(),
+        })
     }
 }
 
@@ -148,7 +161,9 @@ impl Broker {
     pub async fn run(&mut self) -> StartError {
         loop {
             match (&mut self.session.ended).await {
-                Ok(JournalEnd::Sealed) => tracing::error!("this session was sealed by another broker, a new one begins"),
+                Ok(JournalEnd::Sealed) => {
+                    tracing::error!("this session was sealed by another broker, a new one begins")
+                }
                 Ok(JournalEnd::Drained) => tracing::error!("the journal ended, a new session begins"),
                 Err(error) => tracing::error!(%error, "the journal failed, a new session begins"),
             }
@@ -164,6 +179,7 @@ impl Broker {
 
     /// Takes nothing more in, commits what was taken in, and closes the stores.
     pub async fn close(self) {
+        self.foundation.stopping.cancel();
         self.session.journal.close();
         match self.session.ended.await {
             Ok(end) => tracing::info!(?end, "the journal is closed"),
@@ -187,12 +203,8 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
     recover_log(foundation, &log, &catalog, &ended).await?;
 
     let committed_log = Arc::clone(&log);
-    let start = JournalStart {
-        session,
-        store: store.clone(),
-        config: config.journal,
-        metrics: Arc::clone(metrics),
-    };
+    let start =
+        JournalStart { session, store: store.clone(), config: config.journal, metrics: Arc::clone(metrics) };
     let (journal, run) = Journal::start(start, Box::new(move |object| committed_log.on_committed(&object)));
     let context = Context {
         catalog: Arc::new(catalog),
@@ -212,6 +224,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         fetch_sessions: FetchSessions::default(),
         fetch_memory: MemoryBudget::new(config.limits.request_memory_bytes),
         metrics: Arc::clone(metrics),
+        stopping: foundation.stopping.clone(),
     };
     Ok((Session { journal, ended: tokio::spawn(run) }, Arc::new(context)))
 }

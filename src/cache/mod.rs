@@ -56,7 +56,12 @@ impl Code for CacheKey {
         reader.read_exact(&mut key).map_err(foyer::Error::io_error)?;
         let mut rest = &key[16..];
         let session = Uuid::from_bytes(key[..16].try_into().expect("sixteen bytes"));
-        Ok(CacheKey { session: SessionId(session), seq: rest.get_u64(), start: rest.get_u64(), end: rest.get_u64() })
+        Ok(CacheKey {
+            session: SessionId(session),
+            seq: rest.get_u64(),
+            start: rest.get_u64(),
+            end: rest.get_u64(),
+        })
     }
 
     fn estimated_size(&self) -> usize {
@@ -92,7 +97,11 @@ const BLOCK_BYTES: usize = 16 * 1024 * 1024;
 
 impl Cache {
     /// Opens the cache; its disk part, if it has one, lies in `directory`.
-    pub async fn open(config: CacheConfig, directory: &Path, metrics: Arc<Metrics>) -> Result<Cache, CacheError> {
+    pub async fn open(
+        config: CacheConfig,
+        directory: &Path,
+        metrics: Arc<Metrics>,
+    ) -> Result<Cache, CacheError> {
         let failed = |why: String| CacheError { directory: directory.display().to_string(), why };
         let weigh = |_: &CacheKey, value: &Bytes| value.len() + ENTRY_BYTES;
         // First in, first out: the spans of one object share its memory, and leave together.

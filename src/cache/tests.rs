@@ -32,7 +32,10 @@ async fn bytes_are_loaded_once_for_all_who_ask() {
         })
     };
     let (first, second) = tokio::join!(ask(), ask());
-    assert_eq!((first.expect("loaded"), second.expect("loaded")), (Bytes::from("bytes"), Bytes::from("bytes")));
+    assert_eq!(
+        (first.expect("loaded"), second.expect("loaded")),
+        (Bytes::from("bytes"), Bytes::from("bytes"))
+    );
     ask().await.expect("cached");
     assert_eq!(loads.load(Ordering::SeqCst), 1);
 }

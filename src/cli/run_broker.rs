@@ -25,7 +25,8 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 /// `cenote serve`.
 pub(super) fn serve(args: &ServeArgs) -> Result<(), CliError> {
     let (config, _sources) = serve::settings(args)?;
-    let filter = EnvFilter::try_new(&config.log).map_err(|error| CliError::Usage(format!("--log: {error}")))?;
+    let filter =
+        EnvFilter::try_new(&config.log).map_err(|error| CliError::Usage(format!("--log: {error}")))?;
     let is_terminal = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -56,7 +57,8 @@ async fn run(config: Config, out: &mut (dyn Write + Send)) -> anyhow::Result<()>
     let stop_http = http.map(|http| serve_http(http, readiness.clone(), Arc::clone(&metrics)));
 
     let advertised = server.bound().iter().map(advertise).collect();
-    let foundation = Foundation::open(Arc::clone(&config), advertised, Arc::clone(&metrics), Clock::System).await?;
+    let foundation =
+        Foundation::open(Arc::clone(&config), advertised, Arc::clone(&metrics), Clock::System).await?;
     let mut broker = Broker::start(foundation).await?;
     let bound = server.bound().to_vec();
     let serving = server.serve(broker.handler(), config.limits, budget, metrics);

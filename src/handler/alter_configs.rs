@@ -25,7 +25,11 @@ pub async fn handle(context: &Context, request: AlterConfigsRequest) -> AlterCon
     AlterConfigsResponse::default().with_responses(responses)
 }
 
-async fn alter(context: &Context, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Refused> {
+async fn alter(
+    context: &Context,
+    resource: &AlterConfigsResource,
+    validate_only: bool,
+) -> Result<(), Refused> {
     let names = resource.configs.iter().map(|config| config.name.to_string());
     let topic = find_topic(context, resource.resource_type, &resource.resource_name, names).await?;
     let wanted = resource.configs.iter().map(|config| {

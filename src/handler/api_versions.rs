@@ -1,8 +1,8 @@
 //! ApiVersions, versions 0 to 4: what this broker speaks.
 
+use crate::wire::ErrorCode;
 use crate::wire::api;
 use crate::wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
-use crate::wire::ErrorCode;
 
 /// Answers the request. From version 3 clients name themselves, and the names must be sensible (KIP-511).
 pub fn handle(request: &ApiVersionsRequest, api_version: i16) -> ApiVersionsResponse {

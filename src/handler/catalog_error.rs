@@ -8,9 +8,9 @@ pub fn code(error: &CatalogError) -> ErrorCode {
     match error {
         CatalogError::Exists(_) => ErrorCode::TopicAlreadyExists,
         CatalogError::Collides { .. } => ErrorCode::InvalidTopicException,
-        CatalogError::NoPartitions | CatalogError::NotMorePartitions { .. } | CatalogError::TooManyPartitions(_) => {
-            ErrorCode::InvalidPartitions
-        }
+        CatalogError::NoPartitions
+        | CatalogError::NotMorePartitions { .. }
+        | CatalogError::TooManyPartitions(_) => ErrorCode::InvalidPartitions,
         CatalogError::TooManyPartitionsInAll => ErrorCode::PolicyViolation,
         CatalogError::Setting(error) => setting_code(error),
         CatalogError::SettingsTooLarge { .. } => ErrorCode::InvalidConfig,

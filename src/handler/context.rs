@@ -12,6 +12,7 @@ use crate::topic::{Catalog, CatalogError, Topic};
 use crate::types::{BrokerId, ClusterId, PartitionIndex, TopicId, TopicPartition, ViewNumber};
 use crate::wire::ErrorCode;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// The rooms of this broker, as one session sees them.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub struct Context {
     pub fetch_memory: MemoryBudget,
     /// Where figures go.
     pub metrics: Arc<Metrics>,
+    /// Cancelled when the broker stops: long polls end then.
+    pub stopping: CancellationToken,
 }
 
 /// Who and where this broker is.

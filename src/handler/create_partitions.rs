@@ -62,6 +62,8 @@ fn check_assignments(
     if usize::try_from(added).is_ok_and(|added| added == assignments.len()) && is_here {
         return Ok(());
     }
-    let message = format!("Increasing the number of partitions by {added} needs {added} assignments, each to broker {here}.");
+    let message = format!(
+        "Increasing the number of partitions by {added} needs {added} assignments, each to broker {here}."
+    );
     Err((ErrorCode::InvalidReplicaAssignment, message))
 }

@@ -24,10 +24,18 @@ impl Refused {
 }
 
 /// Answers the request, topic by topic.
-pub async fn handle(context: &Context, request: CreateTopicsRequest, api_version: i16) -> CreateTopicsResponse {
+pub async fn handle(
+    context: &Context,
+    request: CreateTopicsRequest,
+    api_version: i16,
+) -> CreateTopicsResponse {
     let mut seen = HashSet::new();
-    let twice: HashSet<_> =
-        request.topics.iter().map(|topic| topic.name.clone()).filter(|name| !seen.insert(name.clone())).collect();
+    let twice: HashSet<_> = request
+        .topics
+        .iter()
+        .map(|topic| topic.name.clone())
+        .filter(|name| !seen.insert(name.clone()))
+        .collect();
     let mut results: Vec<CreatableTopicResult> = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let name = topic.name.clone();
@@ -53,8 +61,9 @@ pub async fn handle(context: &Context, request: CreateTopicsRequest, api_version
 }
 
 async fn create(context: &Context, wanted: CreatableTopic, validate_only: bool) -> Result<Topic, Refused> {
-    let name = TopicName::parse(&wanted.name)
-        .map_err(|error| Refused::new(ErrorCode::InvalidTopicException, format!("Topic name is invalid: {error}")))?;
+    let name = TopicName::parse(&wanted.name).map_err(|error| {
+        Refused::new(ErrorCode::InvalidTopicException, format!("Topic name is invalid: {error}"))
+    })?;
     let partitions = partitions(context, &wanted)?;
     let mut overrides = BTreeMap::new();
     for config in wanted.configs {
@@ -103,11 +112,16 @@ fn partitions(context: &Context, wanted: &CreatableTopic) -> Result<i32, Refused
                        was not set to -1.";
         return Err(Refused::new(ErrorCode::InvalidRequest, message));
     }
-    let mut indexes: Vec<i32> = wanted.assignments.iter().map(|assignment| assignment.partition_index).collect();
+    let mut indexes: Vec<i32> =
+        wanted.assignments.iter().map(|assignment| assignment.partition_index).collect();
     indexes.sort_unstable();
     let count = i32::try_from(indexes.len()).unwrap_or(i32::MAX);
-    let here = |brokers: &[crate::wire::messages::BrokerId]| brokers.len() == 1 && brokers[0].0 == context.cluster.broker_id.0;
-    if !indexes.iter().copied().eq(0..count) || !wanted.assignments.iter().all(|assignment| here(&assignment.broker_ids)) {
+    let here = |brokers: &[crate::wire::messages::BrokerId]| {
+        brokers.len() == 1 && brokers[0].0 == context.cluster.broker_id.0
+    };
+    if !indexes.iter().copied().eq(0..count)
+        || !wanted.assignments.iter().all(|assignment| here(&assignment.broker_ids))
+    {
         let message = format!(
             "The manual assignment must name partitions from 0 without a gap, each on broker {}.",
             context.cluster.broker_id.0

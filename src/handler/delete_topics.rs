@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 /// Answers the request, topic by topic.
 pub async fn handle(context: &Context, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
-    let by_name = request.topic_names.into_iter().map(|name| DeleteTopicState::default().with_name(Some(name)));
+    let by_name =
+        request.topic_names.into_iter().map(|name| DeleteTopicState::default().with_name(Some(name)));
     let mut responses = Vec::new();
     for wanted in request.topics.into_iter().chain(by_name) {
         let result = DeletableTopicResult::default();
@@ -31,7 +32,10 @@ pub async fn handle(context: &Context, request: DeleteTopicsRequest) -> DeleteTo
     DeleteTopicsResponse::default().with_responses(responses)
 }
 
-async fn delete(context: &Context, wanted: &DeleteTopicState) -> Result<Arc<Topic>, (ErrorCode, Option<String>)> {
+async fn delete(
+    context: &Context,
+    wanted: &DeleteTopicState,
+) -> Result<Arc<Topic>, (ErrorCode, Option<String>)> {
     let found = match &wanted.name {
         Some(name) => context.topic_by_name(name).await,
         None => context.topic_by_id(TopicId(wanted.topic_id)).await,

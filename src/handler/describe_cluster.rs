@@ -18,7 +18,9 @@ pub fn handle(
 ) -> DescribeClusterResponse {
     let response = DescribeClusterResponse::default()
         .with_cluster_id(StrBytes::from_string(context.cluster.cluster_id.to_string()))
-        .with_cluster_authorized_operations(authorized::on_cluster(request.include_cluster_authorized_operations));
+        .with_cluster_authorized_operations(authorized::on_cluster(
+            request.include_cluster_authorized_operations,
+        ));
     if api_version >= 1 && request.endpoint_type != BROKERS {
         let message = "The broker does not describe controllers; ask with endpoint type 1.";
         return response

@@ -44,7 +44,11 @@ pub fn topic_settings(topic: &Topic) -> Vec<EffectiveSetting> {
 }
 
 /// Answers the request, one thing after the other.
-pub async fn handle(context: &Context, request: DescribeConfigsRequest, api_version: i16) -> DescribeConfigsResponse {
+pub async fn handle(
+    context: &Context,
+    request: DescribeConfigsRequest,
+    api_version: i16,
+) -> DescribeConfigsResponse {
     let mut results = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let result = DescribeConfigsResult::default()
@@ -108,7 +112,10 @@ pub fn check_broker(context: &Context, name: &str) -> Result<(), (ErrorCode, Str
     if name.is_empty() || name == here {
         return Ok(());
     }
-    Err((ErrorCode::InvalidRequest, format!("Unexpected broker id, expected {here} or empty string, but received {name}")))
+    Err((
+        ErrorCode::InvalidRequest,
+        format!("Unexpected broker id, expected {here} or empty string, but received {name}"),
+    ))
 }
 
 fn topic_result(effective: EffectiveSetting) -> DescribeConfigsResourceResult {
@@ -147,18 +154,37 @@ struct BrokerSetting {
 fn broker_settings(context: &Context) -> Vec<BrokerSetting> {
     let config = &context.config;
     let setting = |name, value: String, kind, doc| BrokerSetting { name, value, kind, doc };
-    let advertised: Vec<String> =
-        context.cluster.listeners.iter().map(|door| format!("{}://{}:{}", door.name, door.host, door.port)).collect();
+    let advertised: Vec<String> = context
+        .cluster
+        .listeners
+        .iter()
+        .map(|door| format!("{}://{}:{}", door.name, door.host, door.port))
+        .collect();
     vec![
-        setting("advertised.listeners", advertised.join(","), SettingType::List, "What clients are told to connect to."),
+        setting(
+            "advertised.listeners",
+            advertised.join(","),
+            SettingType::List,
+            "What clients are told to connect to.",
+        ),
         setting(
             "auto.create.topics.enable",
             config.topics.auto_create.to_string(),
             SettingType::Boolean,
             "Whether asking for an unknown topic creates it.",
         ),
-        setting("broker.id", config.broker_id.0.to_string(), SettingType::Int, "Kafka's node id of this broker."),
-        setting("default.replication.factor", "1".to_owned(), SettingType::Int, "Copies are the object store's business."),
+        setting(
+            "broker.id",
+            config.broker_id.0.to_string(),
+            SettingType::Int,
+            "Kafka's node id of this broker.",
+        ),
+        setting(
+            "default.replication.factor",
+            "1".to_owned(),
+            SettingType::Int,
+            "Copies are the object store's business.",
+        ),
         setting("log.dirs", config.store.to_string(), SettingType::List, "Where journal objects go."),
         setting(
             "num.partitions",

@@ -17,7 +17,9 @@ pub fn handle(context: &Context, request: DescribeLogDirsRequest) -> DescribeLog
     let topics: Vec<_> = match request.topics {
         None => {
             let all = context.catalog.all();
-            all.iter().map(|topic| describe(context, topic, &(0..topic.partitions).collect::<Vec<_>>())).collect()
+            all.iter()
+                .map(|topic| describe(context, topic, &(0..topic.partitions).collect::<Vec<_>>()))
+                .collect()
         }
         Some(wanted) => {
             let found = wanted.iter().filter_map(|wanted| {

@@ -7,7 +7,9 @@ use crate::types::TopicName;
 use crate::wire::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
-use crate::wire::messages::{self, BrokerId, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
+use crate::wire::messages::{
+    self, BrokerId, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+};
 use crate::wire::{ErrorCode, StrBytes};
 use std::collections::BTreeSet;
 
@@ -15,7 +17,10 @@ use std::collections::BTreeSet;
 const PARTITIONS_MAX: i32 = 2000;
 
 /// Answers the request: topics in the order of their names, from the cursor on, until a page is full.
-pub async fn handle(context: &Context, request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
+pub async fn handle(
+    context: &Context,
+    request: DescribeTopicPartitionsRequest,
+) -> DescribeTopicPartitionsResponse {
     let mut left = request.response_partition_limit.clamp(1, PARTITIONS_MAX);
     let from = request.cursor.map(|cursor| (cursor.topic_name.to_string(), cursor.partition_index.max(0)));
     let mut response = DescribeTopicPartitionsResponse::default();
@@ -78,7 +83,11 @@ fn refuse(name: &str, code: ErrorCode) -> DescribeTopicPartitionsResponseTopic {
         .with_topic_authorized_operations(authorized::NOT_ASKED)
 }
 
-fn describe(context: &Context, topic: &Topic, range: std::ops::Range<i32>) -> DescribeTopicPartitionsResponseTopic {
+fn describe(
+    context: &Context,
+    topic: &Topic,
+    range: std::ops::Range<i32>,
+) -> DescribeTopicPartitionsResponseTopic {
     let leader = BrokerId(context.cluster.broker_id.0);
     let partition = |index| {
         DescribeTopicPartitionsResponsePartition::default()

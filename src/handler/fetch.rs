@@ -6,14 +6,19 @@
 
 use super::Admitted;
 use super::context::Context;
-use super::fetch_session::{FetchContext, PartitionRef, SessionFault, SessionRequest, Told, TopicRef, Wanted};
+use super::fetch_session::{
+    FetchContext, PartitionRef, SessionFault, SessionRequest, Told, TopicRef, Wanted,
+};
 use crate::clock;
 use crate::limits::MemoryPermit;
 use crate::log::{Ends, FirstBatch, Partition, PartitionRead, ReadError, ReadLimit, ReadPlan, Waiter};
 use crate::topic::Topic;
 use crate::types::{Offset, TopicId};
 use crate::wire::messages::FetchRequest;
-use crate::wire::{ErrorCode, FetchAnswer, FetchAnswerPartition, FetchAnswerTopic, RequestFrame, RequestHeader, ResponseFrame};
+use crate::wire::{
+    ErrorCode, FetchAnswer, FetchAnswerPartition, FetchAnswerTopic, RequestFrame, RequestHeader,
+    ResponseFrame,
+};
 use futures_util::{StreamExt, stream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,10 +123,13 @@ async fn fetch_when_ready(
     fetch: FetchContext,
 ) -> (FetchAnswer, Option<MemoryPermit>) {
     let sought = seek(context, &fetch).await;
-    let looks = look_until_enough(&sought, terms).await;
-    let bytes = planned_bytes(&looks).min(terms.bytes_max);
-    let permit = if bytes > 0 { Some(context.fetch_memory.reserve(bytes as usize).await) } else { None };
-    let (reads, confirmed) = tokio::join!(read_all(context, &sought, looks, terms), context.standing.confirm());
+    let mut looks = look_until_enough(context, &sought, terms).await;
+    let permit = reserve(context, planned_bytes(&looks).min(terms.bytes_max)).await;
+    if permit.is_none() {
+        looks.iter_mut().for_each(Look::hold_back);
+    }
+    let (reads, confirmed) =
+        tokio::join!(read_all(context, &sought, looks, terms), context.standing.confirm());
     let ends_known = confirmed.is_ok();
     let mut answer = FetchAnswer { session_id: fetch.session_id, ..FetchAnswer::default() };
     for (sought, read) in sought.iter().zip(reads) {
@@ -132,6 +140,25 @@ async fn fetch_when_ready(
         }
     }
     (answer, permit)
+}
+
+/// Memory for an answer. Not for ever: the answers before this one on its connection may hold what is wanted,
+/// and are written only after those before them. The client is told that there is nothing yet, and asks again.
+async fn reserve(context: &Context, bytes: u64) -> Option<MemoryPermit> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    tokio::time::timeout(MEMORY_WAIT_MAX, context.fetch_memory.reserve(bytes)).await.ok()
+}
+
+const MEMORY_WAIT_MAX: Duration = Duration::from_secs(2);
+
+impl Look {
+    /// Leaves out the records that were planned.
+    fn hold_back(&mut self) {
+        if let Look::Plan(plan) = self {
+            plan.spans.clear();
+            plan.bytes = 0;
+        }
+    }
 }
 
 /// Finds the partitions that the fetch wants.
@@ -159,14 +186,19 @@ async fn resolve(context: &Context, topic_ref: &TopicRef) -> Result<Arc<Topic>, 
     }
 }
 
-fn find(context: &Context, topic: &Topic, index: i32, leader_epoch: i32) -> Result<Arc<Partition>, ErrorCode> {
+fn find(
+    context: &Context,
+    topic: &Topic,
+    index: i32,
+    leader_epoch: i32,
+) -> Result<Arc<Partition>, ErrorCode> {
     let partition = context.partition(topic, index)?;
     context.check_leader_epoch(&partition, leader_epoch)?;
     Ok(partition)
 }
 
 /// Looks, and looks again after each commit, until there is enough, something to refuse, or no time.
-async fn look_until_enough(sought: &[Sought], terms: Terms) -> Vec<Look> {
+async fn look_until_enough(context: &Context, sought: &[Sought], terms: Terms) -> Vec<Look> {
     let waiter = Waiter::default();
     loop {
         if Instant::now() < terms.deadline {
@@ -176,11 +208,12 @@ async fn look_until_enough(sought: &[Sought], terms: Terms) -> Vec<Look> {
         let looks: Vec<Look> = sought.iter().map(look).collect();
         let refused = looks.iter().any(|look| matches!(look, Look::Refused(_)));
         let enough = planned_bytes(&looks) >= terms.bytes_min || refused;
-        if enough || Instant::now() >= terms.deadline {
+        if enough || Instant::now() >= terms.deadline || context.stopping.is_cancelled() {
             return looks;
         }
         tokio::select! {
             () = waiter.woken() => {}
+            () = context.stopping.cancelled() => {}
             () = tokio::time::sleep_until(terms.deadline) => {}
         }
     }
@@ -262,7 +295,12 @@ fn answer_partition(
     if read.batches.is_empty() && !ends_known {
         return refuse(ErrorCode::OffsetNotAvailable);
     }
-    let answer = FetchAnswerPartition { partition_index, aborted_transactions, records: read.batches, ..FetchAnswerPartition::default() };
+    let answer = FetchAnswerPartition {
+        partition_index,
+        aborted_transactions,
+        records: read.batches,
+        ..FetchAnswerPartition::default()
+    };
     if ends_known { with_ends(answer, partition.ends()) } else { answer }
 }
 

@@ -102,13 +102,22 @@ pub struct FetchSessions {
 
 impl FetchSessions {
     /// Finds or begins the session of a request. `new_id` is drawn by the caller; 0 is never one.
-    pub fn context(&self, now: Instant, new_id: i32, request: SessionRequest) -> Result<FetchContext, SessionFault> {
+    pub fn context(
+        &self,
+        now: Instant,
+        new_id: i32,
+        request: SessionRequest,
+    ) -> Result<FetchContext, SessionFault> {
         match (request.session_id, request.session_epoch) {
             (id, epoch) if epoch <= 0 => {
                 if id != 0 {
                     self.sessions.lock().remove(&id);
                 }
-                if epoch == 0 { Ok(self.begin(now, new_id, request.wanted)) } else { Ok(without_session(request.wanted)) }
+                if epoch == 0 {
+                    Ok(self.begin(now, new_id, request.wanted))
+                } else {
+                    Ok(without_session(request.wanted))
+                }
             }
             (id, epoch) => self.go_on(now, id, epoch, request),
         }
@@ -119,14 +128,21 @@ impl FetchSessions {
         if !make_room(&mut sessions, now, wanted.len()) || new_id == 0 || sessions.contains_key(&new_id) {
             return without_session(wanted);
         }
-        let partitions = wanted.iter().map(|(partition, wanted)| (partition.clone(), (*wanted, None))).collect();
+        let partitions =
+            wanted.iter().map(|(partition, wanted)| (partition.clone(), (*wanted, None))).collect();
         let session = Session { next_epoch: 1, partitions, first: None, used_at: now };
         let session = Arc::new(Mutex::new(session));
         sessions.insert(new_id, Arc::clone(&session));
         FetchContext { wanted, session_id: new_id, session: Some(session), incremental: false }
     }
 
-    fn go_on(&self, now: Instant, id: i32, epoch: i32, request: SessionRequest) -> Result<FetchContext, SessionFault> {
+    fn go_on(
+        &self,
+        now: Instant,
+        id: i32,
+        epoch: i32,
+        request: SessionRequest,
+    ) -> Result<FetchContext, SessionFault> {
         let session = self.sessions.lock().get(&id).cloned().ok_or(SessionFault::Unknown)?;
         let mut state = session.lock();
         if state.next_epoch != epoch {
@@ -203,7 +219,10 @@ impl FetchContext {
         let changed = told.is_none() || *last_told != told;
         *last_told = told;
         if has_records {
-            let next = session.partitions.range((std::ops::Bound::Excluded(partition), std::ops::Bound::Unbounded)).next();
+            let next = session
+                .partitions
+                .range((std::ops::Bound::Excluded(partition), std::ops::Bound::Unbounded))
+                .next();
             session.first = next.map(|(next, _)| next.clone());
         }
         has_records || changed || !self.incremental

@@ -1,8 +1,8 @@
 //! IncrementalAlterConfigs, versions 0 and 1: single settings of topics (KIP-339).
 
+use super::catalog_error;
 use super::context::Context;
 use super::describe_configs::{BROKER, TOPIC, check_broker};
-use super::catalog_error;
 use crate::topic::settings::{check_all, elements};
 use crate::topic::{CatalogError, Setting, SettingError, Topic};
 use crate::wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -20,7 +20,10 @@ const SUBTRACT: i8 = 3;
 pub type Refused = (ErrorCode, String);
 
 /// Answers the request, topic by topic.
-pub async fn handle(context: &Context, request: IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse {
+pub async fn handle(
+    context: &Context,
+    request: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let response = AlterConfigsResourceResponse::default()
@@ -36,17 +39,26 @@ pub async fn handle(context: &Context, request: IncrementalAlterConfigsRequest) 
     IncrementalAlterConfigsResponse::default().with_responses(responses)
 }
 
-async fn alter(context: &Context, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Refused> {
+async fn alter(
+    context: &Context,
+    resource: &AlterConfigsResource,
+    validate_only: bool,
+) -> Result<(), Refused> {
     let mut seen = HashSet::new();
     if let Some(twice) = resource.configs.iter().find(|config| !seen.insert(config.name.clone())) {
-        return Err((ErrorCode::InvalidRequest, format!("Error due to duplicate config keys: {}", twice.name.as_str())));
+        return Err((
+            ErrorCode::InvalidRequest,
+            format!("Error due to duplicate config keys: {}", twice.name.as_str()),
+        ));
     }
     let names = resource.configs.iter().map(|config| config.name.to_string());
     let topic = find_topic(context, resource.resource_type, &resource.resource_name, names).await?;
     let change = |overrides: &BTreeMap<String, String>| {
         resource.configs.iter().try_fold(overrides.clone(), |overrides, config| apply(overrides, config))
     };
-    if let Some(config) = resource.configs.iter().find(|config| !(SET..=SUBTRACT).contains(&config.config_operation)) {
+    if let Some(config) =
+        resource.configs.iter().find(|config| !(SET..=SUBTRACT).contains(&config.config_operation))
+    {
         let message = format!("Unknown operation {} for {}", config.config_operation, config.name.as_str());
         return Err((ErrorCode::InvalidRequest, message));
     }
@@ -91,14 +103,18 @@ pub async fn write(
     context.catalog.alter(topic.id, change).await.map(|_| ()).map_err(refused)
 }
 
-fn apply(mut overrides: BTreeMap<String, String>, config: &AlterableConfig) -> Result<BTreeMap<String, String>, CatalogError> {
+fn apply(
+    mut overrides: BTreeMap<String, String>,
+    config: &AlterableConfig,
+) -> Result<BTreeMap<String, String>, CatalogError> {
     let name = config.name.to_string();
     let setting = Setting::find(&name).ok_or_else(|| SettingError::UnknownName(name.clone()))?;
     if config.config_operation == DELETE {
         overrides.remove(&name);
         return Ok(overrides);
     }
-    let value = config.value.as_ref().map(ToString::to_string).ok_or_else(|| SettingError::NoValue(name.clone()))?;
+    let value =
+        config.value.as_ref().map(ToString::to_string).ok_or_else(|| SettingError::NoValue(name.clone()))?;
     let value = match config.config_operation {
         APPEND | SUBTRACT if !setting.is_list() => return Err(SettingError::NoList(name).into()),
         APPEND => appended(&overrides, setting, &value),
@@ -129,4 +145,3 @@ fn subtracted(overrides: &BTreeMap<String, String>, setting: &Setting, value: &s
     let list = present(overrides, setting);
     list.into_iter().filter(|present| !gone.contains(&present.as_str())).collect::<Vec<_>>().join(",")
 }
-

@@ -11,9 +11,9 @@ pub async fn handle(context: &Context, request: &InitProducerIdRequest) -> InitP
         return refuse(ErrorCode::CoordinatorNotAvailable);
     }
     match context.producer_ids.next().await {
-        Ok(producer_id) => {
-            InitProducerIdResponse::default().with_producer_id(ProducerId(producer_id.0)).with_producer_epoch(0)
-        }
+        Ok(producer_id) => InitProducerIdResponse::default()
+            .with_producer_id(ProducerId(producer_id.0))
+            .with_producer_epoch(0),
         Err(error) => {
             tracing::warn!(%error, "no producer id could be taken");
             refuse(ErrorCode::CoordinatorNotAvailable)

@@ -52,7 +52,11 @@ fn broker(context: &Context, connection: &ConnectionInfo) -> MetadataResponseBro
         .with_port(port)
 }
 
-async fn find(context: &Context, wanted: &MetadataRequestTopic, may_create: bool) -> Result<Arc<Topic>, ErrorCode> {
+async fn find(
+    context: &Context,
+    wanted: &MetadataRequestTopic,
+    may_create: bool,
+) -> Result<Arc<Topic>, ErrorCode> {
     let Some(name) = &wanted.name else {
         return context.topic_by_id(TopicId(wanted.topic_id)).await;
     };

@@ -30,7 +30,7 @@ pub use fetch_session::FetchSessions;
 use crate::limits::MemoryPermit;
 use crate::wire::api::ApiKey;
 use crate::wire::{
-    DecodeError, Decodable, EncodeError, Encodable, HeaderVersion, Request, RequestFrame, RequestHeader,
+    Decodable, DecodeError, Encodable, EncodeError, HeaderVersion, Request, RequestFrame, RequestHeader,
     ResponseFrame,
 };
 use arc_swap::ArcSwap;
@@ -122,7 +122,8 @@ async fn admit(
             answer(&frame, async |request| list_offsets::handle(context, request, version).await).await
         }
         ApiKey::Metadata => {
-            answer(&frame, async |request| metadata::handle(context, request, version, connection).await).await
+            answer(&frame, async |request| metadata::handle(context, request, version, connection).await)
+                .await
         }
         ApiKey::ApiVersions => answer(&frame, async |request| api_versions::handle(&request, version)).await,
         ApiKey::CreateTopics => {

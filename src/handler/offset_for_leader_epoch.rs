@@ -21,7 +21,8 @@ pub async fn handle(context: &Context, request: OffsetForLeaderEpochRequest) -> 
                 Err(code) => response.with_error_code(code.code()).with_leader_epoch(-1).with_end_offset(-1),
             });
         }
-        topics.push(OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(partitions));
+        topics
+            .push(OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(partitions));
     }
     OffsetForLeaderEpochResponse::default().with_topics(topics)
 }

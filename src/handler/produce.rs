@@ -5,7 +5,7 @@ use super::Admitted;
 use super::context::Context;
 use crate::journal::Outcome;
 use crate::limits::MemoryPermit;
-use crate::log::{AppendError, Appended, DECOMPRESSED_BYTES_MAX, Incoming, SequenceError, BatchIdentity};
+use crate::log::{AppendError, Appended, BatchIdentity, DECOMPRESSED_BYTES_MAX, Incoming, SequenceError};
 use crate::topic::{self, CompressionType, Topic};
 use crate::types::{Timestamp, TopicId};
 use crate::wire::batch::{Codec, ProduceRules, ProducedBatch, TimestampType, validate_produced};
@@ -81,7 +81,10 @@ pub async fn admit(context: &Arc<Context>, frame: RequestFrame, permit: MemoryPe
 fn accepted_acks(acks: i16) -> Result<(), Refused> {
     match acks {
         -1..=1 => Ok(()),
-        _ => Err(Refused::new(ErrorCode::InvalidRequiredAcks, format!("acks is {acks}; accepted are -1, 0 and 1"))),
+        _ => Err(Refused::new(
+            ErrorCode::InvalidRequiredAcks,
+            format!("acks is {acks}; accepted are -1, 0 and 1"),
+        )),
     }
 }
 
@@ -130,7 +133,7 @@ fn rules(api_version: i16, topic: &Topic, now: Timestamp) -> ProduceRules {
     ProduceRules {
         api_version,
         batch_bytes_max: settings.max_message_bytes,
-        decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
+        decompressed_bytes_max: decompressed_bytes_max(settings.max_message_bytes),
         timestamp_type: match settings.message_timestamp_type {
             topic::TimestampType::CreateTime => TimestampType::CreateTime,
             topic::TimestampType::LogAppendTime => TimestampType::LogAppendTime,
@@ -141,6 +144,13 @@ fn rules(api_version: i16, topic: &Topic, now: Timestamp) -> ProduceRules {
         compacted: settings.cleanup_policy.compact,
         target_codec: target_codec(settings.compression_type),
     }
+}
+
+/// A batch may be this many times its largest stored size when decompressed, within what readers take.
+const COMPRESSION_RATIO_MAX: usize = 32;
+
+fn decompressed_bytes_max(max_message_bytes: usize) -> usize {
+    max_message_bytes.saturating_mul(COMPRESSION_RATIO_MAX).min(DECOMPRESSED_BYTES_MAX)
 }
 
 /// Nothing: batches stay as their producer made them.
@@ -222,7 +232,8 @@ async fn answer(header: RequestHeader, topics: Vec<Parts>, deadline: Instant) ->
 async fn answer_part(part: Part, deadline: Instant) -> PartitionProduceResponse {
     let response = PartitionProduceResponse::default().with_index(part.index);
     let refuse = |Refused { code, message }: Refused| {
-        let response = response.clone().with_error_code(code.code()).with_base_offset(-1).with_log_append_time_ms(-1);
+        let response =
+            response.clone().with_error_code(code.code()).with_base_offset(-1).with_log_append_time_ms(-1);
         response.with_log_start_offset(-1).with_error_message(Some(StrBytes::from_string(message)))
     };
     let Taken { mut appended, append_time } = match part.taken {
@@ -236,8 +247,12 @@ async fn answer_part(part: Part, deadline: Instant) -> PartitionProduceResponse 
             .with_log_append_time_ms(append_time.get())
             .with_log_start_offset(appended.log_start_offset.get()),
         // The session was sealed first: the batch is not in the log and never will be.
-        Ok(Outcome::Lost) => refuse(Refused::new(ErrorCode::NotLeaderOrFollower, "this broker does not lead the partition")),
+        Ok(Outcome::Lost) => {
+            refuse(Refused::new(ErrorCode::NotLeaderOrFollower, "this broker does not lead the partition"))
+        }
         // It may be committed yet: the error that claims nothing.
-        Ok(Outcome::Pending) | Err(_) => refuse(Refused::new(ErrorCode::RequestTimedOut, "not known to be durable in time")),
+        Ok(Outcome::Pending) | Err(_) => {
+            refuse(Refused::new(ErrorCode::RequestTimedOut, "not known to be durable in time"))
+        }
     }
 }

@@ -117,7 +117,11 @@ impl Committer {
     fn publish(&mut self, last: u64) {
         let later = self.stored.split_off(&(last + 1));
         for (_, object) in std::mem::replace(&mut self.stored, later) {
-            (self.sink)(CommittedObject { id: object.id, spans: object.object.spans, bytes: object.object.bytes });
+            (self.sink)(CommittedObject {
+                id: object.id,
+                spans: object.object.spans,
+                bytes: object.object.bytes,
+            });
             object.issuer.settle(Outcome::Committed);
         }
     }

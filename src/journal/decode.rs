@@ -55,10 +55,12 @@ pub fn decode_index(id: ObjectId, prefix: &[u8]) -> Result<ObjectIndex, DecodeEr
     let (batch, body_at) = message_at(prefix, schema_end)?;
     let header = batch.header_as_record_batch().ok_or(Damaged("no record batch"))?;
     let count = usize::try_from(header.length()).map_err(|_| Damaged("negative row count"))?;
-    let buffers: Vec<Range<usize>> = header.buffers().ok_or(Damaged("no buffers"))?.iter().map(buffer_range).collect();
+    let buffers: Vec<Range<usize>> =
+        header.buffers().ok_or(Damaged("no buffers"))?.iter().map(buffer_range).collect();
     let [.., batches] = buffers.as_slice() else { return Err(Damaged("no buffers")) };
     let columns_end = body_at.checked_add(batches.start).ok_or(Damaged("buffers out of range"))?;
-    let body = prefix.get(body_at..columns_end).ok_or(DecodeError::NeedsMore { bytes: columns_end as u64 })?;
+    let body =
+        prefix.get(body_at..columns_end).ok_or(DecodeError::NeedsMore { bytes: columns_end as u64 })?;
     if crc32c(&[&prefix[schema_end..columns_end]]) != index_crc32c {
         return Err(Damaged("the index columns do not match their checksum"));
     }

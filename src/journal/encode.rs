@@ -63,8 +63,7 @@ pub fn encode(id: ObjectId, mut rows: Vec<Row>) -> EncodedObject {
     let schema_message = schema_message(&schema);
     let batch_at = MAGIC.len() + schema_message.len();
     let body_at = batch_at + batch_message.len();
-    let footer =
-        footer(&schema, Block::new(batch_at as i64, batch_message.len() as i32, body_len as i64));
+    let footer = footer(&schema, Block::new(batch_at as i64, batch_message.len() as i32, body_len as i64));
 
     let mut bytes = BytesMut::with_capacity(body_at + body_len + footer.len() + 64);
     bytes.put_slice(MAGIC);
@@ -111,7 +110,8 @@ struct IndexColumns {
 
 impl IndexColumns {
     fn of(rows: &[Row]) -> IndexColumns {
-        let mut columns = IndexColumns { bytes: Vec::with_capacity(rows.len() * 80 + 1024), buffers: Vec::new() };
+        let mut columns =
+            IndexColumns { bytes: Vec::with_capacity(rows.len() * 80 + 1024), buffers: Vec::new() };
         columns.put(rows, |row, out| out.put_slice(row.topic_partition.topic_id.0.as_bytes()));
         columns.put(rows, |row, out| out.put_i32_le(row.topic_partition.partition.0));
         columns.put(rows, |row, out| out.put_i64_le(row.offsets.start.0));

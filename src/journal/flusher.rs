@@ -71,10 +71,14 @@ pub struct JournalStart {
 impl Journal {
     /// Starts the journal's tasks. `sink` learns of every commit, in order, before the producers do. The
     /// future ends when the journal was closed and everything is committed, or when the session was sealed.
-    pub fn start(start: JournalStart, sink: CommitSink) -> (Journal, impl Future<Output = JournalEnd> + Send) {
+    pub fn start(
+        start: JournalStart,
+        sink: CommitSink,
+    ) -> (Journal, impl Future<Output = JournalEnd> + Send) {
         let first = ObjectId { session: start.session.id(), seq: 1 };
         let intake = Intake { open: OpenObject::new(first), full: VecDeque::new(), closed: false };
-        let shared = Arc::new(Shared { intake: Mutex::new(intake), wake: Notify::new(), config: start.config });
+        let shared =
+            Arc::new(Shared { intake: Mutex::new(intake), wake: Notify::new(), config: start.config });
         let (stored_sender, stored) = mpsc::channel(start.config.puts_in_flight.max(1));
         let JournalStart { session, store, metrics, .. } = start;
         let flusher = Flusher {
@@ -188,8 +192,13 @@ impl Flusher {
         if draining && intake.open.is_empty() && intake.full.is_empty() && in_flight == 0 {
             return Next::Drained;
         }
-        let situation = Situation { open_bytes: intake.open.bytes(), oldest: intake.open.oldest(), in_flight };
-        let pace = if draining { JournalConfig { flush_interval: Duration::ZERO, ..self.shared.config } } else { self.shared.config };
+        let situation =
+            Situation { open_bytes: intake.open.bytes(), oldest: intake.open.oldest(), in_flight };
+        let pace = if draining {
+            JournalConfig { flush_interval: Duration::ZERO, ..self.shared.config }
+        } else {
+            self.shared.config
+        };
         match cutter::decide(&pace, Instant::now(), situation) {
             Cut::Now => {
                 intake.roll();

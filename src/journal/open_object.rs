@@ -30,7 +30,14 @@ pub(super) struct SealedObject {
 
 impl OpenObject {
     pub fn new(id: ObjectId) -> OpenObject {
-        OpenObject { id, rows: Vec::new(), bytes: 0, oldest: None, issuer: TicketIssuer::new(), permits: Vec::new() }
+        OpenObject {
+            id,
+            rows: Vec::new(),
+            bytes: 0,
+            oldest: None,
+            issuer: TicketIssuer::new(),
+            permits: Vec::new(),
+        }
     }
 
     pub fn push(&mut self, now: Instant, row: Row, permit: Arc<MemoryPermit>) -> CommitTicket {

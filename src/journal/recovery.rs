@@ -70,7 +70,10 @@ pub(super) async fn find_end(
 }
 
 /// Reads what the ended journals hold, in the order of their sessions and objects.
-pub async fn recover(store: &ObjectStore, ended: &[EndedJournal]) -> Result<Vec<RecoveredObject>, RecoveryError> {
+pub async fn recover(
+    store: &ObjectStore,
+    ended: &[EndedJournal],
+) -> Result<Vec<RecoveredObject>, RecoveryError> {
     let mut objects = Vec::new();
     for journal in ended.iter().filter(|journal| journal.final_seq > 0) {
         let session = journal.session;
@@ -106,7 +109,9 @@ async fn read_index(store: &ObjectStore, id: ObjectId, size: u64) -> Result<Reco
             Ok(index) if index.byte_ranges.last().is_none_or(|last| last.end <= size) => {
                 return Ok(RecoveredObject { id, index });
             }
-            Err(DecodeError::NeedsMore { bytes }) if length < size => length = bytes.max(length * 2).min(size),
+            Err(DecodeError::NeedsMore { bytes }) if length < size => {
+                length = bytes.max(length * 2).min(size)
+            }
             Ok(_) => return Err(RecoveryError::Damaged { id, why: "it is cut short".to_owned() }),
             Err(error) => return Err(RecoveryError::Damaged { id, why: error.to_string() }),
         }

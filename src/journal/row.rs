@@ -1,8 +1,6 @@
 //! One record batch in a journal object, and where it lies.
 
-use crate::types::{
-    LeaderEpoch, Offset, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicPartition,
-};
+use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicPartition};
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Range;

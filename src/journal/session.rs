@@ -9,8 +9,8 @@ use crate::meta::keys::sessions::Session;
 use crate::meta::keys::view::{Member, View};
 use crate::meta::keys::{DecodeKeyError, journals, sessions, view};
 use crate::meta::{
-    Compare, Durability, Entry, MetadataError, MetadataStore, Revision, Standing, Transaction, TransactionAnswer,
-    Write,
+    Compare, Durability, Entry, MetadataError, MetadataStore, Revision, Standing, Transaction,
+    TransactionAnswer, Write,
 };
 use crate::store::ObjectStore;
 use crate::types::{BrokerId, SessionId, Timestamp, ViewNumber};
@@ -117,8 +117,7 @@ impl BrokerSession {
     pub(super) async fn commit_journal(&mut self, last: u64) -> Result<CommitOutcome, MetadataError> {
         let key = journals::key(self.id);
         let value = journals::Journal { committed: last, final_seq: None };
-        let durability =
-            if self.store.sole_writer() { Durability::Deferred } else { Durability::Immediate };
+        let durability = if self.store.sole_writer() { Durability::Deferred } else { Durability::Immediate };
         let transaction = Transaction {
             compares: vec![self.standing.compare(), Compare::Unchanged(key.clone(), self.journal_revision)],
             writes: vec![Write::Put(key.clone(), value.encode())],
@@ -139,8 +138,10 @@ impl BrokerSession {
         let [standing, journal] = answer.reads.as_slice() else {
             return Err(MetadataError::Unknown("the answer lacks what was read".to_owned()));
         };
-        let entry = journal.as_ref().ok_or_else(|| MetadataError::Unknown("the journal key is gone".to_owned()))?;
-        let stored = journals::Journal::decode(entry).map_err(|error| MetadataError::Unknown(error.to_string()))?;
+        let entry =
+            journal.as_ref().ok_or_else(|| MetadataError::Unknown("the journal key is gone".to_owned()))?;
+        let stored =
+            journals::Journal::decode(entry).map_err(|error| MetadataError::Unknown(error.to_string()))?;
         if self.standing.judge(standing.as_ref()).is_err() {
             return Ok(CommitOutcome::Sealed { final_seq: stored.final_seq.unwrap_or(stored.committed) });
         }
@@ -209,7 +210,9 @@ impl JoinPlan {
                 continue;
             }
             let key = sessions::key(session);
-            let Some(standing) = standing.entries.iter().find(|standing| standing.key == key) else { continue };
+            let Some(standing) = standing.entries.iter().find(|standing| standing.key == key) else {
+                continue;
+            };
             let final_seq = find_end(store, metadata.sole_writer(), session, journal.committed).await?;
             plan.sealed.push((standing.clone(), entry, EndedJournal { session, final_seq }));
         }
@@ -250,7 +253,11 @@ impl JoinPlan {
         (sessions::key(self.joining.session_id), journals::key(self.joining.session_id))
     }
 
-    fn joined(self, metadata: &Arc<dyn MetadataStore>, revision: Revision) -> (BrokerSession, Vec<EndedJournal>) {
+    fn joined(
+        self,
+        metadata: &Arc<dyn MetadataStore>,
+        revision: Revision,
+    ) -> (BrokerSession, Vec<EndedJournal>) {
         let standing = Standing::new(Arc::clone(metadata), self.keys().0, revision);
         let session = BrokerSession {
             id: self.joining.session_id,

@@ -5,7 +5,8 @@ mod object;
 
 use super::{Row, RowIndex};
 use crate::types::{
-    LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicId, TopicPartition,
+    LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicId,
+    TopicPartition,
 };
 use crate::wire::batch::{BatchBuilder, BatchHeader, Codec, NO_PRODUCER};
 use uuid::Uuid;

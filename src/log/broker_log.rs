@@ -111,7 +111,8 @@ impl BrokerLog {
 
     /// Rows in the order of their offsets; objects of one session are, and sessions by their first rows.
     fn recover_producers(&self, objects: &[RecoveredObject], now: Timestamp) {
-        let idempotent = objects.iter().flat_map(|object| &object.index.rows).filter(|row| row.producer_id.0 >= 0);
+        let idempotent =
+            objects.iter().flat_map(|object| &object.index.rows).filter(|row| row.producer_id.0 >= 0);
         let mut rows: Vec<_> = idempotent.collect();
         rows.sort_by_key(|row| (row.topic_partition, row.offsets.start));
         for row in rows {

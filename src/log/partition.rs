@@ -168,7 +168,10 @@ impl Partition {
     /// Makes committed batches visible and wakes who waits for them.
     pub(super) fn on_committed(&self, object: ObjectId, span: &Span) {
         let mut state = self.state.lock();
-        assert_eq!(state.high_watermark, span.offsets.start, "spans are committed in the order of their offsets");
+        assert_eq!(
+            state.high_watermark, span.offsets.start,
+            "spans are committed in the order of their offsets"
+        );
         assert!(span.offsets.end <= state.log_end_offset, "what is committed was appended");
         state.index.push(IndexEntry::new(object, span));
         state.high_watermark = span.offsets.end;
@@ -179,7 +182,8 @@ impl Partition {
     pub(super) fn on_recovered_row(&self, row: &RowIndex, now: Timestamp) {
         let mut state = self.state.lock();
         if row.producer_id.0 >= 0 {
-            let record_count = i32::try_from(row.offsets.end - row.offsets.start).expect("a batch counts in i32");
+            let record_count =
+                i32::try_from(row.offsets.end - row.offsets.start).expect("a batch counts in i32");
             let identity = BatchIdentity {
                 producer_id: row.producer_id,
                 producer_epoch: row.producer_epoch,

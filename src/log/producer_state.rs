@@ -136,7 +136,10 @@ impl ProducerTable {
             return expect_sequence(batch, 0);
         }
         if let Some(repeated) = known.find(batch) {
-            return Ok(Admission::Repeated { offsets: repeated.offsets.clone(), ticket: repeated.ticket.clone() });
+            return Ok(Admission::Repeated {
+                offsets: repeated.offsets.clone(),
+                ticket: repeated.ticket.clone(),
+            });
         }
         expect_sequence(batch, add_sequence(known.last_sequence(), 1))
     }
@@ -164,7 +167,8 @@ impl ProducerTable {
     fn make_room(&mut self, now: Timestamp) {
         self.producers.retain(|_, producer| now.0 - producer.seen_at.0 < EXPIRATION_MS);
         if self.producers.len() >= PRODUCERS_MAX {
-            let oldest = self.producers.iter().min_by_key(|(_, producer)| producer.seen_at).map(|(id, _)| *id);
+            let oldest =
+                self.producers.iter().min_by_key(|(_, producer)| producer.seen_at).map(|(id, _)| *id);
             oldest.and_then(|id| self.producers.remove(&id));
         }
     }
@@ -191,7 +195,12 @@ fn expect_sequence(batch: BatchIdentity, expected: i32) -> Result<Admission, Seq
 
 impl Producer {
     fn new(epoch: ProducerEpoch) -> Producer {
-        Producer { epoch, batches: VecDeque::new(), last_timestamp: Timestamp::NONE, seen_at: Timestamp::NONE }
+        Producer {
+            epoch,
+            batches: VecDeque::new(),
+            last_timestamp: Timestamp::NONE,
+            seen_at: Timestamp::NONE,
+        }
     }
 
     fn find(&self, batch: BatchIdentity) -> Option<&RememberedBatch> {

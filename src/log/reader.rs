@@ -93,7 +93,9 @@ impl Reader {
         let span = match tokio::time::timeout(READ_TIMEOUT, loading).await {
             Ok(Ok(span)) => span,
             Ok(Err(error)) => return Err(cause_of(&error)),
-            Err(_elapsed) => return Err(ReadError::Unavailable(format!("no answer within {READ_TIMEOUT:?}"))),
+            Err(_elapsed) => {
+                return Err(ReadError::Unavailable(format!("no answer within {READ_TIMEOUT:?}")));
+            }
         };
         // A cache may mistake one entry for another: it never says so, hence a look at what came.
         let is_it = span.len() as u64 == entry.len()
@@ -104,10 +106,13 @@ impl Reader {
     async fn load(&self, entry: &IndexEntry) -> Result<Bytes, ReadError> {
         let _permit = self.store_reads.acquire().await.expect("the semaphore is never closed");
         let path = paths::journal_object(entry.object.session, entry.object.seq);
-        let bytes = self.store.get_range(&path, entry.byte_range.clone()).await.map_err(|error| match error {
-            StoreError::Unavailable { .. } => ReadError::Unavailable(error.to_string()),
-            StoreError::Missing { .. } | StoreError::Refused { .. } => ReadError::Damaged(error.to_string()),
-        })?;
+        let bytes =
+            self.store.get_range(&path, entry.byte_range.clone()).await.map_err(|error| match error {
+                StoreError::Unavailable { .. } => ReadError::Unavailable(error.to_string()),
+                StoreError::Missing { .. } | StoreError::Refused { .. } => {
+                    ReadError::Damaged(error.to_string())
+                }
+            })?;
         if let Err(why) = verify(entry, &bytes) {
             tracing::error!(object = %entry.object, range = ?entry.byte_range, why, "committed bytes are damaged");
             return Err(ReadError::Damaged(format!("{path}: {why}")));
@@ -196,7 +201,8 @@ fn whole_batches(span: &[u8], bytes_max: u64, must_take_one: bool) -> Result<usi
 
 pub(super) fn header_at(span: &[u8], position: usize) -> Result<BatchHeader, ReadError> {
     let damaged = |why: &str| ReadError::Damaged(why.to_owned());
-    let header = BatchHeader::decode(&span[position..]).map_err(|_| damaged("a batch header cannot be read"))?;
+    let header =
+        BatchHeader::decode(&span[position..]).map_err(|_| damaged("a batch header cannot be read"))?;
     if position + header.total_bytes() > span.len() {
         return Err(damaged("a batch is cut short"));
     }

@@ -2,4 +2,3 @@
 
 mod partition;
 mod producers;
-

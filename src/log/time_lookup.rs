@@ -30,7 +30,11 @@ pub struct FoundOffset {
 
 impl Reader {
     /// Looks among the committed records of `partition`.
-    pub async fn find(&self, partition: &Partition, query: TimeQuery) -> Result<Option<FoundOffset>, ReadError> {
+    pub async fn find(
+        &self,
+        partition: &Partition,
+        query: TimeQuery,
+    ) -> Result<Option<FoundOffset>, ReadError> {
         match query {
             TimeQuery::AtOrAfter(target) => self.first_at_or_after(partition, target).await,
             TimeQuery::Latest => {
@@ -68,7 +72,8 @@ impl Reader {
             let header = header_at(&span, position)?;
             let end = position + header.total_bytes();
             if header.max_timestamp >= target
-                && let Some(found) = find_in_batch(&header, &span.slice(position..end), target, log_start_offset)?
+                && let Some(found) =
+                    find_in_batch(&header, &span.slice(position..end), target, log_start_offset)?
             {
                 return Ok(Some(found));
             }

@@ -218,7 +218,8 @@ impl Catalog {
             return Ok(known.topic);
         }
         let settings = settings::check_all(&overrides)?;
-        let topic = self.write_changed(&known, Topic { overrides, settings, ..(*known.topic).clone() }).await?;
+        let topic =
+            self.write_changed(&known, Topic { overrides, settings, ..(*known.topic).clone() }).await?;
         tracing::info!(topic = %topic.name, overrides = ?topic.overrides, "topic settings changed");
         Ok(topic)
     }

@@ -55,7 +55,9 @@ pub enum SettingError {
     #[error("Configuration '{0}' values must not be empty.")]
     EmptyElement(&'static str),
     /// Two settings that contradict each other.
-    #[error("conflict topic config setting min.compaction.lag.ms ({min_ms}) > max.compaction.lag.ms ({max_ms})")]
+    #[error(
+        "conflict topic config setting min.compaction.lag.ms ({min_ms}) > max.compaction.lag.ms ({max_ms})"
+    )]
     CompactionLags {
         /// `min.compaction.lag.ms`
         min_ms: i64,

@@ -83,7 +83,7 @@ fn a_bad_file_is_one_line_too() {
 fn flags_go_before_variables_and_variables_before_the_file() {
     let data = directory();
     let file = data.path().join("cenote.toml");
-    std::fs::write(&file, "flush_interval = \"1ms\"\nflush_bytes = \"1MiB\"\n").expect("a file");
+    std::fs::write(&file, "flush-interval = \"1ms\"\nflush-bytes = \"1MiB\"\n").expect("a file");
     let print = |arguments: &[&str], variable: Option<&str>| {
         let mut command = cenote();
         command.arg("config").arg("--config").arg(&file).args(arguments);
@@ -93,7 +93,7 @@ fn flags_go_before_variables_and_variables_before_the_file() {
         let output = command.output().expect("the cenote binary");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).expect("a text");
-        text.lines().find(|line| line.contains("flush_interval")).expect("the setting").to_owned()
+        text.lines().find(|line| line.contains("flush-interval")).expect("the setting").to_owned()
     };
     assert!(print(&[], None).contains("1ms"));
     assert!(print(&[], Some("2ms")).contains("2ms"));

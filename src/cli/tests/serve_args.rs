@@ -1,3 +1,5 @@
+//! The flags of `cenote serve`, and how the settings are printed.
+
 use super::super::config::{ConfigFormat, print_config};
 use super::super::error::one_line;
 use super::super::serve::ServeArgs;

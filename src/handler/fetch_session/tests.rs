@@ -1,4 +1,6 @@
-use super::{FetchContext, FetchSessions, PartitionRef, SessionFault, SessionRequest, Told, TopicRef, Wanted};
+use super::{
+    FetchContext, FetchSessions, PartitionRef, SessionFault, SessionRequest, Told, TopicRef, Wanted,
+};
 use std::time::Duration;
 use tokio::time::Instant;
 

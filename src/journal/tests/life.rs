@@ -1,7 +1,9 @@
+//! Sessions on a journal: commits, seals, recovery.
+
 use super::super::session::Joining;
 use super::super::{
-    AppendRow, BrokerSession, EndedJournal, Journal, JournalClosed, JournalEnd, JournalStart, Outcome, RecoveryError,
-    SessionError, recover,
+    AppendRow, BrokerSession, EndedJournal, Journal, JournalClosed, JournalEnd, JournalStart, Outcome,
+    RecoveryError, SessionError, recover,
 };
 use super::{partition, row, session_id};
 use crate::config::JournalConfig;
@@ -28,8 +30,7 @@ impl World {
     }
 
     async fn join(&self, id: u128) -> Result<(BrokerSession, Vec<EndedJournal>), SessionError> {
-        let joining =
-            Joining { session_id: session_id(id), broker_id: BrokerId(1), now: Timestamp(0) };
+        let joining = Joining { session_id: session_id(id), broker_id: BrokerId(1), now: Timestamp(0) };
         BrokerSession::join(&self.metadata, &self.store, joining).await
     }
 
@@ -78,7 +79,8 @@ async fn a_batch_is_acknowledged_when_it_is_committed_and_recovered_by_the_next_
     let (second, ended) = world.join(2).await.expect("joins");
     assert_eq!(second.view().0, 2);
     let objects = recover(&world.store, &ended).await.expect("all there");
-    let offsets: Vec<_> = objects.iter().flat_map(|object| &object.index.rows).map(|row| row.offsets.start).collect();
+    let offsets: Vec<_> =
+        objects.iter().flat_map(|object| &object.index.rows).map(|row| row.offsets.start).collect();
     assert_eq!(offsets, [Offset(0), Offset(1), Offset(2)]);
 }
 
@@ -148,7 +150,8 @@ async fn a_damaged_tail_stops_the_start_instead_of_shortening_the_log() {
     let world = World::new();
     world.join(1).await.expect("joins");
     let id = super::super::ObjectId { session: session_id(1), seq: 1 };
-    let mut bytes = super::super::encode(id, vec![row(partition(1, 0), 0, &["a long enough value"])]).bytes.to_vec();
+    let mut bytes =
+        super::super::encode(id, vec![row(partition(1, 0), 0, &["a long enough value"])]).bytes.to_vec();
     let flipped = bytes.windows(4).position(|window| window == b"long").expect("the value is in it");
     bytes[flipped] ^= 1;
     world.store.put(&paths::journal_object(id.session, 1), bytes.into()).await.expect("in memory");

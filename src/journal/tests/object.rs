@@ -1,3 +1,5 @@
+//! The stored form of an object, and when one is cut.
+
 use super::super::cutter::{Cut, Situation, decide};
 use super::super::{DecodeError, ObjectId, decode_index, encode};
 use super::{partition, row, session_id};
@@ -24,7 +26,8 @@ fn two_partitions() -> Vec<super::super::Row> {
 #[test]
 fn any_reader_of_arrow_files_reads_an_object() {
     let object = encode(ID, two_partitions());
-    let reader = arrow_ipc::reader::FileReader::try_new(Cursor::new(object.bytes), None).expect("an Arrow file");
+    let reader =
+        arrow_ipc::reader::FileReader::try_new(Cursor::new(object.bytes), None).expect("an Arrow file");
     assert_eq!(reader.schema().metadata()["cenote.seq"], "3");
     let batches: Vec<_> = reader.collect::<Result<_, _>>().expect("its record batch");
     let [batch] = batches.as_slice() else { panic!("one record batch, not {}", batches.len()) };
@@ -41,9 +44,9 @@ fn any_reader_of_arrow_files_reads_an_object() {
 #[test]
 fn a_partitions_batches_are_one_range_of_the_object() {
     let object = encode(ID, two_partitions());
-    let found: Vec<_> = object.spans.iter().map(|span| (span.topic_partition, span.offsets.clone())).collect();
-    let expected =
-        [(partition(1, 1), Offset(0)..Offset(2)), (partition(2, 0), Offset(10)..Offset(14))];
+    let found: Vec<_> =
+        object.spans.iter().map(|span| (span.topic_partition, span.offsets.clone())).collect();
+    let expected = [(partition(1, 1), Offset(0)..Offset(2)), (partition(2, 0), Offset(10)..Offset(14))];
     assert_eq!(found, expected);
     for span in &object.spans {
         let bytes = &object.bytes[span.byte_range.start as usize..span.byte_range.end as usize];
@@ -72,11 +75,15 @@ fn the_index_is_read_back_from_a_prefix() {
 #[test]
 fn the_bytes_of_an_object_are_those_of_the_golden_file() {
     let object = encode(ID, two_partitions());
-    let hex: String = object.bytes.chunks(32).map(|line| {
-        let mut text: String = line.iter().map(|byte| format!("{byte:02x}")).collect();
-        text.push('\n');
-        text
-    }).collect();
+    let hex: String = object
+        .bytes
+        .chunks(32)
+        .map(|line| {
+            let mut text: String = line.iter().map(|byte| format!("{byte:02x}")).collect();
+            text.push('\n');
+            text
+        })
+        .collect();
     assert!(hex == include_str!("golden/object.hex"), "the object is now\n{hex}");
 }
 

@@ -1,8 +1,11 @@
+//! Offsets, repeats, visibility, recovery.
+
 use super::super::{AppendError, Appended, BatchIdentity, BrokerLog, Incoming, LogError, Partition, Waiter};
 use crate::cache::Cache;
 use crate::config::{CacheConfig, JournalConfig};
 use crate::journal::{
-    BrokerSession, Journal, JournalStart, Joining, ObjectId, Outcome, RecoveredObject, Row, decode_index, encode, RowIndex,
+    BrokerSession, Joining, Journal, JournalStart, ObjectId, Outcome, RecoveredObject, Row, RowIndex,
+    decode_index, encode,
 };
 use crate::limits::MemoryBudget;
 use crate::meta::{EmbeddedStore, MetadataStore};

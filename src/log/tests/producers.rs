@@ -1,10 +1,17 @@
+//! The table of what follows, repeats or is refused.
+
 use super::super::producer_state::{Accepted, Admission, ProducerTable};
 use super::super::{BatchIdentity, SequenceError};
 use crate::journal::CommitTicket;
 use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp};
 
 fn batch(epoch: i16, base_sequence: i32, record_count: i32) -> BatchIdentity {
-    BatchIdentity { producer_id: ProducerId(1), producer_epoch: ProducerEpoch(epoch), base_sequence, record_count }
+    BatchIdentity {
+        producer_id: ProducerId(1),
+        producer_epoch: ProducerEpoch(epoch),
+        base_sequence,
+        record_count,
+    }
 }
 
 /// A table that has taken these batches, at offsets one after the other.

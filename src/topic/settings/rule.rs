@@ -65,7 +65,8 @@ impl Rule {
 
     /// Checks `value` of the setting `name`; gives its normal form.
     pub(super) fn check(self, name: &'static str, value: &str) -> Result<String, SettingError> {
-        let refuse = |accepted: String| SettingError::InvalidValue { name, value: value.to_owned(), accepted };
+        let refuse =
+            |accepted: String| SettingError::InvalidValue { name, value: value.to_owned(), accepted };
         let trimmed = trim(value);
         match self {
             Rule::Boolean => boolean(trimmed).map(|value| value.to_string()).map_err(refuse),

@@ -70,7 +70,8 @@ pub struct Cleanup {
 
 impl Default for TopicSettings {
     fn default() -> TopicSettings {
-        TopicSettings::parse(&BTreeMap::new()).expect("the table's defaults pass their own rules, as a test shows")
+        TopicSettings::parse(&BTreeMap::new())
+            .expect("the table's defaults pass their own rules, as a test shows")
     }
 }
 
@@ -123,7 +124,11 @@ impl Values {
 
     fn text(&self, name: &str) -> &str {
         let default = || Setting::find(name).and_then(|setting| setting.default);
-        self.0.get(name).map(String::as_str).or_else(default).expect("the table has every name that is asked for here")
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .or_else(default)
+            .expect("the table has every name that is asked for here")
     }
 
     fn long(&self, name: &str) -> i64 {

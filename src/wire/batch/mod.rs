@@ -28,5 +28,3 @@ pub use validate::{BatchError, ProduceRules, ProducedBatch, validate_produced};
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_golden;

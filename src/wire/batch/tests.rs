@@ -1,3 +1,5 @@
+mod golden;
+
 use super::*;
 use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use bytes::Bytes;

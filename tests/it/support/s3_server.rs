@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 /// The only bucket there is.
-pub const BUCKET: &str = "it";
+pub const BUCKET: &str = "cenote-it";
 const ACCESS_KEY: &str = "it-access-key";
 const SECRET_KEY: &str = "it-secret-key";
 

@@ -1,6 +1,6 @@
 //! Batches that real clients made (see `golden/README.md`).
 
-use super::*;
+use super::super::*;
 use crate::types::{Offset, ProducerId, Timestamp};
 use bytes::Bytes;
 
@@ -11,16 +11,16 @@ fn bytes(hex: &str) -> Bytes {
 }
 
 const JAVA: [(Codec, &str); 4] = [
-    (Codec::Gzip, include_str!("golden/java-gzip.hex")),
-    (Codec::Snappy, include_str!("golden/java-snappy.hex")),
-    (Codec::Lz4, include_str!("golden/java-lz4.hex")),
-    (Codec::Zstd, include_str!("golden/java-zstd.hex")),
+    (Codec::Gzip, include_str!("../golden/java-gzip.hex")),
+    (Codec::Snappy, include_str!("../golden/java-snappy.hex")),
+    (Codec::Lz4, include_str!("../golden/java-lz4.hex")),
+    (Codec::Zstd, include_str!("../golden/java-zstd.hex")),
 ];
 
 #[test]
 fn kcats_batches_are_read() {
     let batches: Vec<_> =
-        split(bytes(include_str!("golden/kcat-none.hex"))).map(|batch| batch.unwrap().1).collect();
+        split(bytes(include_str!("../golden/kcat-none.hex"))).map(|batch| batch.unwrap().1).collect();
     assert_eq!(batches.len(), 2);
     let batch = DecodedBatch::decode(&batches[1], 1000).unwrap();
     assert_eq!(batch.header.offsets(), Offset(1)..Offset(2));
@@ -37,7 +37,7 @@ fn kcats_batches_are_read() {
 
 #[test]
 fn the_builder_makes_kcats_bytes() {
-    let golden = split(bytes(include_str!("golden/kcat-none.hex"))).next().unwrap().unwrap().1;
+    let golden = split(bytes(include_str!("../golden/kcat-none.hex"))).next().unwrap().unwrap().1;
     let mut builder = BatchBuilder::new();
     let header = Header { key: b"trace", value: Some(b"abc") };
     builder.append(Timestamp(0x01a1_fc6f_2812), Some(b"k1"), Some(b"hello"), &[header]);
