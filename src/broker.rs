@@ -162,7 +162,7 @@ impl Broker {
         loop {
             match (&mut self.session.ended).await {
                 Ok(JournalEnd::Sealed) => {
-                    tracing::error!("this session was sealed by another broker, a new one begins")
+                    tracing::error!("this session was sealed by another broker, a new one begins");
                 }
                 Ok(JournalEnd::Drained) => tracing::error!("the journal ended, a new session begins"),
                 Err(error) => tracing::error!(%error, "the journal failed, a new session begins"),

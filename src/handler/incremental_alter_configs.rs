@@ -53,9 +53,8 @@ async fn alter(
     }
     let names = resource.configs.iter().map(|config| config.name.to_string());
     let topic = find_topic(context, resource.resource_type, &resource.resource_name, names).await?;
-    let change = |overrides: &BTreeMap<String, String>| {
-        resource.configs.iter().try_fold(overrides.clone(), |overrides, config| apply(overrides, config))
-    };
+    let change =
+        |overrides: &BTreeMap<String, String>| resource.configs.iter().try_fold(overrides.clone(), apply);
     if let Some(config) =
         resource.configs.iter().find(|config| !(SET..=SUBTRACT).contains(&config.config_operation))
     {

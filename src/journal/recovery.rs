@@ -110,7 +110,7 @@ async fn read_index(store: &ObjectStore, id: ObjectId, size: u64) -> Result<Reco
                 return Ok(RecoveredObject { id, index });
             }
             Err(DecodeError::NeedsMore { bytes }) if length < size => {
-                length = bytes.max(length * 2).min(size)
+                length = bytes.max(length * 2).min(size);
             }
             Ok(_) => return Err(RecoveryError::Damaged { id, why: "it is cut short".to_owned() }),
             Err(error) => return Err(RecoveryError::Damaged { id, why: error.to_string() }),

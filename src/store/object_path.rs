@@ -34,7 +34,7 @@ impl ObjectPath {
         }
         Path::parse(text)
             .map(ObjectPath)
-            .or_else(|_| Err(ObjectPathError { text: text.to_owned(), reason: "the store does not take it" }))
+            .map_err(|_| ObjectPathError { text: text.to_owned(), reason: "the store does not take it" })
     }
 
     /// The path as text.
