@@ -18,6 +18,7 @@ use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::{Catalog, CatalogError};
 use crate::types::{ClusterId, LeaderEpoch, SessionId};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,9 @@ pub struct Broker {
     handler: Arc<Handler>,
     session: Session,
 }
+
+/// A stop waits this long for the stores.
+const DRAIN_MAX: Duration = Duration::from_secs(8);
 
 /// What one session added to the foundation.
 #[derive(Debug)]
@@ -181,9 +185,10 @@ impl Broker {
     pub async fn close(self) {
         self.foundation.stopping.cancel();
         self.session.journal.close();
-        match self.session.ended.await {
-            Ok(end) => tracing::info!(?end, "the journal is closed"),
-            Err(error) => tracing::error!(%error, "the journal was not closed cleanly"),
+        match tokio::time::timeout(DRAIN_MAX, self.session.ended).await {
+            Ok(Ok(end)) => tracing::info!(?end, "the journal is closed"),
+            Ok(Err(error)) => tracing::error!(%error, "the journal was not closed cleanly"),
+            Err(_elapsed) => tracing::warn!("the stores did not take what was left: it was not acknowledged"),
         }
         self.foundation.cache.close().await;
     }
