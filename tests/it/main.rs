@@ -2,6 +2,7 @@
 //! with frames made by hand; each test states one promise in its name.
 
 mod bounds;
+mod cli;
 mod crash;
 mod fetch_rules;
 mod idempotence;
