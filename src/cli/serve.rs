@@ -43,10 +43,12 @@ pub struct ServeArgs {
     /// Size at which a journal object is stored without waiting [default: 8MiB] [env: CENOTE_FLUSH_BYTES]
     #[arg(long, value_name = "SIZE")]
     flush_bytes: Option<String>,
-    /// PUTs under way at once, 1 to 64 [default: 4] [env: CENOTE_PUTS_IN_FLIGHT]
+    /// PUTs under way at once, 1 to 64 [default: 2 for a local store, 4 for a remote one]
+    /// [env: CENOTE_PUTS_IN_FLIGHT]
     #[arg(long, value_name = "N")]
     puts_in_flight: Option<String>,
-    /// Memory of the cache [default: 256MiB] [env: CENOTE_CACHE_MEMORY]
+    /// Memory of the cache [default: 64MiB for a local store, 256MiB for a remote one]
+    /// [env: CENOTE_CACHE_MEMORY]
     #[arg(long, value_name = "SIZE")]
     cache_memory: Option<String>,
     /// Disk of the cache; 0: none [default: 0 for a local store, 10GiB for a remote one]

@@ -48,8 +48,8 @@ pub const SETTINGS: [Setting; 21] = [
     once("http", "127.0.0.1:9644"),
     depends("flush-interval"),
     once("flush-bytes", "8MiB"),
-    once("puts-in-flight", "4"),
-    once("cache-memory", "256MiB"),
+    depends("puts-in-flight"),
+    depends("cache-memory"),
     depends("cache-disk"),
     once("request-memory", "256MiB"),
     depends("frame-bytes-max"),
@@ -242,6 +242,8 @@ impl Given {
         let store = self.store(&data)?;
         let is_local = matches!(store.scheme(), "file" | "memory");
         self.fill("flush-interval", if is_local { "0" } else { "100ms" });
+        self.fill("puts-in-flight", if is_local { "2" } else { "4" });
+        self.fill("cache-memory", if is_local { "64MiB" } else { "256MiB" });
         self.fill("cache-disk", if is_local { "0" } else { "10GiB" });
         let listen = self.get_mut("listen");
         if listen.source == Source::Default {
