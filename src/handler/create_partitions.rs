@@ -12,11 +12,15 @@ use std::collections::HashSet;
 /// Answers the request, topic by topic.
 pub async fn handle(context: &Context, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let mut seen = HashSet::new();
-    let mut results = Vec::with_capacity(request.topics.len());
+    let names = request.topics.iter().map(|topic| topic.name.clone());
+    let twice: HashSet<_> = names.filter(|name| !seen.insert(name.clone())).collect();
+    let mut results: Vec<CreatePartitionsTopicResult> = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let name = topic.name.clone();
-        let grown = if seen.insert(name.clone()) {
+        let grown = if !twice.contains(&name) {
             grow(context, &topic, request.validate_only).await
+        } else if results.iter().any(|result| result.name == name) {
+            continue;
         } else {
             Err((ErrorCode::InvalidRequest, "Duplicate topic name.".to_owned()))
         };

@@ -138,7 +138,7 @@ fn answer(result: CreatableTopicResult, topic: &Topic, api_version: i16) -> Crea
     let configs = describe_configs::topic_settings(topic).into_iter().map(|effective| {
         CreatableTopicConfigs::default()
             .with_name(StrBytes::from_static_str(effective.setting.name))
-            .with_value(effective.value.map(StrBytes::from_string))
+            .with_value(Some(StrBytes::from_string(effective.value)))
             .with_config_source(effective.source)
     });
     result

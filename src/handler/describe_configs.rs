@@ -26,21 +26,25 @@ const FROM_DEFAULT: i8 = 5;
 pub struct EffectiveSetting {
     /// Which.
     pub setting: &'static Setting,
-    /// Its value; none where even the default is none.
-    pub value: Option<String>,
+    /// Its value, in the form in which it is shown.
+    pub value: String,
     /// Kafka's number of where it comes from.
     pub source: i8,
 }
 
 /// All settings of a topic as they hold, in the order of their names.
 pub fn topic_settings(topic: &Topic) -> Vec<EffectiveSetting> {
-    let effective = |setting: &'static Setting| match topic.overrides.get(setting.name) {
-        Some(value) => EffectiveSetting { setting, value: Some(value.clone()), source: FROM_TOPIC },
-        None => {
-            EffectiveSetting { setting, value: setting.default.map(ToOwned::to_owned), source: FROM_DEFAULT }
-        }
-    };
-    SETTINGS.iter().map(effective).collect()
+    SETTINGS.iter().filter_map(|setting| effective(topic, setting)).collect()
+}
+
+/// None: it has no default, and is shown only where it is set.
+fn effective(topic: &Topic, setting: &'static Setting) -> Option<EffectiveSetting> {
+    if let Some(given) = topic.overrides.get(setting.name) {
+        let value = setting.check(given).unwrap_or_else(|_| given.clone());
+        return Some(EffectiveSetting { setting, value, source: FROM_TOPIC });
+    }
+    let value = setting.default?.to_owned();
+    Some(EffectiveSetting { setting, value, source: FROM_DEFAULT })
 }
 
 /// Answers the request, one thing after the other.
@@ -121,7 +125,7 @@ pub fn check_broker(context: &Context, name: &str) -> Result<(), (ErrorCode, Str
 fn topic_result(effective: EffectiveSetting) -> DescribeConfigsResourceResult {
     let EffectiveSetting { setting, value, source } = effective;
     let name = StrBytes::from_static_str(setting.name);
-    let value = value.map(StrBytes::from_string);
+    let value = Some(StrBytes::from_string(value));
     let mut synonyms = Vec::new();
     if source == FROM_TOPIC {
         synonyms.push(synonym(name.clone(), value.clone(), source));

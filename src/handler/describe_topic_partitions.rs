@@ -39,6 +39,8 @@ pub async fn handle(
                 continue;
             }
         };
+        // A cursor may be of a topic of the same name that had more.
+        let first = first.min(topic.partitions);
         let end = topic.partitions.min(first.saturating_add(left));
         response.topics.push(describe(context, &topic, first..end));
         left -= end - first;

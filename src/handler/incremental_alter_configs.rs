@@ -115,13 +115,18 @@ fn apply(
     let value =
         config.value.as_ref().map(ToString::to_string).ok_or_else(|| SettingError::NoValue(name.clone()))?;
     let value = match config.config_operation {
-        APPEND | SUBTRACT if !setting.is_list() => return Err(SettingError::NoList(name).into()),
+        APPEND if !setting.is_list() => return Err(no_list("APPEND", setting)),
+        SUBTRACT if !setting.is_list() => return Err(no_list("SUBTRACT", setting)),
         APPEND => appended(&overrides, setting, &value),
         SUBTRACT => subtracted(&overrides, setting, &value),
         _ => value,
     };
     overrides.insert(name, value);
     Ok(overrides)
+}
+
+fn no_list(operation: &'static str, setting: &Setting) -> CatalogError {
+    SettingError::NoList { operation, name: setting.name }.into()
 }
 
 fn present(overrides: &BTreeMap<String, String>, setting: &Setting) -> Vec<String> {

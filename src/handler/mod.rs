@@ -195,3 +195,6 @@ fn unencodable(header: &RequestHeader, error: &EncodeError) -> ResponseFrame {
     tracing::error!(api_key, api_version, %error, "an answer cannot be written");
     ResponseFrame::unsupported_version(header)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ mod standing;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
-mod faults;
+pub(crate) mod faults;
 
 pub use embedded::{EmbeddedStore, OpenError};
 pub use standing::{Standing, StandingError};

@@ -39,8 +39,13 @@ pub enum SettingError {
     #[error("Null value not supported for topic configs: {0}")]
     NoValue(String),
     /// Something is to be added to, or taken from, what is no list.
-    #[error("Config value append is not allowed for config key: {0}")]
-    NoList(String),
+    #[error("Can't {operation} to key {name} because its type is not LIST.")]
+    NoList {
+        /// `APPEND` or `SUBTRACT`.
+        operation: &'static str,
+        /// Of the setting.
+        name: &'static str,
+    },
     /// The value is not one that the setting takes.
     #[error("Invalid value {value} for configuration {name}: {accepted}")]
     InvalidValue {

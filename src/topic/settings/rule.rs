@@ -17,7 +17,7 @@ pub enum Rule {
     Ratio,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// A list of these words, or nothing.
+    /// A list of these words, or nothing; one that is said twice counts once.
     SomeOf(&'static [&'static str]),
     /// A list of `partition:broker`, `*` or nothing.
     ThrottledReplicas,
@@ -165,8 +165,8 @@ fn one_of<'a>(words: &[&str], value: &'a str) -> Result<&'a str, String> {
 }
 
 fn some_of(name: &'static str, words: &[&str], list: &str) -> Result<String, SettingError> {
-    let elements = elements(list);
-    for &element in &elements {
+    let mut distinct = Vec::new();
+    for element in elements(list) {
         if element.is_empty() {
             return Err(SettingError::EmptyElement(name));
         }
@@ -175,8 +175,11 @@ fn some_of(name: &'static str, words: &[&str], list: &str) -> Result<String, Set
             value: element.to_owned(),
             accepted,
         })?;
+        if !distinct.contains(&element) {
+            distinct.push(element);
+        }
     }
-    Ok(elements.join(","))
+    Ok(distinct.join(","))
 }
 
 fn throttled_replicas(name: &'static str, list: &str) -> Result<String, SettingError> {

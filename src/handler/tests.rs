@@ -1,0 +1,8 @@
+//! What handlers promise, asked as a client asks: bytes in, bytes out, on stores in memory.
+
+mod configs;
+mod protocol;
+mod sealed;
+mod topics;
+mod versions;
+mod world;

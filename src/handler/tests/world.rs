@@ -1,0 +1,200 @@
+//! A broker in memory without sockets, and how tests talk to it.
+
+use super::super::{
+    Admitted, AdvertisedListener, ClusterInfo, ConnectionInfo, Context, FetchSessions, Handle, Handler,
+};
+use crate::cache::Cache;
+use crate::clock::Clock;
+use crate::config::{CacheConfig, Config, Flags, resolve};
+use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart};
+use crate::limits::MemoryBudget;
+use crate::log::{BrokerLog, ProducerIds, Reader};
+use crate::meta::{EmbeddedStore, MetadataStore};
+use crate::metrics::Metrics;
+use crate::store::ObjectStore;
+use crate::topic::{Catalog, NewTopic, Topic};
+use crate::types::{BrokerId, ClusterId, LeaderEpoch, SessionId, Timestamp, TopicName};
+use crate::wire::batch::{BatchBuilder, Codec, NO_PRODUCER};
+use crate::wire::{
+    Decodable, ErrorCode, HeaderVersion, Request, RequestHeader, ResponseFrame, StrBytes, decode_frame,
+    encode_request, messages,
+};
+use bytes::{Buf, Bytes};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// What time it is.
+pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
+const CORRELATION_ID: i32 = 77;
+
+/// A broker on stores that others may join as well.
+pub struct World {
+    pub metadata: Arc<dyn MetadataStore>,
+    pub store: ObjectStore,
+    pub context: Arc<Context>,
+    handler: Handler,
+    connection: ConnectionInfo,
+}
+
+impl World {
+    pub async fn new() -> World {
+        World::with(|_| ()).await
+    }
+
+    /// A broker with other settings.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> World {
+        let metadata: Arc<dyn MetadataStore> = Arc::new(EmbeddedStore::in_memory());
+        let store = ObjectStore::in_memory();
+        let (session, _) = join(&metadata, &store, 1).await;
+        let mut config = resolve(&Flags::default(), &|_| None).expect("the defaults are legal").0;
+        config.journal.flush_interval = Duration::ZERO;
+        change(&mut config);
+        let context = context(&metadata, &store, session, Arc::new(config)).await;
+        let connection = ConnectionInfo {
+            connection_id: 1,
+            listener: "PLAINTEXT".to_owned(),
+            peer: ([127, 0, 0, 1], 5000).into(),
+        };
+        World { metadata, store, handler: Handler::new(Arc::clone(&context)), context, connection }
+    }
+
+    /// Another session joins on the same stores, which seals this one.
+    pub async fn seal(&self) -> Vec<EndedJournal> {
+        join(&self.metadata, &self.store, 2).await.1
+    }
+
+    pub async fn create(&self, name: &str, partitions: i32) -> Arc<Topic> {
+        let name = TopicName::parse(name).expect("legal");
+        let new = NewTopic { name, partitions, overrides: BTreeMap::new() };
+        self.context.catalog.create(new).await.expect("created")
+    }
+
+    /// Hands the bytes of one request in, without the length before them.
+    pub async fn admit_frame(&self, frame: Bytes) -> Admitted {
+        let permit = MemoryBudget::new(1 << 20).reserve(frame.len()).await;
+        let request = decode_frame(frame).expect("a legal header");
+        self.handler.admit(&self.connection, request, permit).await
+    }
+
+    pub async fn admit<Q: Request>(&self, version: i16, request: &Q) -> Admitted {
+        self.admit_frame(frame_of(version, request)).await
+    }
+
+    /// Asks, and reads the answer to its end.
+    pub async fn ask<Q: Request>(&self, version: i16, request: &Q) -> Q::Response {
+        decode(answered(self.admit(version, request).await).await, version)
+    }
+}
+
+/// A request's bytes without the length before them.
+pub fn frame_of<Q: Request>(version: i16, request: &Q) -> Bytes {
+    let client_id = Some("test".to_owned());
+    let header =
+        RequestHeader { api_key: Q::KEY, api_version: version, correlation_id: CORRELATION_ID, client_id };
+    encode_request(&header, request).expect("the version has the fields that are set").slice(4..)
+}
+
+/// The bytes of an answer, now or later.
+pub async fn answered(admitted: Admitted) -> Bytes {
+    let frame = match admitted {
+        Admitted::Answer(frame) => frame,
+        Admitted::Waiting(frame) => frame.await,
+        Admitted::Silent => panic!("no answer was given"),
+        Admitted::Close => panic!("the connection was closed"),
+    };
+    joined(&frame)
+}
+
+fn joined(frame: &ResponseFrame) -> Bytes {
+    let mut bytes = Bytes::from(frame.chunks.concat());
+    let length = bytes.get_i32();
+    assert_eq!(usize::try_from(length), Ok(bytes.len()), "the length tells what follows it");
+    bytes
+}
+
+/// Reads an answer in its version; nothing may be left over.
+pub fn decode<R: Decodable + HeaderVersion>(mut bytes: Bytes, version: i16) -> R {
+    let header = messages::ResponseHeader::decode(&mut bytes, R::header_version(version)).expect("a header");
+    assert_eq!(header.correlation_id, CORRELATION_ID);
+    let response = R::decode(&mut bytes, version).expect("an answer of that version");
+    assert!(bytes.is_empty(), "{} bytes are left of an answer of version {version}", bytes.len());
+    response
+}
+
+async fn join(
+    metadata: &Arc<dyn MetadataStore>,
+    store: &ObjectStore,
+    number: u128,
+) -> (BrokerSession, Vec<EndedJournal>) {
+    let session_id = SessionId(Uuid::from_u128(number));
+    let joining = Joining { session_id, broker_id: BrokerId(1), now: NOW };
+    BrokerSession::join(metadata, store, joining).await.expect("joins")
+}
+
+async fn context(
+    metadata: &Arc<dyn MetadataStore>,
+    store: &ObjectStore,
+    session: BrokerSession,
+    config: Arc<Config>,
+) -> Arc<Context> {
+    let metrics = Arc::new(Metrics::new());
+    let clock = Clock::Manual(Arc::new(AtomicI64::new(NOW.get())));
+    let cache = CacheConfig { memory_bytes: 1 << 20, disk_bytes: 0 };
+    let cache = Cache::open(cache, Path::new("unused"), Arc::clone(&metrics)).await.expect("in memory");
+    let (standing, view) = (session.standing().clone(), session.view());
+    let catalog = Catalog::load(Arc::clone(metadata), standing.clone(), clock.clone()).await.expect("loads");
+    let log = Arc::new(BrokerLog::new(LeaderEpoch(view.0), cache.clone()));
+    let committed = Arc::clone(&log);
+    let start =
+        JournalStart { session, store: store.clone(), config: config.journal, metrics: Arc::clone(&metrics) };
+    let (journal, run) = Journal::start(start, Box::new(move |object| committed.on_committed(&object)));
+    tokio::spawn(run);
+    let listener = AdvertisedListener { name: "PLAINTEXT".to_owned(), host: "here".to_owned(), port: 9092 };
+    Arc::new(Context {
+        catalog: Arc::new(catalog),
+        cluster: ClusterInfo {
+            cluster_id: ClusterId(Uuid::from_u128(5)),
+            broker_id: BrokerId(1),
+            view,
+            listeners: vec![listener],
+        },
+        clock,
+        log,
+        reader: Reader::new(cache, store.clone()),
+        journal,
+        producer_ids: ProducerIds::new(Arc::clone(metadata), standing.clone()),
+        standing,
+        fetch_sessions: FetchSessions::default(),
+        fetch_memory: MemoryBudget::new(1 << 20),
+        metrics,
+        stopping: CancellationToken::new(),
+        config,
+    })
+}
+
+pub fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+pub fn topic_name(name: &str) -> messages::TopicName {
+    messages::TopicName(text(name))
+}
+
+/// A batch of that many records, from now.
+pub fn records(count: usize) -> Bytes {
+    let mut builder = BatchBuilder::new();
+    for _ in 0..count {
+        builder.append(NOW, None, Some(b"value"), &[]);
+    }
+    builder.finish(Codec::None, NO_PRODUCER)
+}
+
+/// An answer's code by its name, so that a failed test can be read.
+pub fn code(code: i16) -> Option<ErrorCode> {
+    ErrorCode::try_from_code(code)
+}
