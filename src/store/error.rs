@@ -1,5 +1,6 @@
 //! What can go wrong, sorted by what the caller does about it.
 
+use object_store::client::HttpError;
 use std::error::Error;
 use std::fmt::Display;
 use std::io;
@@ -55,6 +56,7 @@ impl StoreError {
         use object_store::Error as Backend;
         match &error {
             Backend::NotFound { .. } => StoreError::Missing { path: path.to_string() },
+            _ if io_kind(&error).is_some_and(is_no_file) => StoreError::Missing { path: path.to_string() },
             Backend::PermissionDenied { .. }
             | Backend::Unauthenticated { .. }
             | Backend::InvalidPath { .. }
@@ -69,7 +71,7 @@ impl StoreError {
     #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
     pub(super) fn from_io(path: &impl Display, error: io::Error) -> StoreError {
         match error.kind() {
-            io::ErrorKind::NotFound => StoreError::Missing { path: path.to_string() },
+            kind if is_no_file(kind) => StoreError::Missing { path: path.to_string() },
             kind if is_permanent_kind(kind) => StoreError::refused(path, &error),
             _ => StoreError::unavailable(path, &error),
         }
@@ -78,18 +80,30 @@ impl StoreError {
 
 /// Whether a generic error is one that a repetition cannot cure.
 fn is_permanent(error: &object_store::Error) -> bool {
-    causes(error).any(|cause| {
-        if let Some(error) = cause.downcast_ref::<io::Error>() {
-            return is_permanent_kind(error.kind());
-        }
-        status_in(&cause.to_string()).is_some_and(|status| !RETRIABLE.contains(&status))
-    })
+    io_kind(error).is_some_and(is_permanent_kind)
+        || causes(error).map(ToString::to_string).any(|message| {
+            PERMANENT.iter().any(|start| message.starts_with(start))
+                || status_in(&message).is_some_and(|status| !RETRIABLE.contains(&status))
+        })
 }
 
-/// The status of a client error in a message: object_store keeps the type that has it to itself.
+/// Beginnings of messages whose types object_store keeps to itself: a range past the end in memory or in a
+/// file, and the answer of a bucket in another region.
+const PERMANENT: [&str; 3] =
+    ["Wanted range starting at", "Out of range of file", "Received redirect without LOCATION"];
+
+/// What the file system said. A connection that broke has such an error too, which says nothing lasting.
+fn io_kind(error: &object_store::Error) -> Option<io::ErrorKind> {
+    if causes(error).any(|cause| cause.is::<HttpError>()) {
+        return None;
+    }
+    causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
+}
+
+/// The status of a redirect or a client error in a message: object_store keeps the type that has it to itself.
 fn status_in(message: &str) -> Option<u16> {
     let (_, after) = message.split_once("status code: ")?;
-    after.get(..3)?.parse().ok().filter(|status| (400..500).contains(status))
+    after.get(..3)?.parse().ok().filter(|status| (300..500).contains(status))
 }
 
 /// Client errors that pass: request timeout, conflict, too early, too many requests.
@@ -97,7 +111,20 @@ const RETRIABLE: [u16; 4] = [408, 409, 425, 429];
 
 fn is_permanent_kind(kind: io::ErrorKind) -> bool {
     use io::ErrorKind;
-    matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::UnexpectedEof)
+    matches!(
+        kind,
+        ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::AlreadyExists
+            | ErrorKind::InvalidFilename
+    )
+}
+
+/// There is nothing by that name, a directory, or a file where a directory would have to be.
+fn is_no_file(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind;
+    matches!(kind, ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory)
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -142,7 +142,8 @@ impl ObjectStore {
     }
 
     /// The objects below `prefix` (all, if none), page by page, in no order. Files in the store whose names
-    /// could not be ours are passed over.
+    /// could not be ours are passed over; names that are no text, or have control characters, are an error, as
+    /// a listing cannot go on behind them.
     pub fn list(&self, prefix: Option<&ObjectPath>) -> BoxStream<'static, Result<ListedObject, StoreError>> {
         let place = prefix.map_or_else(String::new, ToString::to_string);
         let found = self.shared.backend.list(prefix.map(ObjectPath::inner));

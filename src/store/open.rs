@@ -78,6 +78,9 @@ impl ObjectStore {
 fn open_directory(url: &Url) -> Result<ObjectStore, OpenError> {
     let directory =
         url.to_file_path().map_err(|()| wrong_url(url, "not an absolute path of this machine"))?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong_url(url, "only a path belongs there; write %3F for ? and %23 for #"));
+    }
     let unusable = |error: &dyn std::fmt::Display| unusable(url, error);
     crate::disk::create_directory(&directory).map_err(|error| unusable(&error))?;
     let root = std::fs::canonicalize(&directory).map_err(|error| unusable(&error))?;
@@ -93,7 +96,9 @@ fn open_s3(url: &Url, variables: impl Iterator<Item = (String, String)>) -> Resu
             builder = builder.with_config(key, value);
         }
     }
-    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+    let endpoint = builder
+        .get_config_value(&AmazonS3ConfigKey::S3Endpoint)
+        .or_else(|| builder.get_config_value(&AmazonS3ConfigKey::Endpoint));
     let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
     let built = builder
         .with_bucket_name(bucket)
@@ -131,8 +136,8 @@ fn open_az(url: &Url, variables: impl Iterator<Item = (String, String)>) -> Resu
 
 fn bucket_and_prefix(url: &Url) -> Result<(&str, Option<ObjectPath>), OpenError> {
     let bucket = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong_url(url, "no bucket"))?;
-    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.port().is_some()
-    {
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    if url.query().is_some() || url.fragment().is_some() || has_user || url.port().is_some() {
         return Err(wrong_url(url, "only a bucket and a prefix belong there"));
     }
     let prefix = url.path().trim_matches('/');

@@ -12,6 +12,7 @@ mod produce_rules;
 mod quic;
 mod s3;
 mod settings;
+mod store_contract;
 mod support;
 mod tidy;
 mod topics;
