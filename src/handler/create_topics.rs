@@ -36,11 +36,12 @@ pub async fn handle(
         .map(|topic| topic.name.clone())
         .filter(|name| !seen.insert(name.clone()))
         .collect();
+    let mut refused = HashSet::new();
     let mut results: Vec<CreatableTopicResult> = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let name = topic.name.clone();
         let created = if twice.contains(&name) {
-            if results.iter().any(|result| result.name == name) {
+            if !refused.insert(name.clone()) {
                 continue;
             }
             Err(Refused::new(ErrorCode::InvalidRequest, "Duplicate topic name."))

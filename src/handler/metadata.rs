@@ -12,8 +12,11 @@ use crate::wire::messages::metadata_response::{
 };
 use crate::wire::messages::{self, BrokerId, MetadataRequest, MetadataResponse};
 use crate::wire::{ErrorCode, StrBytes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+
+/// Topics that one request may create by asking for them; it asks again for more.
+const CREATIONS_MAX: usize = 1000;
 
 /// Answers the request.
 pub async fn handle(
@@ -28,8 +31,9 @@ pub async fn handle(
         Some(wanted) if !(api_version == 0 && wanted.is_empty()) => {
             // Before version 4 there was no way to say no.
             let may_create = api_version < 4 || request.allow_auto_topic_creation;
-            for topic in wanted {
-                let found = find(context, &topic, may_create).await;
+            let mut creations_left = CREATIONS_MAX;
+            for topic in without_repeats(wanted) {
+                let found = find(context, &topic, may_create.then_some(&mut creations_left)).await;
                 topics.push(answer_topic(context, topic, found, asked));
             }
         }
@@ -52,17 +56,28 @@ fn broker(context: &Context, connection: &ConnectionInfo) -> MetadataResponseBro
         .with_port(port)
 }
 
+/// Each topic once, so that an answer is no longer than all topics are.
+fn without_repeats(wanted: Vec<MetadataRequestTopic>) -> impl Iterator<Item = MetadataRequestTopic> {
+    let mut seen = HashSet::new();
+    wanted.into_iter().filter(move |topic| seen.insert((topic.name.clone(), topic.topic_id)))
+}
+
+/// Finds a topic, or creates it if the request may create any more.
 async fn find(
     context: &Context,
     wanted: &MetadataRequestTopic,
-    may_create: bool,
+    creations_left: Option<&mut usize>,
 ) -> Result<Arc<Topic>, ErrorCode> {
     let Some(name) = &wanted.name else {
         return context.topic_by_id(TopicId(wanted.topic_id)).await;
     };
     let topic_name = TopicName::parse(name).map_err(|_| ErrorCode::InvalidTopicException)?;
     match context.topic_by_name(name).await {
-        Err(ErrorCode::UnknownTopicOrPartition) if may_create && context.config.topics.auto_create => {
+        Err(ErrorCode::UnknownTopicOrPartition) if context.config.topics.auto_create => {
+            let Some(left) = creations_left.filter(|left| **left > 0) else {
+                return Err(ErrorCode::UnknownTopicOrPartition);
+            };
+            *left -= 1;
             create(context, topic_name).await
         }
         found => found,
