@@ -46,12 +46,15 @@ pub struct Broker {
 
 /// A stop waits this long for the stores.
 const DRAIN_MAX: Duration = Duration::from_secs(8);
+/// And this long for the cache's disk.
+const CACHE_CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// What one session added to the foundation.
 #[derive(Debug)]
 struct Session {
     journal: Journal,
-    ended: JoinHandle<JournalEnd>,
+    /// Nothing once it was awaited.
+    ended: Option<JoinHandle<JournalEnd>>,
 }
 
 /// Why a broker does not start.
@@ -164,10 +167,14 @@ impl Broker {
     /// not committed is answered as not stored.
     pub async fn run(&mut self) -> StartError {
         loop {
-            match (&mut self.session.ended).await {
+            let Some(ended) = &mut self.session.ended else { return std::future::pending().await };
+            let end = ended.await;
+            self.session.ended = None;
+            match end {
                 Ok(JournalEnd::Sealed) => {
                     tracing::error!("this session was sealed by another broker, a new one begins");
                 }
+                Ok(JournalEnd::Failed) => tracing::error!("the journal failed, a new session begins"),
                 Ok(JournalEnd::Drained) => tracing::error!("the journal ended, a new session begins"),
                 Err(error) => tracing::error!(%error, "the journal failed, a new session begins"),
             }
@@ -185,12 +192,18 @@ impl Broker {
     pub async fn close(self) {
         self.foundation.stopping.cancel();
         self.session.journal.close();
-        match tokio::time::timeout(DRAIN_MAX, self.session.ended).await {
-            Ok(Ok(end)) => tracing::info!(?end, "the journal is closed"),
-            Ok(Err(error)) => tracing::error!(%error, "the journal was not closed cleanly"),
-            Err(_elapsed) => tracing::warn!("the stores did not take what was left: it was not acknowledged"),
+        if let Some(ended) = self.session.ended {
+            match tokio::time::timeout(DRAIN_MAX, ended).await {
+                Ok(Ok(end)) => tracing::info!(?end, "the journal is closed"),
+                Ok(Err(error)) => tracing::error!(%error, "the journal was not closed cleanly"),
+                Err(_elapsed) => {
+                    tracing::warn!("the stores did not take what was left: it was not acknowledged");
+                }
+            }
         }
-        self.foundation.cache.close().await;
+        if tokio::time::timeout(CACHE_CLOSE_MAX, self.foundation.cache.close()).await.is_err() {
+            tracing::warn!("the cache was not closed in time; it will be colder");
+        }
     }
 }
 
@@ -231,7 +244,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         metrics: Arc::clone(metrics),
         stopping: foundation.stopping.clone(),
     };
-    Ok((Session { journal, ended: tokio::spawn(run) }, Arc::new(context)))
+    Ok((Session { journal, ended: Some(tokio::spawn(run)) }, Arc::new(context)))
 }
 
 async fn recover_log(

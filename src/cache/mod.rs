@@ -128,6 +128,12 @@ impl Cache {
         self.inner.insert(key, bytes);
     }
 
+    /// Whether the bytes are at hand in memory.
+    #[must_use]
+    pub fn holds(&self, key: &CacheKey) -> bool {
+        self.inner.memory().contains(key)
+    }
+
     /// The bytes, from memory, from disk, or by `load`, which runs once for all who ask at the same time.
     pub async fn get_or_load<F, Fut, E>(&self, key: CacheKey, load: F) -> Result<Bytes, foyer::Error>
     where

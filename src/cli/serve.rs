@@ -47,8 +47,7 @@ pub struct ServeArgs {
     /// [env: CENOTE_PUTS_IN_FLIGHT]
     #[arg(long, value_name = "N")]
     puts_in_flight: Option<String>,
-    /// Memory of the cache [default: 64MiB for a local store, 256MiB for a remote one]
-    /// [env: CENOTE_CACHE_MEMORY]
+    /// Memory of the cache [default: 512MiB] [env: CENOTE_CACHE_MEMORY]
     #[arg(long, value_name = "SIZE")]
     cache_memory: Option<String>,
     /// Disk of the cache; 0: none [default: 0 for a local store, 10GiB for a remote one]

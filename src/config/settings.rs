@@ -49,7 +49,7 @@ pub const SETTINGS: [Setting; 21] = [
     depends("flush-interval"),
     once("flush-bytes", "8MiB"),
     depends("puts-in-flight"),
-    depends("cache-memory"),
+    once("cache-memory", "512MiB"),
     depends("cache-disk"),
     once("request-memory", "256MiB"),
     depends("frame-bytes-max"),
@@ -243,7 +243,6 @@ impl Given {
         let is_local = matches!(store.scheme(), "file" | "memory");
         self.fill("flush-interval", if is_local { "0" } else { "100ms" });
         self.fill("puts-in-flight", if is_local { "2" } else { "4" });
-        self.fill("cache-memory", if is_local { "64MiB" } else { "256MiB" });
         self.fill("cache-disk", if is_local { "0" } else { "10GiB" });
         let listen = self.get_mut("listen");
         if listen.source == Source::Default {

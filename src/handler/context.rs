@@ -109,6 +109,10 @@ impl Context {
             return Err(ErrorCode::UnknownTopicOrPartition);
         }
         self.log.ensure(topic.id, topic.partitions);
+        if self.catalog.by_id(topic.id).is_none() {
+            // It was deleted between the two looks.
+            self.log.remove(topic.id);
+        }
         self.log.partition(topic_partition).ok_or(ErrorCode::UnknownTopicOrPartition)
     }
 

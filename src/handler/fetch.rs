@@ -97,20 +97,22 @@ fn refuse(header: &RequestHeader, fault: SessionFault) -> Admitted {
 
 fn session_request(api_version: i16, request: FetchRequest) -> SessionRequest {
     let by_id = api_version >= 13;
-    let topic_ref = |name: &str, id| if by_id { TopicRef::Id(id) } else { TopicRef::Name(name.to_owned()) };
+    let topic_ref = |name: &str, id| if by_id { TopicRef::Id(id) } else { TopicRef::Name(name.into()) };
     let mut wanted = Vec::new();
     for topic in &request.topics {
+        let topic_ref = topic_ref(&topic.topic, topic.topic_id);
         for partition in &topic.partitions {
             let terms = Wanted {
                 fetch_offset: partition.fetch_offset,
                 bytes_max: partition.partition_max_bytes,
                 current_leader_epoch: partition.current_leader_epoch,
             };
-            wanted.push(((topic_ref(&topic.topic, topic.topic_id), partition.partition), terms));
+            wanted.push(((topic_ref.clone(), partition.partition), terms));
         }
     }
     let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
-        topic.partitions.iter().map(|partition| (topic_ref(&topic.topic, topic.topic_id), *partition))
+        let topic_ref = topic_ref(&topic.topic, topic.topic_id);
+        topic.partitions.iter().map(move |partition| (topic_ref.clone(), *partition))
     });
     let forgotten = forgotten.collect();
     // Sessions came with version 7; before it the fields have values that mean "none".
@@ -133,6 +135,11 @@ async fn fetch_when_ready(
     let ends_known = confirmed.is_ok();
     let mut answer = FetchAnswer { session_id: fetch.session_id, ..FetchAnswer::default() };
     for (sought, read) in sought.iter().zip(reads) {
+        if let (Ok(partition), Ok(read)) = (&sought.found, &read)
+            && read.bytes > 0
+        {
+            context.reader.read_ahead(partition, read.next_span);
+        }
         let part = answer_partition(sought, read, terms, ends_known);
         let has_records = !part.records.is_empty();
         if fetch.names(&sought.partition_ref, told(&part), has_records) {
@@ -200,12 +207,12 @@ fn find(
 /// Looks, and looks again after each commit, until there is enough, something to refuse, or no time.
 async fn look_until_enough(context: &Context, sought: &[Sought], terms: Terms) -> Vec<Look> {
     let waiter = Waiter::default();
+    if Instant::now() < terms.deadline {
+        let partitions = sought.iter().filter_map(|sought| sought.found.as_ref().ok());
+        partitions.for_each(|partition| partition.register(&waiter));
+    }
     loop {
-        if Instant::now() < terms.deadline {
-            let partitions = sought.iter().filter_map(|sought| sought.found.as_ref().ok());
-            partitions.for_each(|partition| partition.register(&waiter));
-        }
-        let looks: Vec<Look> = sought.iter().map(look).collect();
+        let looks: Vec<Look> = sought.iter().map(|sought| look(sought, terms)).collect();
         let refused = looks.iter().any(|look| matches!(look, Look::Refused(_)));
         let enough = planned_bytes(&looks) >= terms.bytes_min || refused;
         if enough || Instant::now() >= terms.deadline || context.stopping.is_cancelled() {
@@ -219,8 +226,8 @@ async fn look_until_enough(context: &Context, sought: &[Sought], terms: Terms) -
     }
 }
 
-fn look(sought: &Sought) -> Look {
-    let bytes_max = u64::try_from(sought.wanted.bytes_max).unwrap_or(0);
+fn look(sought: &Sought, terms: Terms) -> Look {
+    let bytes_max = u64::try_from(sought.wanted.bytes_max).unwrap_or(0).min(terms.bytes_max);
     match &sought.found {
         Err(code) => Look::Refused(*code),
         Ok(partition) => match partition.read_plan(Offset(sought.wanted.fetch_offset), bytes_max) {
@@ -244,12 +251,14 @@ async fn read_all(
     let mut left = terms.bytes_max;
     let mut first_batch = FirstBatch::WhateverItsSize;
     let shares = sought.iter().zip(looks).map(|(sought, look)| {
-        let plan = match look {
+        let mut plan = match look {
             Look::Plan(plan) => plan,
             Look::Refused(code) => return Err(code),
         };
         let bytes_max = u64::try_from(sought.wanted.bytes_max).unwrap_or(0).min(left);
         let limit = ReadLimit { bytes_max, first_batch };
+        // What will not be sent is not read either.
+        plan.trim(limit);
         if plan.bytes > 0 {
             // A first batch over the limits is sent all the same, so that the reader gets on (KIP-74).
             first_batch = FirstBatch::WithinLimit;
@@ -327,7 +336,7 @@ fn told(part: &FetchAnswerPartition) -> Option<Told> {
 
 fn push(answer: &mut FetchAnswer, (topic_ref, _): &PartitionRef, part: FetchAnswerPartition) {
     let (name, topic_id) = match topic_ref {
-        TopicRef::Name(name) => (name.as_str(), uuid::Uuid::nil()),
+        TopicRef::Name(name) => (&**name, uuid::Uuid::nil()),
         TopicRef::Id(id) => ("", *id),
     };
     match answer.topics.last_mut() {

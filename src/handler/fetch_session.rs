@@ -19,7 +19,7 @@ const EVICTION_AFTER: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TopicRef {
     /// By name.
-    Name(String),
+    Name(Arc<str>),
     /// By id.
     Id(Uuid),
 }
@@ -143,7 +143,15 @@ impl FetchSessions {
         epoch: i32,
         request: SessionRequest,
     ) -> Result<FetchContext, SessionFault> {
-        let session = self.sessions.lock().get(&id).cloned().ok_or(SessionFault::Unknown)?;
+        let session = {
+            let sessions = self.sessions.lock();
+            // A consumer that would take more than there is begins again, and then goes on without a session.
+            if !request.wanted.is_empty() && partitions_of(&sessions) + request.wanted.len() > PARTITIONS_MAX
+            {
+                return Err(SessionFault::Unknown);
+            }
+            sessions.get(&id).cloned().ok_or(SessionFault::Unknown)?
+        };
         let mut state = session.lock();
         if state.next_epoch != epoch {
             return Err(SessionFault::WrongEpoch);
@@ -173,14 +181,14 @@ fn without_session(wanted: Vec<(PartitionRef, Wanted)>) -> FetchContext {
     FetchContext { wanted, session_id: 0, session: None, incremental: false }
 }
 
+fn partitions_of(sessions: &HashMap<i32, Arc<Mutex<Session>>>) -> usize {
+    sessions.values().map(|session| session.lock().partitions.len()).sum()
+}
+
 /// Whether one more session with `partitions` fits, after the longest silent one had to go if need be.
 fn make_room(sessions: &mut HashMap<i32, Arc<Mutex<Session>>>, now: Instant, partitions: usize) -> bool {
-    let total = |sessions: &HashMap<i32, Arc<Mutex<Session>>>| {
-        sessions.values().map(|session| session.lock().partitions.len()).sum::<usize>() + partitions
-    };
-    // The sum is over all sessions, so it is looked at only where it could be too large.
     let fits = |sessions: &HashMap<i32, Arc<Mutex<Session>>>| {
-        sessions.len() < SESSIONS_MAX && total(sessions) <= PARTITIONS_MAX
+        sessions.len() < SESSIONS_MAX && partitions_of(sessions) + partitions <= PARTITIONS_MAX
     };
     if fits(sessions) {
         return true;

@@ -23,29 +23,33 @@ type Found = Result<Option<FoundOffset>, ErrorCode>;
 
 /// Answers the request.
 pub async fn handle(context: &Context, request: ListOffsetsRequest, api_version: i16) -> ListOffsetsResponse {
-    let duplicates = duplicates(&request.topics);
-    let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
+    let twice = named_twice(&request.topics);
+    let mut answers = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for wanted in &topic.partitions {
-            let found = if duplicates.contains(&(topic.name.to_string(), wanted.partition_index)) {
+            let found = if twice.contains(&(topic.name.as_str(), wanted.partition_index)) {
                 Err(ErrorCode::InvalidRequest)
             } else {
                 look_up(context, &topic.name, wanted, api_version).await
             };
             partitions.push(answer(wanted.partition_index, found, api_version));
         }
-        topics.push(ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions));
+        answers.push(partitions);
     }
-    ListOffsetsResponse::default().with_topics(topics)
+    let names = request.topics.iter().map(|topic| topic.name.clone());
+    let topics = names.zip(answers).map(|(name, partitions)| {
+        ListOffsetsTopicResponse::default().with_name(name).with_partitions(partitions)
+    });
+    ListOffsetsResponse::default().with_topics(topics.collect())
 }
 
-fn duplicates(topics: &[ListOffsetsTopic]) -> HashSet<(String, i32)> {
+fn named_twice(topics: &[ListOffsetsTopic]) -> HashSet<(&str, i32)> {
     let all = topics.iter().flat_map(|topic| {
-        topic.partitions.iter().map(|partition| (topic.name.to_string(), partition.partition_index))
+        topic.partitions.iter().map(|partition| (topic.name.as_str(), partition.partition_index))
     });
     let mut seen = HashSet::new();
-    all.filter(|partition| !seen.insert(partition.clone())).collect()
+    all.filter(|partition| !seen.insert(*partition)).collect()
 }
 
 fn answer(partition_index: i32, found: Found, api_version: i16) -> ListOffsetsPartitionResponse {

@@ -11,6 +11,7 @@ use super::row::{ObjectId, Span};
 use super::session::BrokerSession;
 use super::ticket::{Outcome, TicketIssuer};
 use crate::limits::MemoryPermit;
+use crate::meta::MetadataError;
 use crate::metrics::Metrics;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -58,6 +59,8 @@ pub(super) enum CommitOutcome {
     Sealed {
         final_seq: u64,
     },
+    /// The metadata store refuses, and will go on refusing.
+    Refused,
 }
 
 impl Committer {
@@ -72,11 +75,14 @@ impl Committer {
             while let Ok(object) = arrivals.try_recv() {
                 self.stored.insert(object.id.seq, object);
             }
-            if let Some(last) = self.last_of_prefix()
-                && let CommitOutcome::Sealed { final_seq } = self.commit(last).await
-            {
-                self.end(final_seq);
-                return JournalEnd::Sealed;
+            let Some(last) = self.last_of_prefix() else { continue };
+            match self.commit(last).await {
+                CommitOutcome::Committed => {}
+                CommitOutcome::Sealed { final_seq } => {
+                    self.end(final_seq);
+                    return JournalEnd::Sealed;
+                }
+                CommitOutcome::Refused => return JournalEnd::Failed,
             }
         }
         if let Err(error) = self.session.sync_journal().await {
@@ -98,6 +104,10 @@ impl Committer {
         let outcome = loop {
             match self.session.commit_journal(last).await {
                 Ok(outcome) => break outcome,
+                Err(MetadataError::Refused(why)) => {
+                    tracing::error!(seq = last, why, "the metadata store refuses a journal commit");
+                    break CommitOutcome::Refused;
+                }
                 Err(error) => {
                     tracing::warn!(seq = last, %error, "a journal commit has no answer, it is settled");
                     tokio::time::sleep(pause).await;

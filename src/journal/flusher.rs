@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 /// A batch that has its offsets, and the memory it came in.
@@ -94,7 +94,7 @@ impl Journal {
         let run = async move {
             let end = tokio::select! {
                 end = committer.run(stored) => end,
-                never = flusher.run() => match never {},
+                end = flusher.run() => end,
             };
             on_end.stop();
             end
@@ -149,6 +149,8 @@ pub enum JournalEnd {
     Drained,
     /// Its session was sealed.
     Sealed,
+    /// It cannot go on: a part of it failed, or the metadata store refuses. What was not committed is not known.
+    Failed,
 }
 
 struct Flusher {
@@ -168,11 +170,16 @@ enum Next {
 impl Flusher {
     /// Runs until it is dropped; when the journal is closed and all is stored it lets go of the committer,
     /// which then ends by itself.
-    async fn run(mut self) -> std::convert::Infallible {
+    async fn run(mut self) -> JournalEnd {
         loop {
             match self.next() {
                 Next::Put(sealed) => self.start_put(sealed),
-                Next::Until(at) => self.wait(at).await,
+                Next::Until(at) => {
+                    if let Err(panicked) = self.wait(at).await {
+                        tracing::error!(error = %panicked, "a journal put ended without an answer");
+                        return JournalEnd::Failed;
+                    }
+                }
                 Next::Drained => break,
             }
         }
@@ -209,7 +216,7 @@ impl Flusher {
         }
     }
 
-    async fn wait(&mut self, until: Option<Instant>) {
+    async fn wait(&mut self, until: Option<Instant>) -> Result<(), JoinError> {
         let deadline = async {
             match until {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -217,13 +224,9 @@ impl Flusher {
             }
         };
         tokio::select! {
-            () = self.shared.wake.notified() => {}
-            () = deadline => {}
-            Some(put) = self.puts.join_next() => {
-                if let Err(panicked) = put {
-                    tracing::error!(error = %panicked, "a journal put ended without an answer");
-                }
-            }
+            () = self.shared.wake.notified() => Ok(()),
+            () = deadline => Ok(()),
+            Some(put) = self.puts.join_next() => put,
         }
     }
 

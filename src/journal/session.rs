@@ -5,6 +5,7 @@
 
 use super::committer::CommitOutcome;
 use super::recovery::{RecoveryError, find_end};
+use crate::clock;
 use crate::meta::keys::sessions::Session;
 use crate::meta::keys::view::{Member, View};
 use crate::meta::keys::{DecodeKeyError, journals, sessions, view};
@@ -96,15 +97,18 @@ impl BrokerSession {
     pub async fn join(
         metadata: &Arc<dyn MetadataStore>,
         store: &ObjectStore,
-        joining: Joining,
+        mut joining: Joining,
     ) -> Result<(BrokerSession, Vec<EndedJournal>), SessionError> {
         for _ in 0..JOIN_ATTEMPTS {
             let plan = JoinPlan::read(metadata.as_ref(), store, joining).await?;
             let answer = match metadata.transact(plan.transaction()).await {
                 Ok(answer) if answer.applied => answer,
                 Ok(_) => continue,
-                // Whether it was made shows in the key that only it can write.
-                Err(MetadataError::Unknown(_)) => continue,
+                // If it was made, the next attempt finds it as one more earlier session, and seals it.
+                Err(MetadataError::Unknown(_)) => {
+                    joining.session_id = SessionId(clock::random_id());
+                    continue;
+                }
                 Err(error) => return Err(error.into()),
             };
             return Ok(plan.joined(metadata, answer.revision));
@@ -144,6 +148,10 @@ impl BrokerSession {
             journals::Journal::decode(entry).map_err(|error| MetadataError::Unknown(error.to_string()))?;
         if self.standing.judge(standing.as_ref()).is_err() {
             return Ok(CommitOutcome::Sealed { final_seq: stored.final_seq.unwrap_or(stored.committed) });
+        }
+        if let Some(standing) = standing {
+            // Another writer of this session has rewritten it and may not have learned so.
+            self.standing.on_rewritten(standing.mod_revision);
         }
         self.journal_revision = entry.mod_revision;
         self.committed = stored.committed;

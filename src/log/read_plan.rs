@@ -1,6 +1,7 @@
 //! Which bytes answer a fetch: a decision about the index, without I/O.
 
 use super::index::IndexEntry;
+use super::reader::{FirstBatch, ReadLimit};
 use crate::types::Offset;
 use std::ops::Range;
 
@@ -15,6 +16,22 @@ pub struct ReadPlan {
     pub bytes: u64,
 }
 
+impl ReadPlan {
+    /// Leaves out the spans that `limit` has no room for.
+    pub fn trim(&mut self, limit: ReadLimit) {
+        let must_take_one = limit.first_batch == FirstBatch::WhateverItsSize;
+        let mut left = limit.bytes_max;
+        let mut first = true;
+        self.spans.retain(|span| {
+            let keep = left > 0 || (first && must_take_one);
+            left = left.saturating_sub(span.len());
+            first = false;
+            keep
+        });
+        self.bytes = self.spans.iter().map(IndexEntry::len).sum();
+    }
+}
+
 /// The wanted offset is not in the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("offset {wanted} is outside the log, which has {} to {}", offsets.start, offsets.end)]
@@ -25,11 +42,15 @@ pub struct OutOfRange {
     pub offsets: Range<Offset>,
 }
 
+/// Spans of one read: a partition of many tiny ones is read over several fetches.
+const SPANS_MAX: usize = 256;
+
 /// Takes spans from `entries` until they hold `bytes_max`, and at least one.
 pub(super) fn plan(from: Offset, entries: &[IndexEntry], bytes_max: u64) -> ReadPlan {
     let mut plan = ReadPlan { from, ..ReadPlan::default() };
     for entry in entries {
-        if plan.bytes >= bytes_max && !plan.spans.is_empty() {
+        let full = plan.bytes >= bytes_max || plan.spans.len() >= SPANS_MAX;
+        if full && !plan.spans.is_empty() {
             break;
         }
         plan.bytes += entry.len();

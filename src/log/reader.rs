@@ -5,6 +5,7 @@
 //! they are.
 
 use super::index::IndexEntry;
+use super::partition::Partition;
 use super::read_plan::ReadPlan;
 use crate::cache::{Cache, CacheKey};
 use crate::store::{ObjectStore, StoreError, paths};
@@ -23,6 +24,7 @@ pub struct Reader {
     store: ObjectStore,
     /// Reads of the store at once: what is far behind must not starve what is at the tail.
     store_reads: Arc<Semaphore>,
+    read_aheads: Arc<Semaphore>,
 }
 
 /// Whole batches, in the order of their offsets.
@@ -32,6 +34,8 @@ pub struct PartitionRead {
     pub batches: Vec<Bytes>,
     /// How many.
     pub bytes: u64,
+    /// Where the span begins in which the reader will go on.
+    pub next_span: Offset,
 }
 
 /// Why bytes that the index names cannot be had.
@@ -46,6 +50,9 @@ pub enum ReadError {
 }
 
 const STORE_READS_MAX: usize = 32;
+/// Readers for whom the next spans are read while they take in the last ones.
+const READ_AHEADS_MAX: usize = 16;
+const READ_AHEAD_BYTES: u64 = 1024 * 1024;
 /// A reader waits this long for one span; clients ask again.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -53,7 +60,12 @@ impl Reader {
     /// A reader of `store` through `cache`.
     #[must_use]
     pub fn new(cache: Cache, store: ObjectStore) -> Reader {
-        Reader { cache, store, store_reads: Arc::new(Semaphore::new(STORE_READS_MAX)) }
+        Reader {
+            cache,
+            store,
+            store_reads: Arc::new(Semaphore::new(STORE_READS_MAX)),
+            read_aheads: Arc::new(Semaphore::new(READ_AHEADS_MAX)),
+        }
     }
 
     /// The cache it reads through.
@@ -78,15 +90,35 @@ impl Reader {
                 read.batches.push(rest.slice(..taken));
             }
             if taken < rest.len() {
+                read.next_span = entry.offsets.start;
                 break;
             }
+            read.next_span = entry.offsets.end;
         }
         Ok(read)
     }
 
+    /// Brings the spans that a reader will ask for next into the cache, beside its answer. Readers at the tail
+    /// find theirs there already, and nothing is done.
+    pub fn read_ahead(&self, partition: &Partition, from: Offset) {
+        let Ok(plan) = partition.read_plan(from, READ_AHEAD_BYTES) else { return };
+        let is_missing = |entry: &IndexEntry| !self.cache.holds(&key_of(entry));
+        let missing: Vec<IndexEntry> = plan.spans.into_iter().filter(is_missing).collect();
+        if missing.is_empty() {
+            return;
+        }
+        let Ok(permit) = Arc::clone(&self.read_aheads).try_acquire_owned() else { return };
+        let reader = self.clone();
+        tokio::spawn(async move {
+            // Whoever asks for a span that could not be read will be told why.
+            let _read = try_join_all(missing.iter().map(|span| reader.span(span))).await;
+            drop(permit);
+        });
+    }
+
     /// All bytes of one span.
     pub async fn span(&self, entry: &IndexEntry) -> Result<Bytes, ReadError> {
-        let key = CacheKey::new(entry.object.session, entry.object.seq, &entry.byte_range);
+        let key = key_of(entry);
         let (reader, wanted) = (self.clone(), entry.clone());
         let load = move || async move { reader.load(&wanted).await };
         let loading = self.cache.get_or_load(key, load);
@@ -119,6 +151,10 @@ impl Reader {
         }
         Ok(bytes)
     }
+}
+
+fn key_of(entry: &IndexEntry) -> CacheKey {
+    CacheKey::new(entry.object.session, entry.object.seq, &entry.byte_range)
 }
 
 /// How much to read.

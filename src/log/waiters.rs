@@ -32,9 +32,14 @@ impl Waiters {
     }
 
     pub fn wake(&mut self) {
-        for waiting in self.waiting.drain(..).filter_map(|waiting| waiting.upgrade()) {
-            waiting.notify_one();
-        }
+        // Who waits on goes on being told; who has gone is forgotten.
+        self.waiting.retain(|waiting| {
+            let waiting = waiting.upgrade();
+            if let Some(waiting) = &waiting {
+                waiting.notify_one();
+            }
+            waiting.is_some()
+        });
     }
 }
 

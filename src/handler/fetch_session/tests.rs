@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 fn partition(index: i32) -> PartitionRef {
-    (TopicRef::Name("t".to_owned()), index)
+    (TopicRef::Name("t".into()), index)
 }
 
 fn request(session_id: i32, session_epoch: i32, partitions: &[i32]) -> SessionRequest {

@@ -58,7 +58,12 @@ impl<'a> Walk<'a> {
         match kind {
             Kind::Fixed(bytes) => self.skip(bytes),
             Kind::Text(null) => {
+                let position = self.position;
                 let length = if self.flexible { self.compact(null)? } else { self.short(null)? };
+                // Kafka's strings have 16-bit lengths, compact ones too: a name that is copied stays small.
+                if length.is_some_and(|length| length > i16::MAX as usize) {
+                    return Err(ShapeError::IllegalLength { position });
+                }
                 self.skip(length.unwrap_or(0))
             }
             Kind::Blob(null) => {
