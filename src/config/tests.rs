@@ -30,7 +30,7 @@ fn nothing_given_is_a_broker_on_this_machine() {
     assert_eq!(config.http, Some("127.0.0.1:9644".parse().unwrap()));
     assert_eq!(config.journal.flush_interval, Duration::ZERO);
     assert_eq!(config.journal.flush_bytes, 8 << 20);
-    assert_eq!(config.cache, CacheConfig { memory_bytes: 256 << 20, disk_bytes: 0 });
+    assert_eq!(config.cache, CacheConfig { memory_bytes: 512 << 20, disk_bytes: 0 });
     assert_eq!(config.limits.frame_bytes_max, 100 << 20);
     let doors: Vec<_> = config.listeners.iter().map(|door| (door.name.as_str(), door.port)).collect();
     assert_eq!(doors, [("PLAINTEXT", 9092), ("QUIC", 9093)]);
