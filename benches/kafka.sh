@@ -129,7 +129,7 @@ puts_so_far() { # what Cenote counts, else nothing
   [ "$1" = cenote ] || return 0
   { exec 3<>"/dev/tcp/127.0.0.1/$cenote_http"; } 2>/dev/null || return 0
   printf 'GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n' >&3
-  awk '/^cenote[a-z_]*objects_put_total/ {sum += $2; seen = 1} END {if (seen) printf "%d", sum}' <&3
+  awk '/^cenote_journal_put_seconds_count/ {sum += $2; seen = 1} END {if (seen) printf "%d", sum}' <&3
   exec 3>&-
 }
 
