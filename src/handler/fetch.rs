@@ -138,6 +138,7 @@ async fn fetch_when_ready(
         if let (Ok(partition), Ok(read)) = (&sought.found, &read)
             && read.bytes > 0
         {
+            context.metrics.fetch_bytes.inc_by(read.bytes);
             context.reader.read_ahead(partition, read.next_span);
         }
         let part = answer_partition(sought, read, terms, ends_known);

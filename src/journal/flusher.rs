@@ -256,6 +256,7 @@ async fn put(store: &ObjectStore, metrics: &Metrics, sealed: SealedObject) -> St
                 return StoredObject { id, object, issuer, _permits: permits };
             }
             Err(error) => {
+                metrics.journal.put_retries.inc();
                 tracing::warn!(object = %id, %error, pause_ms = pause.as_millis() as u64, "a journal put failed, it is repeated");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(RETRY_PAUSE_MAX);
