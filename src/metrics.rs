@@ -19,7 +19,6 @@ use std::sync::atomic::AtomicU64;
 pub struct Metrics {
     registry: Registry,
     apis: Vec<ApiMetrics>,
-    errors: Family<ErrorLabels, Counter>,
     /// Kafka connections and QUIC connections that are open, by transport.
     pub connections: ConnectionGauges,
     /// Connections turned away because there were too many.
@@ -91,19 +90,11 @@ pub struct CacheMetrics {
     pub misses: Counter,
     /// Bytes read from the object store.
     pub store_bytes: Counter,
-    /// Bytes held in memory.
-    pub memory_bytes: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ApiLabel {
     api: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ErrorLabels {
-    api: &'static str,
-    error: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -147,7 +138,6 @@ impl Metrics {
         let registry_mut = &mut registry;
         Metrics {
             apis: register_apis(registry_mut),
-            errors: register_errors(registry_mut),
             connections: ConnectionGauges::register(registry_mut),
             connections_refused: counter(
                 registry_mut,
@@ -181,11 +171,6 @@ impl Metrics {
         self.apis.iter().find(|api| api.api_key == api_key).unwrap_or(other)
     }
 
-    /// Counts an error that was answered; `error` is the Kafka name, such as `NOT_LEADER_OR_FOLLOWER`.
-    pub fn on_error_answered(&self, api_key: i16, error: &'static str) {
-        self.errors.get_or_create(&ErrorLabels { api: api_name(api_key), error }).inc();
-    }
-
     /// All numbers in the OpenMetrics text format.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
@@ -198,10 +183,6 @@ impl Default for Metrics {
     fn default() -> Metrics {
         Metrics::new()
     }
-}
-
-fn api_name(api_key: i16) -> &'static str {
-    API_NAMES.iter().find(|(key, _)| *key == api_key).map_or("Other", |(_, name)| name)
 }
 
 fn register_apis(registry: &mut Registry) -> Vec<ApiMetrics> {
@@ -218,12 +199,6 @@ fn register_apis(registry: &mut Registry) -> Vec<ApiMetrics> {
         seconds: seconds.get_or_create_owned(&ApiLabel { api }),
     };
     API_NAMES.into_iter().map(of_api).collect()
-}
-
-fn register_errors(registry: &mut Registry) -> Family<ErrorLabels, Counter> {
-    let errors = Family::<ErrorLabels, Counter>::default();
-    registry.register("request_errors", "Errors answered", errors.clone());
-    errors
 }
 
 impl ConnectionGauges {
@@ -250,18 +225,10 @@ impl JournalMetrics {
 
 impl CacheMetrics {
     fn register(registry: &mut Registry) -> CacheMetrics {
-        let memory_bytes = Gauge::default();
-        registry.register_with_unit(
-            "cache_memory",
-            "Bytes held in memory",
-            Unit::Bytes,
-            memory_bytes.clone(),
-        );
         CacheMetrics {
             hits: counter(registry, "cache_hits", "Reads answered by the cache"),
             misses: counter(registry, "cache_misses", "Reads that went to the object store"),
             store_bytes: bytes(registry, "store_read", "Bytes read from the object store"),
-            memory_bytes,
         }
     }
 }

@@ -5,7 +5,7 @@ pub mod batches;
 use bytes::Bytes;
 use cenote::config::JournalConfig;
 use cenote::journal::{BrokerSession, CommitSink, Joining, Journal, JournalStart};
-use cenote::limits::{MemoryBudget, MemoryPermit};
+use cenote::limits::{MemoryBudget, MemoryPermit, Purpose};
 use cenote::meta::{EmbeddedStore, MetadataStore};
 use cenote::metrics::Metrics;
 use cenote::store::ObjectStore;
@@ -80,5 +80,5 @@ fn url_of(directory: &Path) -> Url {
 
 /// The memory that `batch` came in.
 pub fn permit(budget: &MemoryBudget, batch: &Bytes) -> Arc<MemoryPermit> {
-    Arc::new(budget.try_reserve(batch.len()).expect("the budget holds all that is in flight"))
+    Arc::new(budget.try_reserve(batch.len(), Purpose::Write).expect("the budget holds all that is in flight"))
 }

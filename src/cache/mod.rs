@@ -148,7 +148,9 @@ impl Cache {
         let metrics = Arc::clone(&self.metrics);
         let entry = self.inner.get_or_fetch(&key, || async move {
             metrics.cache.misses.inc();
-            load().await.map_err(anyhow::Error::new)
+            let loaded = load().await.map_err(anyhow::Error::new)?;
+            metrics.cache.store_bytes.inc_by(loaded.len() as u64);
+            anyhow::Ok(loaded)
         });
         Ok(entry.await?.value().clone())
     }

@@ -8,10 +8,10 @@ pub fn code(error: &CatalogError) -> ErrorCode {
     match error {
         CatalogError::Exists(_) => ErrorCode::TopicAlreadyExists,
         CatalogError::Collides { .. } => ErrorCode::InvalidTopicException,
-        CatalogError::NoPartitions
-        | CatalogError::NotMorePartitions { .. }
-        | CatalogError::TooManyPartitions(_) => ErrorCode::InvalidPartitions,
-        CatalogError::TooManyPartitionsInAll => ErrorCode::PolicyViolation,
+        CatalogError::NoPartitions | CatalogError::NotMorePartitions { .. } => ErrorCode::InvalidPartitions,
+        CatalogError::TooManyPartitions(_) | CatalogError::TooManyPartitionsInAll => {
+            ErrorCode::PolicyViolation
+        }
         CatalogError::Setting(error) => setting_code(error),
         CatalogError::SettingsTooLarge { .. } => ErrorCode::InvalidConfig,
         CatalogError::NotFound => ErrorCode::UnknownTopicOrPartition,
@@ -22,7 +22,10 @@ pub fn code(error: &CatalogError) -> ErrorCode {
     }
 }
 
-/// Every setting that is refused is an invalid configuration to Kafka.
-pub fn setting_code(_: &SettingError) -> ErrorCode {
-    ErrorCode::InvalidConfig
+/// A setting that is refused is an invalid configuration to Kafka; one without a value is no request at all.
+pub fn setting_code(error: &SettingError) -> ErrorCode {
+    match error {
+        SettingError::NoValue(_) => ErrorCode::InvalidRequest,
+        _ => ErrorCode::InvalidConfig,
+    }
 }

@@ -11,6 +11,9 @@ use crate::wire::{ErrorCode, StrBytes};
 use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
+/// Kafka's own log of itself. Clients know the name, and it must not be somebody's topic.
+const CLUSTER_METADATA: &str = "__cluster_metadata";
+
 /// Why a topic is not created.
 struct Refused {
     code: ErrorCode,
@@ -65,6 +68,10 @@ async fn create(context: &Context, wanted: CreatableTopic, validate_only: bool) 
     let name = TopicName::parse(&wanted.name).map_err(|error| {
         Refused::new(ErrorCode::InvalidTopicException, format!("Topic name is invalid: {error}"))
     })?;
+    if name.as_str() == CLUSTER_METADATA {
+        let message = format!("Creation of internal topic {CLUSTER_METADATA} is prohibited.");
+        return Err(Refused::new(ErrorCode::InvalidRequest, message));
+    }
     let partitions = partitions(context, &wanted)?;
     let mut overrides = BTreeMap::new();
     for config in wanted.configs {

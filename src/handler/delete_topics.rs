@@ -8,16 +8,28 @@ use crate::wire::messages::delete_topics_request::DeleteTopicState;
 use crate::wire::messages::delete_topics_response::DeletableTopicResult;
 use crate::wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
 use crate::wire::{ErrorCode, StrBytes};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Answers the request, topic by topic.
+/// Answers the request, topic by topic. A topic that is named twice is not deleted: the client is confused.
 pub async fn handle(context: &Context, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let by_name =
         request.topic_names.into_iter().map(|name| DeleteTopicState::default().with_name(Some(name)));
+    let wanted: Vec<_> = request.topics.into_iter().chain(by_name).collect();
+    let key = |topic: &DeleteTopicState| (topic.name.clone(), topic.topic_id);
+    let mut times: HashMap<_, usize> = HashMap::new();
+    for topic in &wanted {
+        *times.entry(key(topic)).or_default() += 1;
+    }
     let mut responses = Vec::new();
-    for wanted in request.topics.into_iter().chain(by_name) {
+    for wanted in wanted {
+        let Some(times) = times.remove(&key(&wanted)) else { continue };
+        let deleted = match check(&wanted, times) {
+            Ok(()) => delete(context, &wanted).await,
+            Err(message) => Err((ErrorCode::InvalidRequest, Some(message.to_owned()))),
+        };
         let result = DeletableTopicResult::default();
-        responses.push(match delete(context, &wanted).await {
+        responses.push(match deleted {
             Ok(topic) => {
                 let name = TopicName(StrBytes::from_string(topic.name.to_string()));
                 result.with_name(Some(name)).with_topic_id(topic.id.0)
@@ -30,6 +42,17 @@ pub async fn handle(context: &Context, request: DeleteTopicsRequest) -> DeleteTo
         });
     }
     DeleteTopicsResponse::default().with_responses(responses)
+}
+
+/// Whether the request says clearly which topic is meant.
+fn check(wanted: &DeleteTopicState, times: usize) -> Result<(), &'static str> {
+    match (&wanted.name, wanted.topic_id.is_nil()) {
+        (Some(_), false) => Err("You may not specify both topic name and topic id."),
+        (None, true) => Err("Neither topic name nor id were specified."),
+        (Some(_), true) if times > 1 => Err("Duplicate topic name."),
+        (None, false) if times > 1 => Err("Duplicate topic id."),
+        _ => Ok(()),
+    }
 }
 
 async fn delete(

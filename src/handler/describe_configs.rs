@@ -3,6 +3,7 @@
 use super::context::Context;
 use crate::topic::settings::SETTINGS;
 use crate::topic::{Setting, SettingType, Topic};
+use crate::types::TopicName;
 use crate::wire::messages::describe_configs_request::DescribeConfigsResource;
 use crate::wire::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
@@ -97,6 +98,8 @@ async fn describe(
 ) -> Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)> {
     match resource.resource_type {
         TOPIC => {
+            TopicName::parse(&resource.resource_name)
+                .map_err(|error| (ErrorCode::InvalidTopicException, error.to_string()))?;
             let found = context.topic_by_name(&resource.resource_name).await;
             let unknown = |code| (code, "This server does not host this topic-partition.".to_owned());
             let topic = found.map_err(unknown)?;

@@ -10,7 +10,7 @@ use super::fetch_session::{
     FetchContext, PartitionRef, SessionFault, SessionRequest, Told, TopicRef, Wanted,
 };
 use crate::clock;
-use crate::limits::MemoryPermit;
+use crate::limits::{MemoryPermit, Purpose};
 use crate::log::{Ends, FirstBatch, Partition, PartitionRead, ReadError, ReadLimit, ReadPlan, Waiter};
 use crate::topic::Topic;
 use crate::types::{Offset, TopicId};
@@ -154,7 +154,7 @@ async fn fetch_when_ready(
 /// and are written only after those before them. The client is told that there is nothing yet, and asks again.
 async fn reserve(context: &Context, bytes: u64) -> Option<MemoryPermit> {
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    tokio::time::timeout(MEMORY_WAIT_MAX, context.fetch_memory.reserve(bytes)).await.ok()
+    tokio::time::timeout(MEMORY_WAIT_MAX, context.fetch_memory.reserve(bytes, Purpose::Other)).await.ok()
 }
 
 const MEMORY_WAIT_MAX: Duration = Duration::from_secs(2);

@@ -99,7 +99,28 @@ impl Handle for Handler {
         permit: MemoryPermit,
     ) -> BoxFuture<'a, Admitted> {
         let context = self.context.load_full();
-        Box::pin(async move { admit(&context, connection, request, permit).await })
+        match ApiKey::from_code(request.header.api_key) {
+            Some(ApiKey::Produce | ApiKey::Fetch) => {
+                Box::pin(async move { admit(&context, connection, request, permit).await })
+            }
+            _ => {
+                let connection = connection.clone();
+                Box::pin(to_its_end(async move { admit(&context, &connection, request, permit).await }))
+            }
+        }
+    }
+}
+
+/// A change that has begun is carried through, in the metadata store and in memory alike, also when its
+/// connection ends meanwhile. What runs on holds its request's memory, so that there cannot be too many.
+async fn to_its_end(admitting: impl Future<Output = Admitted> + Send + 'static) -> Admitted {
+    match tokio::spawn(admitting).await {
+        Ok(admitted) => admitted,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is stopping.
+            Err(_) => Admitted::Close,
+        },
     }
 }
 

@@ -57,6 +57,12 @@ pub enum SessionError {
     /// A value in the metadata store cannot be read.
     #[error(transparent)]
     Unreadable(#[from] DecodeKeyError),
+    /// A key among the journals' that names no session.
+    #[error("the metadata store has the key \"{0}\", which names no session")]
+    UnknownKey(String),
+    /// A session is gone and its journal has no end: its records would be passed over.
+    #[error("the metadata store has no end of the journal of session {0}, which no longer stands")]
+    Lost(SessionId),
     /// The end of an earlier journal cannot be found.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
@@ -212,14 +218,16 @@ impl JoinPlan {
         };
         for entry in journals.entries {
             let journal = journals::Journal::decode(&entry)?;
-            let Some(session) = journals::session_of(&entry.key) else { continue };
+            let Some(session) = journals::session_of(&entry.key) else {
+                return Err(SessionError::UnknownKey(entry.key));
+            };
             if let Some(final_seq) = journal.final_seq {
                 plan.ended_before.push(EndedJournal { session, final_seq });
                 continue;
             }
             let key = sessions::key(session);
             let Some(standing) = standing.entries.iter().find(|standing| standing.key == key) else {
-                continue;
+                return Err(SessionError::Lost(session));
             };
             let final_seq = find_end(store, metadata.sole_writer(), session, journal.committed).await?;
             plan.sealed.push((standing.clone(), entry, EndedJournal { session, final_seq }));

@@ -1,5 +1,6 @@
 //! What a producer waits for: the fate of the object that its batch is in.
 
+use std::sync::LazyLock;
 use tokio::sync::watch;
 
 /// What became of a journal object.
@@ -39,10 +40,14 @@ impl CommitTicket {
     /// A ticket for what was committed before this session began.
     #[must_use]
     pub fn committed() -> CommitTicket {
-        let issuer = TicketIssuer::new();
-        let ticket = issuer.ticket();
-        issuer.settle(Outcome::Committed);
-        ticket
+        // One for all: recovery asks for one per row.
+        static COMMITTED: LazyLock<CommitTicket> = LazyLock::new(|| {
+            let issuer = TicketIssuer::new();
+            let ticket = issuer.ticket();
+            issuer.settle(Outcome::Committed);
+            ticket
+        });
+        COMMITTED.clone()
     }
 
     /// What is known now.

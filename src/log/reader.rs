@@ -12,7 +12,7 @@ use crate::store::{ObjectStore, StoreError, paths};
 use crate::types::Offset;
 use crate::wire::batch::BatchHeader;
 use bytes::Bytes;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -77,9 +77,14 @@ impl Reader {
     /// The batches of the plan, from the one that holds its first offset, up to `bytes_max`; the first batch
     /// whatever its size if `first_whatever_its_size`.
     pub async fn read(&self, plan: &ReadPlan, limit: ReadLimit) -> Result<PartitionRead, ReadError> {
-        let spans = try_join_all(plan.spans.iter().map(|span| self.span(span))).await?;
+        let spans = join_all(plan.spans.iter().map(|span| self.span(span))).await;
         let mut read = PartitionRead::default();
         for (entry, span) in plan.spans.iter().zip(spans) {
+            let span = match span {
+                // What comes before it is good, and the reader will ask for the rest.
+                Err(_) if read.bytes > 0 => break,
+                span => span?,
+            };
             let skipped = if entry.offsets.start < plan.from { position_of(&span, plan.from)? } else { 0 };
             let rest = span.slice(skipped..);
             let left = limit.bytes_max.saturating_sub(read.bytes);
@@ -111,7 +116,7 @@ impl Reader {
         let reader = self.clone();
         tokio::spawn(async move {
             // Whoever asks for a span that could not be read will be told why.
-            let _read = try_join_all(missing.iter().map(|span| reader.span(span))).await;
+            let _read = join_all(missing.iter().map(|span| reader.span(span))).await;
             drop(permit);
         });
     }

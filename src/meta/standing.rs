@@ -8,11 +8,12 @@
 mod tests;
 
 use super::{Compare, Entry, MetadataStore, Revision};
+use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 /// Why a standing is not confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,10 +38,21 @@ struct Shared {
     revision: AtomicU64,
     deadline: Duration,
     lost: watch::Sender<bool>,
+    reads: Mutex<Reads>,
+    /// The newest read that has ended.
+    ended: watch::Sender<Ended>,
+}
+
+/// Reads of the standing, one at a time, by a task of their own: a caller that is not polled for a while must
+/// not hold up the others.
+#[derive(Debug, Default)]
+struct Reads {
     /// The number of the newest read that has begun.
-    begun: AtomicU64,
-    /// The newest read that has ended. The lock is held during a read, so there is one at a time.
-    ended: Mutex<Ended>,
+    begun: u64,
+    /// The greatest number that a caller waits for.
+    wanted: u64,
+    /// Whether the task runs.
+    running: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -71,8 +83,8 @@ impl Standing {
             revision: AtomicU64::new(revision.0),
             deadline,
             lost: watch::Sender::new(false),
-            begun: AtomicU64::new(0),
-            ended: Mutex::new(Ended { number: 0, outcome: Ok(()) }),
+            reads: Mutex::default(),
+            ended: watch::Sender::new(Ended { number: 0, outcome: Ok(()) }),
         };
         Standing { shared: Arc::new(shared) }
     }
@@ -119,25 +131,50 @@ impl Standing {
     /// Confirms that the session stood at some moment after this call began, by a linearizable read that began
     /// after it too; one read serves all that wait for it. Answers within five seconds. Dropping it is safe.
     ///
-    /// One place in a queue is held per waiting caller; callers are bounded by the limit of requests in flight.
+    /// Callers are bounded by the limit of requests in flight.
     pub async fn confirm(&self) -> Result<(), StandingError> {
         if self.is_lost() {
             return Err(StandingError::Lost);
         }
-        // A read that has begun already may have been answered before the session lost its standing.
-        let wanted = self.shared.begun.load(Ordering::SeqCst) + 1;
-        let confirmed = self.read_at_least(wanted);
-        tokio::time::timeout(self.shared.deadline, confirmed).await.unwrap_or(Err(StandingError::Unavailable))
+        let mut ended = self.shared.ended.subscribe();
+        let wanted = self.want_read();
+        let confirmed = ended.wait_for(|ended| ended.number >= wanted);
+        match tokio::time::timeout(self.shared.deadline, confirmed).await {
+            Ok(Ok(ended)) => ended.outcome,
+            Ok(Err(_)) | Err(_) => Err(StandingError::Unavailable),
+        }
     }
 
-    async fn read_at_least(&self, wanted: u64) -> Result<(), StandingError> {
-        let mut ended = self.shared.ended.lock().await;
-        if ended.number < wanted {
-            let number = self.shared.begun.fetch_add(1, Ordering::SeqCst) + 1;
-            let outcome = self.read().await;
-            *ended = Ended { number, outcome };
+    /// Asks for a read that begins from now on, and says which one that will be.
+    fn want_read(&self) -> u64 {
+        let mut reads = self.shared.reads.lock();
+        // A read that has begun already may have been answered before the session lost its standing.
+        let wanted = reads.begun + 1;
+        reads.wanted = wanted;
+        if !reads.running {
+            reads.running = true;
+            tokio::spawn(self.clone().run_reads());
         }
-        ended.outcome
+        wanted
+    }
+
+    async fn run_reads(self) {
+        while let Some(number) = self.next_read() {
+            let outcome = match tokio::time::timeout(self.shared.deadline, self.read()).await {
+                Ok(outcome) => outcome,
+                Err(_elapsed) => Err(StandingError::Unavailable),
+            };
+            self.shared.ended.send_replace(Ended { number, outcome });
+        }
+    }
+
+    fn next_read(&self) -> Option<u64> {
+        let mut reads = self.shared.reads.lock();
+        reads.running = reads.begun < reads.wanted;
+        reads.running.then(|| {
+            reads.begun += 1;
+            reads.begun
+        })
     }
 
     async fn read(&self) -> Result<(), StandingError> {

@@ -1,7 +1,8 @@
 //! Answers in the order of their requests, written as they become ready.
 //!
-//! Requests that wait are polled side by side while earlier answers are being written. Small chunks are
-//! gathered, big ones are written from where they lie. A peer that takes nothing for a while is given up.
+//! Requests that wait are polled side by side, also while earlier answers are being written: one that is not
+//! polled may hold a place in a queue that others wait in. Small chunks are gathered, big ones are written from
+//! where they lie. A peer that takes nothing for a while, or next to nothing, is given up.
 
 use crate::limits::MemoryPermit;
 use crate::wire::ResponseFrame;
@@ -47,7 +48,7 @@ pub struct AnswerWriter<W> {
     slots_closed: bool,
     waiting: FuturesOrdered<Slot>,
     outgoing: Outgoing,
-    stall: Option<Pin<Box<Sleep>>>,
+    stall: Option<Stall>,
     must_flush: bool,
 }
 
@@ -57,15 +58,15 @@ pub enum WriteError {
     /// The connection failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The peer took nothing for [`WRITE_STALL_TIME_MAX`].
+    /// The peer took less than [`WRITE_STALL_BYTES_MIN`] in [`WRITE_STALL_TIME_MAX`] of waiting for it.
     #[error("the peer takes no answers")]
     Stalled,
 }
 
 /// How long a write may stand still.
 pub const WRITE_STALL_TIME_MAX: Duration = Duration::from_secs(60);
-/// While this much waits to be written, ready answers stay where they are.
-const OUTGOING_BYTES_MAX: usize = 1024 * 1024;
+/// What a peer has to take in that time, so that a byte now and then cannot hold an answer's memory for hours.
+pub const WRITE_STALL_BYTES_MIN: u64 = 256 * 1024;
 /// Chunks up to this size are gathered, in bytes.
 const SMALL_CHUNK_BYTES: usize = 1024;
 /// Chunks handed to one write.
@@ -118,9 +119,8 @@ impl<W: AsyncWrite + Unpin> AnswerWriter<W> {
                 let done = self.slots_closed && self.waiting.is_empty();
                 return if done { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
-            match self.poll_write(cx)? {
-                Poll::Ready(()) => self.stall = None,
-                Poll::Pending => return self.poll_stall(cx),
+            if self.poll_write(cx)?.is_pending() {
+                return self.poll_stall(cx);
             }
         }
     }
@@ -136,11 +136,8 @@ impl<W: AsyncWrite + Unpin> AnswerWriter<W> {
     }
 
     fn take_answers(&mut self, cx: &mut Context<'_>) {
-        while self.outgoing.bytes < OUTGOING_BYTES_MAX {
-            match Pin::new(&mut self.waiting).poll_next(cx) {
-                Poll::Ready(Some((frame, place))) => self.outgoing.push(frame, place),
-                Poll::Ready(None) | Poll::Pending => return,
-            }
+        while let Poll::Ready(Some((frame, place))) = Pin::new(&mut self.waiting).poll_next(cx) {
+            self.outgoing.push(frame, place);
         }
     }
 
@@ -160,10 +157,24 @@ impl<W: AsyncWrite + Unpin> AnswerWriter<W> {
     }
 
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
-        let from_now = || Box::pin(sleep_until(Instant::now() + WRITE_STALL_TIME_MAX));
-        ready!(self.stall.get_or_insert_with(from_now).as_mut().poll(cx));
+        let written = self.outgoing.written_total;
+        let stall = match &mut self.stall {
+            Some(stall) if written - stall.written_total < WRITE_STALL_BYTES_MIN => stall,
+            slot => slot.insert(Stall {
+                written_total: written,
+                until: Box::pin(sleep_until(Instant::now() + WRITE_STALL_TIME_MAX)),
+            }),
+        };
+        ready!(stall.until.as_mut().poll(cx));
         Poll::Ready(Err(WriteError::Stalled))
     }
+}
+
+/// A time in which the peer has to take something.
+struct Stall {
+    /// What it had taken before.
+    written_total: u64,
+    until: Pin<Box<Sleep>>,
 }
 
 /// Chunks on their way, and where in them each answer ends.

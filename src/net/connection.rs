@@ -9,6 +9,7 @@ use super::answers::{Answer, AnswerWriter, Slot, WriteError};
 use super::frames::{Frame, FrameReadError, FrameReader};
 use crate::config::LimitsConfig;
 use crate::handler::{Admitted, ConnectionInfo, Handle};
+use crate::limits::Purpose;
 use crate::wire::{self, RequestFrame};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -182,12 +183,14 @@ impl<R: AsyncRead + Unpin> Requests<'_, R> {
         let reading = async {
             let place = Arc::clone(&self.places).acquire_owned().await;
             let place = place.expect("the semaphore is never closed");
-            let Ok(length) = timeout(IDLE_TIME_MAX, self.frames.next_length()).await else {
+            let Ok(head) = timeout(IDLE_TIME_MAX, self.frames.next_head()).await else {
                 drop(place);
                 let all_answered = self.places.available_permits() == self.places_max;
                 return if all_answered { Err(Closed::Idle) } else { Ok(None) };
             };
-            let frame = self.frames.read(length?).await?;
+            let head = head?;
+            let purpose = if head.api_key == PRODUCE_KEY { Purpose::Write } else { Purpose::Other };
+            let frame = self.frames.read(head.length, purpose).await?;
             Ok(Some((place, frame)))
         };
         tokio::select! {

@@ -1,10 +1,10 @@
-//! Bytes to frames: length, memory, bytes, in that order.
+//! Bytes to frames: length and API key, memory, bytes, in that order.
 //!
 //! Memory for a frame is reserved before its bytes are read, and its buffer grows as they come, so that a
 //! length alone costs nothing. Whoever holds a reservation has to keep sending: silence ends the connection.
 //! A big frame is read straight into its own buffer; a small one is copied once out of the connection's.
 
-use crate::limits::{MemoryBudget, MemoryPermit};
+use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::io;
 use std::time::Duration;
@@ -29,6 +29,15 @@ pub struct Frame {
     pub permit: MemoryPermit,
 }
 
+/// What a frame begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHead {
+    /// Bytes that follow the length.
+    pub length: usize,
+    /// The request's, which is in the first two of them.
+    pub api_key: i16,
+}
+
 /// Why no further frame can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameReadError {
@@ -42,7 +51,7 @@ pub enum FrameReadError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A length that no frame has.
-    #[error("a frame of {length} bytes; a length is from 1 to {max}")]
+    #[error("a frame of {length} bytes; a length is from {FRAME_BYTES_MIN} to {max}")]
     Length {
         /// As claimed.
         length: i32,
@@ -62,6 +71,11 @@ pub enum FrameReadError {
     },
 }
 
+/// The shortest request header: API key, version, correlation id.
+const FRAME_BYTES_MIN: usize = 8;
+const LENGTH_BYTES: usize = 4;
+/// A frame's length and its API key, in bytes.
+const HEAD_BYTES: usize = 6;
 /// How long a frame may stand still.
 pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 /// Past [`STALL_TIME_MAX`] a frame has to come at this pace on average, or one byte now and then would hold
@@ -79,11 +93,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         FrameReader { reader, read_ahead: BytesMut::new(), budget, frame_bytes_max }
     }
 
-    /// Waits for the next frame's length. Safe to drop and call again: nothing read is lost.
-    pub async fn next_length(&mut self) -> Result<usize, FrameReadError> {
+    /// Waits for the next frame's head. Safe to drop and call again: nothing read is lost.
+    pub async fn next_head(&mut self) -> Result<FrameHead, FrameReadError> {
         let mut deadline = None;
-        while self.read_ahead.len() < 4 {
+        while self.read_ahead.len() < HEAD_BYTES {
             let got = self.read_ahead.len();
+            if let Some(four) = self.read_ahead.first_chunk() {
+                check_length(*four, self.frame_bytes_max)?;
+            }
             if got > 0 && deadline.is_none() {
                 deadline = Some(Instant::now() + STALL_TIME_MAX);
             }
@@ -91,7 +108,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             let read = self.reader.read_buf(&mut self.read_ahead);
             let read = match deadline {
                 None => read.await?,
-                Some(at) => timeout_at(at, read).await.map_err(|_| Self::stalled(got, 4))??,
+                Some(at) => timeout_at(at, read).await.map_err(|_| Self::stalled(got, HEAD_BYTES))??,
             };
             match (read, got) {
                 (0, 0) => return Err(FrameReadError::End),
@@ -99,18 +116,20 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 _ => {}
             }
         }
-        let length = self.read_ahead.first_chunk().expect("the loop ends with four bytes");
-        check_length(*length, self.frame_bytes_max)
+        let head: [u8; HEAD_BYTES] = *self.read_ahead.first_chunk().expect("the loop ends with a head");
+        let [a, b, c, d, key_high, key_low] = head;
+        let length = check_length([a, b, c, d], self.frame_bytes_max)?;
+        Ok(FrameHead { length, api_key: i16::from_be_bytes([key_high, key_low]) })
     }
 
-    /// Reserves memory for the frame whose length was just read, then reads it. Waits for as long as other
+    /// Reserves memory for the frame whose head was just read, then reads it. Waits for as long as other
     /// requests hold the memory, without reading: the peer feels it as a slow connection.
-    pub async fn read(&mut self, length: usize) -> Result<Frame, FrameReadError> {
-        let permit = match self.budget.try_reserve(length) {
+    pub async fn read(&mut self, length: usize, purpose: Purpose) -> Result<Frame, FrameReadError> {
+        let permit = match self.budget.try_reserve(length, purpose) {
             Some(permit) => permit,
-            None => self.budget.reserve(length).await,
+            None => self.budget.reserve(length, purpose).await,
         };
-        self.read_ahead.advance(4);
+        self.read_ahead.advance(LENGTH_BYTES);
         let bytes = self.read_bytes(length).await?;
         Ok(Frame { bytes, permit })
     }
@@ -154,7 +173,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 }
 
 /// The length that the first four bytes of a frame mean, or what they mean instead.
-fn check_length(four: [u8; 4], max: usize) -> Result<usize, FrameReadError> {
+fn check_length(four: [u8; LENGTH_BYTES], max: usize) -> Result<usize, FrameReadError> {
     match &four {
         b"GET " | b"POST" | b"HEAD" | b"PUT " | b"OPTI" => {
             return Err(FrameReadError::OtherProtocol("HTTP"));
@@ -164,7 +183,7 @@ fn check_length(four: [u8; 4], max: usize) -> Result<usize, FrameReadError> {
     }
     let length = i32::from_be_bytes(four);
     match usize::try_from(length) {
-        Ok(length) if (1..=max).contains(&length) => Ok(length),
+        Ok(length) if (FRAME_BYTES_MIN..=max).contains(&length) => Ok(length),
         _ => Err(FrameReadError::Length { length, max }),
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::{LimitsConfig, Listener, Transport};
 use crate::handler::{Admitted, ConnectionInfo, Handle};
-use crate::limits::{MemoryBudget, MemoryPermit};
+use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
 use crate::metrics::Metrics;
 use crate::wire::{RequestFrame, ResponseFrame};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -47,7 +47,11 @@ impl Handle for Echo {
         let correlation_id = request.header.correlation_id;
         self.admitted.lock().push(correlation_id);
         let mut answer = answer(correlation_id, self.filling);
-        answer.permit = self.answer_memory.as_ref().and_then(|memory| memory.try_reserve(1024)).map(Arc::new);
+        answer.permit = self
+            .answer_memory
+            .as_ref()
+            .and_then(|memory| memory.try_reserve(1024, Purpose::Other))
+            .map(Arc::new);
         let held = self.answers.lock().remove(&correlation_id);
         Box::pin(async move {
             assert_ne!(correlation_id, PANICS, "as the test wants it");
@@ -195,7 +199,8 @@ async fn what_is_no_frame_closes_the_connection() {
         (b"GET / HTTP/1.1\r\n\r\n", "the peer speaks HTTP"),
         (b"POST / HTTP/1.1\r\n\r\n", "the peer speaks HTTP"),
         (&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01], "the peer speaks TLS"),
-        (&[0, 0, 0, 1, 9], "unreadable request header"),
+        (&[0, 0, 0, 1, 9], "a frame of 1 bytes"),
+        (&[0, 0, 0, 8, 0, 18, 0, 3, 0, 0, 0, 1], "unreadable request header"),
         (&[0, 0], "frame, then silence"),
         (&[0, 0, 1, 0, 1, 2, 3], "3 of 256 bytes of a frame, then silence"),
     ] {
@@ -256,6 +261,50 @@ async fn over_the_memory_budget_reading_waits_and_goes_on() {
     assert_eq!(read_answer(&mut client).await, 2);
 }
 
+#[tokio::test]
+async fn writes_that_wait_leave_memory_for_other_requests() {
+    let world = World::new(Echo::default(), 64 * 1024);
+    let held: Vec<_> = (1..=2).map(|id| world.handler.holds(id)).collect();
+    let (mut writer, _task) = world.connect(1 << 20);
+    writer
+        .write_all(&[request(PRODUCE, 1, 50 * 1024), request(PRODUCE, 2, 40 * 1024)].concat())
+        .await
+        .unwrap();
+    world.until_admitted(&[1]).await;
+    let (mut client, _task) = world.connect(1 << 20);
+    client.write_all(&request(METADATA, 3, 4 * 1024)).await.unwrap();
+    assert_eq!(read_answer(&mut client).await, 3);
+    drop(held);
+    assert_eq!(read_answer(&mut writer).await, 1);
+    assert_eq!(read_answer(&mut writer).await, 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_waits_is_polled_while_the_one_before_it_is_written() {
+    let world = World::new(Echo { filling: 4 << 20, ..Echo::default() }, 64 << 20);
+    let second = world.handler.holds(2);
+    let (mut client, _task) = world.connect(1024);
+    client.write_all(&[request(FETCH, 1, 0), request(FETCH, 2, 0)].concat()).await.unwrap();
+    world.until_admitted(&[1, 2]).await;
+    settle().await;
+    second.send(()).unwrap();
+    settle().await;
+    assert_eq!(world.budget.free_bytes(), world.budget.total_bytes(), "it has ended, and nobody has read");
+    assert_eq!(read_answer(&mut client).await, 1);
+    assert_eq!(read_answer(&mut client).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_next_to_nothing_is_given_up() {
+    let world = World::new(Echo { filling: 8 << 20, ..Echo::default() }, 64 << 20);
+    let (mut client, task) = world.connect(1024);
+    client.write_all(&request(METADATA, 1, 0)).await.unwrap();
+    while client.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(task.await.unwrap().to_string(), "the peer takes no answers");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_no_answers_is_given_up() {
     let world = World::new(Echo { filling: 1 << 20, ..Echo::default() }, 1 << 20);
@@ -281,13 +330,13 @@ async fn an_answer_holds_its_memory_until_its_last_byte_is_written() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_that_makes_progress_is_kept() {
-    let world = World::new(Echo { filling: 20_000, ..Echo::default() }, 1 << 20);
-    let (mut client, _task) = world.connect(1024);
+    let world = World::new(Echo { filling: 2 << 20, ..Echo::default() }, 1 << 20);
+    let (mut client, _task) = world.connect(128 * 1024);
     client.write_all(&request(METADATA, 1, 0)).await.unwrap();
-    let mut left = 20_008;
+    let mut left = (2 << 20) + 8;
     while left > 0 {
         tokio::time::sleep(Duration::from_secs(20)).await;
-        left -= client.read(&mut [0; 1024]).await.unwrap();
+        left -= client.read(&mut [0; 128 * 1024]).await.unwrap();
     }
 }
 

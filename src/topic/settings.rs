@@ -36,7 +36,7 @@ pub enum SettingError {
     #[error("Unknown topic config name: {0}")]
     UnknownName(String),
     /// A setting without a value.
-    #[error("Null value not supported for topic configs: {0}")]
+    #[error("Null value not supported for : {0}")]
     NoValue(String),
     /// Something is to be added to, or taken from, what is no list.
     #[error("Can't {operation} to key {name} because its type is not LIST.")]

@@ -1,9 +1,11 @@
 //! Values that every room shares: offsets, epochs, names and ids. No I/O, no clock, no chance.
 
 mod ids;
+mod moment;
 mod offset;
 mod topic;
 
 pub use ids::{BrokerId, ClusterId, LeaderEpoch, ProducerEpoch, ProducerId, SessionId, ViewNumber};
+pub use moment::Moment;
 pub use offset::{Offset, Timestamp};
 pub use topic::{PartitionIndex, TopicId, TopicName, TopicNameError, TopicPartition};

@@ -152,7 +152,8 @@ async fn topics_are_refused_with_kafkas_codes_and_nothing_is_created() {
         (creatable("a").with_replication_factor(0), ErrorCode::InvalidReplicationFactor),
         (creatable("a").with_num_partitions(0), ErrorCode::InvalidPartitions),
         (creatable("a").with_num_partitions(-2), ErrorCode::InvalidPartitions),
-        (creatable("a").with_num_partitions(i32::MAX), ErrorCode::InvalidPartitions),
+        (creatable("a").with_num_partitions(i32::MAX), ErrorCode::PolicyViolation),
+        (creatable("__cluster_metadata"), ErrorCode::InvalidRequest),
         (creatable("a b"), ErrorCode::InvalidTopicException),
         (creatable(""), ErrorCode::InvalidTopicException),
         (configured("retention.ms", None), ErrorCode::InvalidConfig),
@@ -191,20 +192,37 @@ async fn topics_are_deleted_by_name_and_by_id() {
     let b = world.create("b", 1).await;
     let by_name = |name: &str| DeleteTopicState::default().with_name(Some(topic_name(name)));
     let by_id = |id: Uuid| DeleteTopicState::default().with_name(None).with_topic_id(id);
-    let request = DeleteTopicsRequest::default().with_topics(vec![
-        by_name("a"),
-        by_id(b.id.0),
-        by_name("a"),
-        by_id(b.id.0),
-        by_name("c"),
-    ]);
+    let wanted = vec![by_name("a"), by_id(b.id.0), by_id(Uuid::from_u128(7)), by_name("c")];
+    let request = DeleteTopicsRequest::default().with_topics(wanted);
     let results = world.ask(6, &request).await.responses;
     let codes: Vec<_> = results.iter().map(|result| code(result.error_code)).collect();
-    assert_eq!(codes, [None, None, UNKNOWN, Some(ErrorCode::UnknownTopicId), UNKNOWN]);
+    assert_eq!(codes, [None, None, Some(ErrorCode::UnknownTopicId), UNKNOWN]);
     let told: Vec<_> = results[..2].iter().map(|result| (result.name.clone(), result.topic_id)).collect();
     assert_eq!(told, [(Some(topic_name("a")), a.id.0), (Some(topic_name("b")), b.id.0)]);
     assert!(world.context.catalog.all().is_empty());
     assert!(a.topic_partitions().all(|partition| world.context.log.partition(partition).is_none()));
+}
+
+#[tokio::test]
+async fn a_topic_that_is_not_named_clearly_is_not_deleted() {
+    let world = World::new().await;
+    let topic = world.create("kept", 1).await;
+    let by_name = || DeleteTopicState::default().with_name(Some(topic_name("kept")));
+    let by_id = || DeleteTopicState::default().with_name(None).with_topic_id(topic.id.0);
+    let neither = DeleteTopicState::default().with_name(None);
+    for (wanted, message) in [
+        (vec![by_name(), by_name()], "Duplicate topic name."),
+        (vec![by_id(), by_id()], "Duplicate topic id."),
+        (vec![by_name().with_topic_id(topic.id.0)], "You may not specify both topic name and topic id."),
+        (vec![neither], "Neither topic name nor id were specified."),
+    ] {
+        let request = DeleteTopicsRequest::default().with_topics(wanted);
+        let results = world.ask(6, &request).await.responses;
+        assert_eq!(results.len(), 1);
+        assert_eq!(code(results[0].error_code), Some(ErrorCode::InvalidRequest));
+        assert_eq!(results[0].error_message.as_ref().map(|text| text.as_str()), Some(message));
+    }
+    assert!(world.context.catalog.by_name("kept").is_some());
 }
 
 fn more(name: &str, count: i32, assignments: Option<&[i32]>) -> CreatePartitionsTopic {
@@ -233,7 +251,7 @@ async fn partitions_are_added_and_never_taken_away() {
         (more("a", 2, None), false, invalid, 2),
         (more("a", 1, None), false, invalid, 2),
         (more("a", -1, None), false, invalid, 2),
-        (more("a", i32::MAX, None), false, invalid, 2),
+        (more("a", i32::MAX, None), false, Some(ErrorCode::PolicyViolation), 2),
         (more("b", 4, None), false, UNKNOWN, 2),
         (more("a", 4, Some(&[1])), false, misplaced, 2),
         (more("a", 4, Some(&[1, 2])), false, misplaced, 2),

@@ -7,7 +7,7 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Config, Flags, resolve};
 use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart};
-use crate::limits::MemoryBudget;
+use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, ProducerIds, Reader};
 use crate::meta::{EmbeddedStore, MetadataStore};
 use crate::metrics::Metrics;
@@ -76,7 +76,7 @@ impl World {
 
     /// Hands the bytes of one request in, without the length before them.
     pub async fn admit_frame(&self, frame: Bytes) -> Admitted {
-        let permit = MemoryBudget::new(1 << 20).reserve(frame.len()).await;
+        let permit = MemoryBudget::new(1 << 20).reserve(frame.len(), Purpose::Other).await;
         let request = decode_frame(frame).expect("a legal header");
         self.handler.admit(&self.connection, request, permit).await
     }

@@ -7,7 +7,7 @@ use super::super::{
 };
 use super::{partition, row, session_id};
 use crate::config::JournalConfig;
-use crate::limits::{MemoryBudget, MemoryPermit};
+use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
 use crate::meta::{EmbeddedStore, MetadataStore};
 use crate::metrics::Metrics;
 use crate::store::{ObjectStore, paths};
@@ -57,7 +57,7 @@ impl World {
 }
 
 async fn permit() -> Arc<MemoryPermit> {
-    Arc::new(MemoryBudget::new(1 << 20).reserve(1).await)
+    Arc::new(MemoryBudget::new(1 << 20).reserve(1, Purpose::Other).await)
 }
 
 async fn append(journal: &Journal, topic: u128, base: i64) -> super::super::CommitTicket {

@@ -7,7 +7,7 @@ use crate::journal::{
     BrokerSession, Joining, Journal, JournalStart, ObjectId, Outcome, RecoveredObject, Row, RowIndex,
     decode_index, encode,
 };
-use crate::limits::MemoryBudget;
+use crate::limits::{MemoryBudget, Purpose};
 use crate::meta::{EmbeddedStore, MetadataStore};
 use crate::metrics::Metrics;
 use crate::store::ObjectStore;
@@ -53,7 +53,7 @@ impl World {
     }
 
     async fn append(&self, incoming: Incoming) -> Result<Appended, AppendError> {
-        let permit = Arc::new(MemoryBudget::new(1 << 20).reserve(1).await);
+        let permit = Arc::new(MemoryBudget::new(1 << 20).reserve(1, Purpose::Other).await);
         self.partition().append(&self.journal, incoming, &permit, Timestamp(0))
     }
 }
@@ -140,7 +140,7 @@ async fn a_deleted_topic_takes_nothing_in_and_wakes_who_waits() {
     partition.register(&waiter);
     world.log.remove(TOPIC);
     waiter.woken().await;
-    let permit = Arc::new(MemoryBudget::new(1 << 20).reserve(1).await);
+    let permit = Arc::new(MemoryBudget::new(1 << 20).reserve(1, Purpose::Other).await);
     let refused = partition.append(&world.journal, plain(1), &permit, Timestamp(0));
     assert_eq!(refused.err(), Some(AppendError::NotLeading));
 }

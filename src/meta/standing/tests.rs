@@ -20,6 +20,13 @@ async fn standing(gets_allowed: usize, deadline: Duration) -> (Arc<FaultyStore>,
 
 const LONG: Duration = Duration::from_secs(60);
 
+/// The read is on its way, and its answer is not.
+async fn until_begun(store: &FaultyStore, reads: usize) {
+    while store.gets_begun.load(Ordering::SeqCst) < reads {
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn seal(store: &FaultyStore) {
     applied(&store.inner, writing(vec![], vec![Write::Delete(KEY.into())])).await.expect("applied");
 }
@@ -29,6 +36,7 @@ async fn callers_during_a_read_share_the_next_one() {
     let (store, standing) = standing(0, LONG).await;
     let mut first = pin!(standing.confirm());
     assert!(poll!(&mut first).is_pending());
+    until_begun(&store, 1).await;
     let mut others = pin!(join_all((0..100).map(|_| standing.confirm())));
     assert!(poll!(&mut others).is_pending());
     store.gets_allowed.add_permits(2);
@@ -41,7 +49,8 @@ async fn callers_during_a_read_share_the_next_one() {
 async fn a_read_that_began_before_the_call_confirms_nothing() {
     let (store, standing) = standing(0, LONG).await;
     let mut early = pin!(standing.confirm());
-    assert!(poll!(&mut early).is_pending(), "it has read, and its answer is on the way");
+    assert!(poll!(&mut early).is_pending());
+    until_begun(&store, 1).await;
     seal(&store).await;
     let mut late = pin!(standing.confirm());
     assert!(poll!(&mut late).is_pending());
@@ -70,11 +79,11 @@ async fn a_lost_answer_is_not_a_lost_standing() {
     assert_eq!(standing.confirm().await, Ok(()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_store_that_does_not_answer_is_given_up_and_asked_anew() {
     let (store, standing) = standing(0, Duration::from_millis(1)).await;
     assert_eq!(standing.confirm().await, Err(StandingError::Unavailable));
-    store.gets_allowed.add_permits(1);
+    store.gets_allowed.add_permits(2);
     assert_eq!(standing.confirm().await, Ok(()));
 }
 
@@ -83,6 +92,7 @@ async fn a_caller_that_goes_away_leaves_the_others_their_read() {
     let (store, standing) = standing(0, LONG).await;
     let mut first = Box::pin(standing.confirm());
     assert!(poll!(&mut first).is_pending());
+    until_begun(&store, 1).await;
     let mut second = pin!(standing.confirm());
     assert!(poll!(&mut second).is_pending());
     drop(first);
