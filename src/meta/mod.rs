@@ -3,7 +3,9 @@
 //! It knows keys and values and nothing of Kafka. What compares decides; a watch only warms a cache.
 
 mod embedded;
+mod gather;
 pub mod keys;
+mod settle;
 mod standing;
 
 #[cfg(test)]
@@ -12,6 +14,8 @@ mod contract;
 pub(crate) mod faults;
 
 pub use embedded::{EmbeddedStore, OpenError};
+pub use gather::Gatherer;
+pub use settle::{Change, SettleError, Settled};
 pub use standing::{Standing, StandingError};
 
 use bytes::Bytes;

@@ -95,6 +95,12 @@ impl Standing {
         &self.shared.key
     }
 
+    /// Where it stands.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn MetadataStore> {
+        &self.shared.store
+    }
+
     /// What every write of this session compares.
     #[must_use]
     pub fn compare(&self) -> Compare {

@@ -4,9 +4,8 @@
 //! by_name, by_id, all ──▶ snapshot ◀── after the answer ── one change at a time ──▶ metadata store
 //! ```
 //!
-//! Every change compares the session's standing and the value it replaces. Where an answer is lost, the standing is
-//! rewritten first: what was sent before compares the old one and can never land after, so that what is read
-//! next is final. A topic id is never given twice; a name may be.
+//! Every change compares the session's standing and the value it replaces, and is carried on until its outcome is
+//! known. A topic id is never given twice; a name may be.
 
 mod error;
 mod snapshot;
@@ -18,7 +17,7 @@ use snapshot::{Known, Snapshot};
 use super::settings::{self, TopicSettings};
 use super::stored;
 use crate::clock::{self, Clock};
-use crate::meta::{MetadataError, MetadataStore, Standing};
+use crate::meta::{MetadataError, MetadataStore, SettleError, Standing};
 use crate::types::{PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
@@ -222,6 +221,15 @@ impl Catalog {
             self.write_changed(&known, Topic { overrides, settings, ..(*known.topic).clone() }).await?;
         tracing::info!(topic = %topic.name, overrides = ?topic.overrides, "topic settings changed");
         Ok(topic)
+    }
+}
+
+impl From<SettleError> for CatalogError {
+    fn from(error: SettleError) -> CatalogError {
+        match error {
+            SettleError::Sealed => CatalogError::Sealed,
+            SettleError::Unavailable(why) => CatalogError::Unavailable(why),
+        }
     }
 }
 

@@ -1,10 +1,10 @@
-//! Changes of the catalogue as transactions, and what to do when an answer is lost.
+//! Changes of the catalogue as changes of the metadata store.
 //!
 //! Everything here runs in its turn: [`Catalog`] holds the lock.
 
 use super::snapshot::taken;
 use super::{Catalog, CatalogError, Known, Topic};
-use crate::meta::{Compare, Entry, MetadataError, Revision, Transaction, Write};
+use crate::meta::{Change, Compare, Entry, Revision, Settled, Write};
 use crate::topic::stored;
 use crate::types::TopicId;
 use bytes::Bytes;
@@ -12,33 +12,6 @@ use std::sync::Arc;
 
 /// Largest encoded topic, in bytes; etcd takes 1.5 MiB a request.
 const VALUE_BYTES_MAX: usize = 256 * 1024;
-/// How often a change is sent before it is given up as unknown.
-const ATTEMPTS_MAX: usize = 4;
-
-/// One change of one topic.
-struct Change {
-    compares: Vec<Compare>,
-    writes: Vec<Write>,
-    topic_key: String,
-    name_key: String,
-    /// What `topic_key` holds once it is done; none: nothing.
-    after: Option<Bytes>,
-}
-
-/// What became of a change.
-enum Outcome {
-    /// It was made, by this revision.
-    Applied(Revision),
-    /// A compare of its own failed; the two keys as they are.
-    Refused { topic: Option<Entry>, name: Option<Entry> },
-}
-
-impl Change {
-    fn is_done(&self, topic: Option<&Entry>) -> bool {
-        topic.map(|entry| &entry.value) == self.after.as_ref()
-    }
-}
-
 impl Catalog {
     pub(super) async fn write_new(&self, topic: Topic) -> Result<Arc<Topic>, CatalogError> {
         let value = encode_bounded(&topic)?;
@@ -46,17 +19,17 @@ impl Catalog {
         let change = Change {
             compares: vec![Compare::Absent(name_key.clone()), Compare::Absent(topic_key.clone())],
             writes: vec![
-                Write::Put(topic_key.clone(), value.clone()),
+                Write::Put(topic_key, value),
                 Write::Put(name_key.clone(), stored::encode_name_value(topic.id)),
             ],
-            topic_key,
-            name_key,
-            after: Some(value),
+            reads: vec![name_key],
         };
-        match self.settle(change).await? {
-            Outcome::Applied(revision) => Ok(self.learn(topic, revision)),
-            Outcome::Refused { name: Some(entry), .. } => Err(self.name_taken(&topic, &entry).await?),
-            Outcome::Refused { name: None, .. } => Err(changed_meanwhile(&topic)),
+        match self.standing.settle(&change).await? {
+            Settled::Applied(revision) => Ok(self.learn(topic, revision)),
+            Settled::Refused(reads) => match only(reads) {
+                Some(entry) => Err(self.name_taken(&topic, &entry).await?),
+                None => Err(changed_meanwhile(&topic)),
+            },
         }
     }
 
@@ -69,14 +42,12 @@ impl Catalog {
         let topic_key = stored::topic_key(topic.id);
         let change = Change {
             compares: vec![Compare::Unchanged(topic_key.clone(), known.revision)],
-            writes: vec![Write::Put(topic_key.clone(), value.clone())],
-            topic_key,
-            name_key: stored::name_key(topic.name.as_str()),
-            after: Some(value),
+            writes: vec![Write::Put(topic_key.clone(), value)],
+            reads: vec![topic_key],
         };
-        match self.settle(change).await? {
-            Outcome::Applied(revision) => Ok(self.learn(topic, revision)),
-            Outcome::Refused { topic: entry, .. } => Err(self.follow(&topic, entry.as_ref())?),
+        match self.standing.settle(&change).await? {
+            Settled::Applied(revision) => Ok(self.learn(topic, revision)),
+            Settled::Refused(reads) => Err(self.follow(&topic, only(reads).as_ref())?),
         }
     }
 
@@ -85,17 +56,15 @@ impl Catalog {
         let (topic_key, name_key) = (stored::topic_key(topic.id), stored::name_key(topic.name.as_str()));
         let change = Change {
             compares: vec![Compare::Unchanged(topic_key.clone(), known.revision)],
-            writes: vec![Write::Delete(topic_key.clone()), Write::Delete(name_key.clone())],
-            topic_key,
-            name_key,
-            after: None,
+            writes: vec![Write::Delete(topic_key.clone()), Write::Delete(name_key)],
+            reads: vec![topic_key],
         };
-        match self.settle(change).await? {
-            Outcome::Applied(_) => {
+        match self.standing.settle(&change).await? {
+            Settled::Applied(_) => {
                 self.forget(topic.id);
                 Ok(())
             }
-            Outcome::Refused { topic: entry, .. } => Err(self.follow(topic, entry.as_ref())?),
+            Settled::Refused(reads) => Err(self.follow(topic, only(reads).as_ref())?),
         }
     }
 
@@ -117,74 +86,6 @@ impl Catalog {
             return Ok(None);
         };
         Ok(Some(self.learn(stored::decode_topic(&entry)?, entry.mod_revision)))
-    }
-
-    /// Sends `change` until it is known what became of it.
-    async fn settle(&self, change: Change) -> Result<Outcome, CatalogError> {
-        for _ in 0..ATTEMPTS_MAX {
-            let standing = self.standing.compare();
-            let mut compares = change.compares.clone();
-            compares.push(standing.clone());
-            let transaction = Transaction {
-                compares,
-                writes: change.writes.clone(),
-                reads: vec![
-                    self.standing.key().to_owned(),
-                    change.topic_key.clone(),
-                    change.name_key.clone(),
-                ],
-                ..Transaction::default()
-            };
-            match self.store.transact(transaction).await {
-                Ok(answer) if answer.applied => return Ok(Outcome::Applied(answer.revision)),
-                Ok(answer) => {
-                    let [own, topic, name] =
-                        <[Option<Entry>; 3]>::try_from(answer.reads).map_err(|_| short_answer())?;
-                    self.standing.judge(own.as_ref()).map_err(|_| CatalogError::Sealed)?;
-                    if let Some(topic) = topic.as_ref().filter(|topic| change.is_done(Some(topic))) {
-                        return Ok(Outcome::Applied(topic.mod_revision));
-                    }
-                    match moved(own.as_ref(), &standing) {
-                        Some(revision) => self.standing.on_rewritten(revision),
-                        None => return Ok(Outcome::Refused { topic, name }),
-                    }
-                }
-                Err(MetadataError::Unknown(cause)) => {
-                    tracing::warn!(cause, key = change.topic_key, "a change of a topic has no answer yet");
-                    let revision = self.rewrite_standing().await?;
-                    let topic = self.store.get(&change.topic_key).await?;
-                    if change.is_done(topic.as_ref()) {
-                        return Ok(Outcome::Applied(topic.map_or(revision, |topic| topic.mod_revision)));
-                    }
-                }
-                Err(error @ MetadataError::Refused(_)) => return Err(error.into()),
-            }
-        }
-        Err(CatalogError::Unavailable("no answer from the metadata store after several attempts".to_owned()))
-    }
-
-    /// Writes the session's standing again as it is: nothing that was sent before can land after.
-    async fn rewrite_standing(&self) -> Result<Revision, CatalogError> {
-        let key = self.standing.key();
-        for _ in 0..ATTEMPTS_MAX {
-            let entry = self.store.get(key).await?;
-            self.standing.judge(entry.as_ref()).map_err(|_| CatalogError::Sealed)?;
-            let Some(entry) = entry else { return Err(CatalogError::Sealed) };
-            let rewrite = Transaction {
-                compares: vec![Compare::Unchanged(key.to_owned(), entry.mod_revision)],
-                writes: vec![Write::Put(key.to_owned(), entry.value)],
-                ..Transaction::default()
-            };
-            match self.store.transact(rewrite).await {
-                Ok(answer) if answer.applied => {
-                    self.standing.on_rewritten(answer.revision);
-                    return Ok(answer.revision);
-                }
-                Ok(_) | Err(MetadataError::Unknown(_)) => {}
-                Err(error @ MetadataError::Refused(_)) => return Err(error.into()),
-            }
-        }
-        Err(CatalogError::Unavailable("no answer about this session's standing".to_owned()))
     }
 
     /// The name was taken by someone whom the snapshot did not know.
@@ -232,16 +133,11 @@ fn encode_bounded(topic: &Topic) -> Result<Bytes, CatalogError> {
     Ok(value)
 }
 
-/// The newer revision of the standing, if the session itself has rewritten it since it was compared.
-fn moved(own: Option<&Entry>, compared: &Compare) -> Option<Revision> {
-    let Compare::Unchanged(_, compared) = compared else { return None };
-    own.map(|own| own.mod_revision).filter(|revision| revision != compared)
+/// The one key that was read.
+fn only(reads: Vec<Option<Entry>>) -> Option<Entry> {
+    reads.into_iter().next().flatten()
 }
 
 fn changed_meanwhile(topic: &Topic) -> CatalogError {
     CatalogError::Unavailable(format!("topic '{}' was changed at the same time", topic.name))
-}
-
-fn short_answer() -> CatalogError {
-    CatalogError::Unavailable("the metadata store answered fewer reads than were asked".to_owned())
 }
