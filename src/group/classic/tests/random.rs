@@ -264,7 +264,7 @@ impl Play {
         assert!(self.waiting.is_empty(), "each ticket is answered in the end");
         assert!(self.world.group.is_idle());
         assert_eq!(self.world.group.next_deadline(), None);
-        assert_eq!(self.stored.as_ref().is_none_or(|stored| stored.members.is_empty()), true);
+        assert!(self.stored.as_ref().is_none_or(|stored| stored.members.is_empty()));
     }
 }
 
