@@ -12,11 +12,33 @@ const ACTORS: usize = 7;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Join { actor: usize, fresh: bool, offer: usize, rebalance_ms: i32, required: bool, skip: bool },
-    Sync { actor: usize, stale: bool },
-    Heartbeat { actor: usize },
-    Leave { actor: usize, by_instance: bool, also: usize },
-    Pass { ms: u64 },
+    Join {
+        actor: usize,
+        fresh: bool,
+        offer: usize,
+        rebalance_ms: i32,
+        required: bool,
+        skip: bool,
+    },
+    Sync {
+        actor: usize,
+        stale: bool,
+    },
+    Heartbeat {
+        actor: usize,
+    },
+    Leave {
+        actor: usize,
+        by_instance: bool,
+        also: usize,
+    },
+    /// Some do what their client would do next, in that order.
+    Behave {
+        actors: Vec<usize>,
+    },
+    Pass {
+        ms: u64,
+    },
     Crash,
 }
 
@@ -112,6 +134,7 @@ impl Play {
                 let also = self.actors[also].member_id.clone();
                 self.world.leave(&[(&id, instance.as_ref().map(GroupInstanceId::as_str)), (&also, None)]);
             }
+            Step::Behave { actors } => actors.into_iter().for_each(|actor| self.behave(actor)),
             Step::Pass { ms } => self.world.pass(Duration::from_millis(ms)),
             Step::Crash => self.crash(),
         }
@@ -138,6 +161,25 @@ impl Play {
         let ticket = Ticket(self.world.tickets + 1);
         self.wait(ticket, actor, member_id);
         self.world.sync(request);
+    }
+
+    fn behave(&mut self, actor: usize) {
+        if self.waiting.values().any(|waiting| waiting.actor == actor) {
+            return;
+        }
+        let Actor { member_id, generation, .. } = self.actors[actor].clone();
+        let instance = instance_of(actor);
+        let heard =
+            self.world.heartbeat_as(&member_id, instance.as_ref().map(GroupInstanceId::as_str), generation);
+        if heard.is_err() {
+            let fresh = matches!(heard, Err(GroupError::UnknownMemberId | GroupError::FencedInstanceId))
+                && !self.world.group.pending.contains_key(&member_id);
+            let (rebalance_ms, required) = (15_000, true);
+            self.step(Step::Join { actor, fresh, offer: actor % 2, rebalance_ms, required, skip: true });
+        } else if self.world.group.state == State::Completing {
+            self.sync(actor, false);
+        }
+        self.look();
     }
 
     /// The broker is gone, with all answers that wait; what was stored is left.
@@ -281,6 +323,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => actor.clone().prop_map(|actor| Step::Heartbeat { actor }),
         1 => (actor.clone(), any::<bool>(), actor)
             .prop_map(|(actor, by_instance, also)| Step::Leave { actor, by_instance, also }),
+        9 => proptest::collection::vec(0..ACTORS, 1..12).prop_map(|actors| Step::Behave { actors }),
         4 => (0..4000_u64).prop_map(|ms| Step::Pass { ms }),
         1 => (4000..30_000_u64).prop_map(|ms| Step::Pass { ms }),
         1 => Just(Step::Crash),
