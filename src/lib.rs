@@ -22,6 +22,8 @@ pub mod topic;
 
 pub mod log;
 
+pub mod group;
+
 pub mod handler;
 
 pub mod net;
