@@ -1,0 +1,72 @@
+//! Who may commit and fetch offsets of a group.
+
+use super::group::ConsumerGroup;
+use super::shared::{GroupError, GroupInstanceId, MemberId};
+use crate::types::TopicPartition;
+use std::cmp::Ordering;
+
+/// How a commit comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitKind {
+    /// By OffsetCommit of that version: members of this protocol need 9.
+    OffsetCommit {
+        /// The request's version.
+        api_version: i16,
+    },
+    /// By TxnOffsetCommit.
+    Transactional,
+}
+
+impl ConsumerGroup {
+    /// Whether that member at that epoch may commit offsets of those partitions. A member may be behind by an answer:
+    /// then it may commit what it held at its epoch and holds still (KIP-1251).
+    pub fn check_offset_commit(
+        &self,
+        kind: CommitKind,
+        member_id: &MemberId,
+        member_epoch: i32,
+        instance_id: Option<&GroupInstanceId>,
+        partitions: &[TopicPartition],
+    ) -> Result<(), GroupError> {
+        if member_epoch < 0 && self.members.is_empty() {
+            return Ok(());
+        }
+        let anonymous = member_epoch == -1 && member_id.is_empty() && instance_id.is_none();
+        if kind == CommitKind::Transactional && anonymous {
+            return Ok(());
+        }
+        let member = self.members.get(member_id);
+        let member = member.ok_or_else(|| GroupError::UnknownMemberId(member_id.to_string()))?;
+        if matches!(kind, CommitKind::OffsetCommit { api_version: ..COMMIT_VERSION_MIN }) {
+            return Err(GroupError::UnsupportedVersion);
+        }
+        let holding = &member.holding;
+        let held_then = |which: &TopicPartition| {
+            let since = holding.assigned.get(which).or_else(|| holding.revoking.get(which));
+            since.is_some_and(|since| *since <= member_epoch)
+        };
+        let stale = GroupError::StaleMemberEpoch { expected: holding.member_epoch, got: member_epoch };
+        match member_epoch.cmp(&holding.member_epoch) {
+            Ordering::Equal => Ok(()),
+            Ordering::Less if member_epoch > 0 && partitions.iter().all(held_then) => Ok(()),
+            Ordering::Less | Ordering::Greater => Err(stale),
+        }
+    }
+
+    /// Whether that member at that epoch may fetch offsets. Tools come without a member id.
+    pub fn check_offset_fetch(&self, member_id: Option<&MemberId>, member_epoch: i32) -> Result<(), GroupError> {
+        let Some(member_id) = member_id.filter(|id| !(id.is_empty() && member_epoch < 0)) else {
+            return Ok(());
+        };
+        let member = self.members.get(member_id);
+        let member = member.ok_or_else(|| GroupError::UnknownMemberId(member_id.to_string()))?;
+        let expected = member.holding.member_epoch;
+        if member_epoch == expected {
+            Ok(())
+        } else {
+            Err(GroupError::StaleMemberEpoch { expected, got: member_epoch })
+        }
+    }
+}
+
+const COMMIT_VERSION_MIN: i16 = 9;

@@ -1,0 +1,38 @@
+//! Groups of the consumer protocol (KIP-848): the broker assigns, members heartbeat.
+//!
+//! ```text
+//! heartbeat ─▶ admit ─▶ profile changed? ─▶ group epoch + 1 ─▶ targets for all ─▶ step of this member ─▶ answer
+//!              group.rs  member.rs           subscription.rs    uniform.rs,         reconcile.rs
+//!                                                               range.rs
+//! ```
+//!
+//! A pure core: time and ids come in as values, and nothing is read or written here. What a member is told is in
+//! `stored`: the owner stores that before it sends answers, so that a group restored elsewhere goes on where it was.
+//! Invariant: a partition is told to a member only when no other member may still own it.
+
+mod assignor;
+mod commit;
+mod describe;
+mod group;
+mod member;
+mod partitions;
+mod range;
+mod reconcile;
+mod request;
+mod shared;
+mod stored;
+mod subscription;
+#[cfg(test)]
+mod tests;
+mod uniform;
+
+pub use assignor::{Assignor, AssignorMember};
+pub use commit::CommitKind;
+pub use describe::{ConsumerGroupState, ConsumerGroupView, MemberView};
+pub use group::{ConsumerGroup, ConsumerGroupConfig};
+pub use partitions::{PartitionSet, by_topic};
+pub use reconcile::MemberState;
+pub use request::{HeartbeatAnswer, HeartbeatRequest, JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH};
+pub use shared::{GroupError, GroupInstanceId, MemberId};
+pub use stored::{StoredConsumerGroup, UnreadableConsumerGroup};
+pub use subscription::{Subscription, TopicSize, TopicsImage};

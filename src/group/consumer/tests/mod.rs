@@ -1,0 +1,11 @@
+//! Tests of the room, by what they are about.
+
+mod assignors;
+mod commits;
+mod fixture;
+mod heartbeats;
+mod random;
+mod rebalances;
+mod restores;
+mod steps;
+mod subscriptions;
