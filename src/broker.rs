@@ -4,6 +4,7 @@
 use crate::cache::{Cache, CacheError};
 use crate::clock::{self, Clock};
 use crate::config::Config;
+use crate::group::{self, GroupCoordinator, GroupsConfig, GroupsStart};
 use crate::handler::{AdvertisedListener, ClusterInfo, Context, FetchSessions, Handler};
 use crate::journal::{
     BrokerSession, EndedJournal, Joining, Journal, JournalEnd, JournalStart, RecoveryError, SessionError,
@@ -12,7 +13,9 @@ use crate::journal::{
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, LogError, ProducerIds, Reader};
 use crate::meta::keys::{DecodeKeyError, cluster, journals};
-use crate::meta::{self, Compare, EmbeddedStore, MetadataError, MetadataStore, Transaction, Write};
+use crate::meta::{
+    self, Compare, EmbeddedStore, Gatherer, MetadataError, MetadataStore, Standing, Transaction, Write,
+};
 use crate::metrics::Metrics;
 use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::{Catalog, CatalogError};
@@ -53,6 +56,7 @@ const CACHE_CLOSE_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Session {
     journal: Journal,
+    groups: GroupCoordinator,
     /// Nothing once it was awaited.
     ended: Option<JoinHandle<JournalEnd>>,
 }
@@ -191,6 +195,7 @@ impl Broker {
     /// Takes nothing more in, commits what was taken in, and closes the stores.
     pub async fn close(self) {
         self.foundation.stopping.cancel();
+        self.session.groups.close();
         self.session.journal.close();
         if let Some(ended) = self.session.ended {
             match tokio::time::timeout(DRAIN_MAX, ended).await {
@@ -224,8 +229,10 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
     let start =
         JournalStart { session, store: store.clone(), config: config.journal, metrics: Arc::clone(metrics) };
     let (journal, run) = Journal::start(start, Box::new(move |object| committed_log.on_committed(&object)));
+    let catalog = Arc::new(catalog);
+    let groups = groups(foundation, &catalog, &standing);
     let context = Context {
-        catalog: Arc::new(catalog),
+        catalog,
         cluster: ClusterInfo {
             cluster_id: foundation.cluster_id,
             broker_id: config.broker_id,
@@ -239,13 +246,47 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         journal: journal.clone(),
         producer_ids: ProducerIds::new(Arc::clone(metadata), standing.clone()),
         standing,
+        groups: groups.clone(),
         fetch_sessions: FetchSessions::default(),
         fetch_memory: MemoryBudget::new(config.limits.request_memory_bytes),
         metrics: Arc::clone(metrics),
         stopping: foundation.stopping.clone(),
     };
-    Ok((Session { journal, ended: Some(tokio::spawn(run)) }, Arc::new(context)))
+    let groups_of_session = groups.clone();
+    let ended = tokio::spawn(async move {
+        let end = run.await;
+        groups_of_session.close();
+        end
+    });
+    Ok((Session { journal, groups, ended: Some(ended) }, Arc::new(context)))
 }
+
+/// The groups of a session, and the tasks beside them, which end with it.
+fn groups(foundation: &Foundation, catalog: &Arc<Catalog>, standing: &Standing) -> GroupCoordinator {
+    let defaults = foundation.config.groups;
+    let (gatherer, gather) = Gatherer::new(standing.clone());
+    let (topics, follow_topics) = group::watch_topics(catalog);
+    let mut config = GroupsConfig {
+        offsets_retention: defaults.offsets_retention,
+        offset_metadata_bytes_max: OFFSET_METADATA_BYTES_MAX,
+        ..GroupsConfig::default()
+    };
+    config.classic.initial_rebalance_delay = defaults.initial_rebalance_delay;
+    let groups = GroupCoordinator::new(GroupsStart {
+        config,
+        store: Arc::clone(&foundation.metadata),
+        gatherer,
+        clock: foundation.clock.clone(),
+        topics,
+    });
+    tokio::spawn(gather);
+    tokio::spawn(follow_topics);
+    tokio::spawn(groups.clone().keep());
+    groups
+}
+
+/// Kafka's `offset.metadata.max.bytes`.
+const OFFSET_METADATA_BYTES_MAX: usize = 4096;
 
 async fn recover_log(
     foundation: &Foundation,

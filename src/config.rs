@@ -35,6 +35,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// What new topics get.
     pub topics: TopicDefaults,
+    /// What holds for all groups.
+    pub groups: GroupDefaults,
     /// Limits that hold before any authentication.
     pub limits: LimitsConfig,
     /// The certificate for TLS and QUIC; none: one is made for development below `data/tls`.
@@ -105,6 +107,15 @@ pub struct TopicDefaults {
     pub num_partitions: i32,
     /// Whether Metadata and Produce create unknown topics.
     pub auto_create: bool,
+}
+
+/// What holds for all groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupDefaults {
+    /// How long the first member of an empty group waits for others: Kafka's `group.initial.rebalance.delay.ms`.
+    pub initial_rebalance_delay: Duration,
+    /// How long committed offsets outlive their group's members: Kafka's `offsets.retention.minutes`.
+    pub offsets_retention: Duration,
 }
 
 /// Limits that hold before any authentication.

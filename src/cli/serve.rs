@@ -78,6 +78,13 @@ pub struct ServeArgs {
     /// [default: true] [env: CENOTE_AUTO_CREATE_TOPICS]
     #[arg(long, value_name = "true|false")]
     auto_create_topics: Option<String>,
+    /// How long the first member of an empty group waits for others
+    /// [default: 100ms] [env: CENOTE_GROUP_INITIAL_REBALANCE_DELAY]
+    #[arg(long, value_name = "DURATION")]
+    group_initial_rebalance_delay: Option<String>,
+    /// How long committed offsets outlive their group's members [default: 7d] [env: CENOTE_OFFSETS_RETENTION]
+    #[arg(long, value_name = "DURATION")]
+    offsets_retention: Option<String>,
     /// Certificate chain for TLS and QUIC, PEM [default: made for development below --data]
     /// [env: CENOTE_TLS_CERTIFICATE]
     #[arg(long, value_name = "FILE")]
@@ -98,7 +105,7 @@ impl ServeArgs {
     }
 
     fn flags(&self) -> Flags {
-        let once: [(&'static str, &Option<String>); 19] = [
+        let once: [(&'static str, &Option<String>); 21] = [
             ("data", &self.data),
             ("store", &self.store),
             ("metadata", &self.metadata),
@@ -115,6 +122,8 @@ impl ServeArgs {
             ("broker-id", &self.broker_id),
             ("partitions", &self.partitions),
             ("auto-create-topics", &self.auto_create_topics),
+            ("group-initial-rebalance-delay", &self.group_initial_rebalance_delay),
+            ("offsets-retention", &self.offsets_retention),
             ("tls-certificate", &self.tls_certificate),
             ("tls-key", &self.tls_key),
             ("log", &self.log),

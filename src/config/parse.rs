@@ -10,12 +10,13 @@ use url::Url;
 pub type Complaint = String;
 
 const MICROSECOND: u64 = 1;
-const DURATION_UNITS: [(&str, u64); 5] = [
+const DURATION_UNITS: [(&str, u64); 6] = [
     ("us", MICROSECOND),
     ("ms", 1_000 * MICROSECOND),
     ("s", 1_000_000 * MICROSECOND),
     ("m", 60_000_000 * MICROSECOND),
     ("h", 3_600_000_000 * MICROSECOND),
+    ("d", 24 * 3_600_000_000 * MICROSECOND),
 ];
 
 const SIZE_UNITS: [(&str, u64); 10] = [

@@ -2,7 +2,7 @@
 
 use super::listeners::{add_advertised, add_listener};
 use super::parse::{self, Complaint};
-use super::{CacheConfig, Config, JournalConfig, LimitsConfig, Listener, TlsFiles, TopicDefaults};
+use super::{CacheConfig, Config, JournalConfig, LimitsConfig, GroupDefaults, Listener, TlsFiles, TopicDefaults};
 use crate::types::BrokerId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,7 +39,7 @@ const fn depends(key: &'static str) -> Setting {
 }
 
 /// All settings of `cenote serve`, `config` itself left out.
-pub const SETTINGS: [Setting; 21] = [
+pub const SETTINGS: [Setting; 23] = [
     once("data", "./cenote-data"),
     depends("store"),
     once("metadata", "embedded:"),
@@ -57,6 +57,8 @@ pub const SETTINGS: [Setting; 21] = [
     once("broker-id", "1"),
     once("partitions", "1"),
     once("auto-create-topics", "true"),
+    once("group-initial-rebalance-delay", "100ms"),
+    once("offsets-retention", "7d"),
     depends("tls-certificate"),
     depends("tls-key"),
     once("log", "info"),
@@ -66,6 +68,8 @@ pub const SETTINGS: [Setting; 21] = [
 const LISTEN_DEFAULT: [&str; 2] = ["tcp://127.0.0.1:9092", "quic://127.0.0.1:9093"];
 const FRAME_BYTES_MAX_DEFAULT: usize = 100 << 20;
 const FLUSH_INTERVAL_LONGEST: Duration = Duration::from_secs(60);
+const INITIAL_REBALANCE_DELAY_LONGEST: Duration = Duration::from_secs(300);
+const OFFSETS_RETENTION_LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl Setting {
     /// The name of its environment variable, such as `CENOTE_FLUSH_INTERVAL`.
@@ -261,6 +265,13 @@ impl Given {
             topics: TopicDefaults {
                 num_partitions: self.value("partitions", |text| parse::number(text, &(1..=10_000)))?,
                 auto_create: self.value("auto-create-topics", parse::boolean)?,
+            },
+            groups: GroupDefaults {
+                initial_rebalance_delay: self.value("group-initial-rebalance-delay", |text| {
+                    parse::duration_up_to(text, INITIAL_REBALANCE_DELAY_LONGEST)
+                })?,
+                offsets_retention: self
+                    .value("offsets-retention", |text| parse::duration_up_to(text, OFFSETS_RETENTION_LONGEST))?,
             },
             limits: self.limits()?,
             tls: self.tls()?,

@@ -1,16 +1,35 @@
 //! Consumer groups: who is in a group, which generation it is, and who reads what.
 //!
 //! ```text
-//! request + ticket ─▶ core (one per group, pure) ─▶ (ticket, answer)
-//!                      │ dirty: stored() goes to the metadata store before the answers go out
+//! handler ─▶ coordinator ─▶ task (one per group) ─▶ core: classic, consumer; offsets
+//!                              │ what has changed goes to the metadata store, then the answers go out
 //! ```
 //!
 //! Never: a core does no I/O, reads no clock, makes no ids, and knows no wire type. Time and ids come in as values;
 //! the task that owns a core feeds it, stores it and sends its answers.
 
+mod call;
 pub mod classic;
+pub mod consumer;
+mod coordinator;
 mod error;
+mod kept;
+mod offsets;
+mod serve;
+mod stored;
+mod summary;
+mod task;
+mod topics;
 mod types;
 
+pub use call::{
+    CommitKind, CommitOffsets, Delete, DeleteOffsets, Describe, DescribeConsumer, EndOffsets, Expire,
+    FetchOffsets, FetchedOffset, FetchedOffsets,
+};
+pub use coordinator::{GroupCoordinator, GroupsConfig, GroupsStart};
 pub use error::GroupError;
-pub use types::{GroupInstanceId, MemberId, Ticket};
+pub use offsets::{CommittedOffset, TransactionResult};
+pub use stored::UnreadableGroup;
+pub use summary::{ClassicDescription, GroupSummary, GroupType};
+pub use topics::watch_topics;
+pub use types::{GroupId, GroupInstanceId, MemberId, Ticket};

@@ -3,6 +3,7 @@
 use super::fetch_session::FetchSessions;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::group::GroupCoordinator;
 use crate::journal::Journal;
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, Partition, ProducerIds, Reader};
@@ -35,6 +36,8 @@ pub struct Context {
     pub standing: Standing,
     /// Ids for idempotent producers.
     pub producer_ids: ProducerIds,
+    /// Groups, and their offsets.
+    pub groups: GroupCoordinator,
     /// What consumers fetch.
     pub fetch_sessions: FetchSessions,
     /// Memory that answers of fetches may hold.

@@ -6,23 +6,37 @@ mod alter_configs;
 mod api_versions;
 mod authorized;
 mod catalog_error;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod context;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
 mod fetch;
 mod fetch_session;
+mod find_coordinator;
+mod group_error;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 
 pub use context::{AdvertisedListener, ClusterInfo, Context};
 pub use fetch_session::FetchSessions;
@@ -47,6 +61,14 @@ pub struct ConnectionInfo {
     pub listener: String,
     /// The other side.
     pub peer: SocketAddr,
+}
+
+impl ConnectionInfo {
+    /// Where the other side is, as Apache Kafka shows it in a group.
+    #[must_use]
+    pub fn host(&self) -> String {
+        format!("/{}", self.peer.ip())
+    }
 }
 
 /// What became of a request once its turn came.
@@ -155,6 +177,52 @@ async fn admit(
         }
         ApiKey::InitProducerId => {
             answer(&frame, async |request| init_producer_id::handle(context, &request).await).await
+        }
+        ApiKey::OffsetCommit => {
+            answer(&frame, async |request| offset_commit::handle(context, request, version).await).await
+        }
+        ApiKey::OffsetFetch => {
+            answer(&frame, async |request| offset_fetch::handle(context, request, version).await).await
+        }
+        ApiKey::FindCoordinator => {
+            let respond = async |request| find_coordinator::handle(context, &request, version, connection);
+            answer(&frame, respond).await
+        }
+        ApiKey::JoinGroup => {
+            let client_id = header.client_id.clone();
+            let respond =
+                async |request| join_group::handle(context, request, version, client_id, connection).await;
+            answer(&frame, respond).await
+        }
+        ApiKey::Heartbeat => answer(&frame, async |request| heartbeat::handle(context, request).await).await,
+        ApiKey::LeaveGroup => {
+            answer(&frame, async |request| leave_group::handle(context, request, version).await).await
+        }
+        ApiKey::SyncGroup => {
+            answer(&frame, async |request| sync_group::handle(context, request, version).await).await
+        }
+        ApiKey::DescribeGroups => {
+            answer(&frame, async |request| describe_groups::handle(context, request, version).await).await
+        }
+        ApiKey::ListGroups => {
+            answer(&frame, async |request| list_groups::handle(context, &request, version).await).await
+        }
+        ApiKey::DeleteGroups => {
+            answer(&frame, async |request| delete_groups::handle(context, request).await).await
+        }
+        ApiKey::OffsetDelete => {
+            answer(&frame, async |request| offset_delete::handle(context, request).await).await
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let client_id = header.client_id.clone();
+            let respond = async |request| {
+                consumer_group_heartbeat::handle(context, request, version, client_id, connection).await
+            };
+            answer(&frame, respond).await
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            answer(&frame, async |request| consumer_group_describe::handle(context, request, version).await)
+                .await
         }
         ApiKey::OffsetForLeaderEpoch => {
             answer(&frame, async |request| offset_for_leader_epoch::handle(context, request).await).await

@@ -22,7 +22,7 @@ use crate::types::{PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 /// Partitions that one topic may have.
 pub const PARTITIONS_MAX: i32 = 10_000;
@@ -78,6 +78,8 @@ pub struct Catalog {
     standing: Standing,
     clock: Clock,
     snapshot: ArcSwap<Snapshot>,
+    /// Counts the changes of the snapshot.
+    changes: watch::Sender<u64>,
     /// Held by whoever changes the snapshot, so that it follows the store in order.
     turn: Mutex<()>,
 }
@@ -96,7 +98,14 @@ impl Catalog {
             snapshot.insert(Known { topic: Arc::new(topic), revision: entry.mod_revision });
         }
         let snapshot = ArcSwap::from_pointee(snapshot);
-        Ok(Catalog { store, standing, clock, snapshot, turn: Mutex::new(()) })
+        let changes = watch::Sender::new(0);
+        Ok(Catalog { store, standing, clock, snapshot, changes, turn: Mutex::new(()) })
+    }
+
+    /// Tells of every change that this broker learns of.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// The topic of that name, if this broker knows of it. See [`Catalog::resolve`] before saying that there is none.

@@ -113,7 +113,7 @@ impl ClassicGroup {
     }
 
     /// Answers everybody that waits with that error, since another broker takes over or this one stops.
-    pub fn answer_all(&mut self, error: GroupError) {
+    pub fn answer_all(&mut self, error: &GroupError) {
         for member_id in self.members.ids_where(|_| true) {
             self.answer_waiting(&member_id, error, &member_id);
         }
@@ -207,19 +207,19 @@ impl ClassicGroup {
     }
 
     /// Answers what a member waits for with an error.
-    pub(super) fn answer_waiting(&mut self, member_id: &MemberId, error: GroupError, told: &MemberId) {
+    pub(super) fn answer_waiting(&mut self, member_id: &MemberId, error: &GroupError, told: &MemberId) {
         if let Some(ticket) = self.members.take_join(member_id) {
-            self.answer(ticket, Answer::Join(Err(JoinRefused { error, member_id: told.clone() })));
+            self.answer(ticket, Answer::Join(Err(JoinRefused { error: error.clone(), member_id: told.clone() })));
         }
         let sync = self.members.get_mut(member_id).and_then(|member| member.awaiting_sync.take());
         if let Some(ticket) = sync {
-            self.answer(ticket, Answer::Sync(Err(error)));
+            self.answer(ticket, Answer::Sync(Err(error.clone())));
         }
     }
 
     /// Takes a member out of the group. The rebalance that this asks for is the caller's.
     pub(super) fn remove_member(&mut self, member_id: &MemberId) {
-        self.answer_waiting(member_id, GroupError::UnknownMemberId, &MemberId::default());
+        self.answer_waiting(member_id, &GroupError::UnknownMemberId, &MemberId::default());
         self.members.remove(member_id);
         self.pending.remove(member_id);
         self.unsynced.remove(member_id);

@@ -147,7 +147,7 @@ impl ClassicGroup {
         profile: Profile,
         now: Moment,
     ) -> bool {
-        self.answer_waiting(holder, GroupError::FencedInstanceId, holder);
+        self.answer_waiting(holder, &GroupError::FencedInstanceId, holder);
         let expires = now + profile.session_timeout;
         let mut member = Member::new(profile, expires);
         if let Some(before) = self.members.remove(holder) {
@@ -279,7 +279,7 @@ fn profile_of(request: &JoinRequest, config: &ClassicGroupConfig) -> Result<Prof
         || request.protocols.len() > config.protocols_max
         || metadata_bytes > config.member_metadata_bytes_max
     {
-        return Err(GroupError::InvalidRequest);
+        return Err(GroupError::InvalidRequest("a text or a list of the request is too long"));
     }
     Ok(Profile {
         group_instance_id: request.group_instance_id.clone(),

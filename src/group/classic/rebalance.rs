@@ -24,7 +24,7 @@ impl ClassicGroup {
 
     /// Everybody is to join again.
     pub(super) fn prepare_rebalance(&mut self, now: Moment) {
-        self.answer_syncs(GroupError::RebalanceInProgress, now);
+        self.answer_syncs(&GroupError::RebalanceInProgress, now);
         self.unsynced.clear();
         self.sync_deadline = None;
         let timeout = self.members.rebalance_timeout();
@@ -174,7 +174,7 @@ impl ClassicGroup {
     }
 
     /// Answers all waiting syncs with an error.
-    pub(super) fn answer_syncs(&mut self, error: GroupError, now: Moment) {
+    pub(super) fn answer_syncs(&mut self, error: &GroupError, now: Moment) {
         let mut tickets = Vec::new();
         for (_, member) in self.members.iter_mut() {
             if let Some(ticket) = member.awaiting_sync.take() {
@@ -183,7 +183,7 @@ impl ClassicGroup {
             }
         }
         for ticket in tickets {
-            self.answer(ticket, Answer::Sync(Err(error)));
+            self.answer(ticket, Answer::Sync(Err(error.clone())));
         }
     }
 

@@ -46,6 +46,23 @@ pub struct StoredClassicGroup {
     pub members: Vec<StoredMember>,
 }
 
+impl StoredClassicGroup {
+    /// A group without members, whose generations go on after `generation`.
+    #[must_use]
+    pub fn empty(generation: i32) -> StoredClassicGroup {
+        StoredClassicGroup {
+            version: STORED_VERSION,
+            generation,
+            generation_reserved: generation,
+            rebalancing: false,
+            protocol_type: None,
+            protocol_name: None,
+            leader: None,
+            members: Vec::new(),
+        }
+    }
+}
+
 /// A member as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredMember {

@@ -91,7 +91,7 @@ impl ClassicGroup {
             + self.members.cost()
             + HEAD_COST;
         if !each_fits || cost > self.config.stored_bytes_max {
-            self.answer_syncs(GroupError::UnknownServerError, now);
+            self.answer_syncs(&GroupError::UnknownServerError, now);
             return self.prepare_rebalance(now);
         }
         for (member_id, member) in self.members.iter_mut() {

@@ -1,7 +1,7 @@
 //! The server-side assignors: who shall own what. Pure functions of the members and the topics.
 
 use super::partitions::PartitionSet;
-use super::shared::{GroupInstanceId, MemberId};
+use crate::group::{GroupInstanceId, MemberId};
 use super::{range, uniform};
 use crate::types::TopicId;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! Who may commit and fetch offsets of a group.
 
 use super::group::ConsumerGroup;
-use super::shared::{GroupError, GroupInstanceId, MemberId};
+use crate::group::{GroupError, GroupInstanceId, MemberId};
 use crate::types::TopicPartition;
 use std::cmp::Ordering;
 
@@ -36,7 +36,7 @@ impl ConsumerGroup {
             return Ok(());
         }
         let member = self.members.get(member_id);
-        let member = member.ok_or_else(|| GroupError::UnknownMemberId(member_id.to_string()))?;
+        let member = member.ok_or_else(|| GroupError::UnknownMemberId)?;
         if matches!(kind, CommitKind::OffsetCommit { api_version: ..COMMIT_VERSION_MIN }) {
             return Err(GroupError::UnsupportedVersion);
         }
@@ -59,7 +59,7 @@ impl ConsumerGroup {
             return Ok(());
         };
         let member = self.members.get(member_id);
-        let member = member.ok_or_else(|| GroupError::UnknownMemberId(member_id.to_string()))?;
+        let member = member.ok_or_else(|| GroupError::UnknownMemberId)?;
         let expected = member.holding.member_epoch;
         if member_epoch == expected {
             Ok(())

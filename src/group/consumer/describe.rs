@@ -2,7 +2,7 @@
 
 use super::group::ConsumerGroup;
 use super::partitions::PartitionSet;
-use super::shared::{GroupInstanceId, MemberId};
+use crate::group::{GroupInstanceId, MemberId};
 use crate::types::{TopicId, TopicName};
 use std::fmt;
 
@@ -19,14 +19,22 @@ pub enum ConsumerGroupState {
     Stable,
 }
 
-impl fmt::Display for ConsumerGroupState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl ConsumerGroupState {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             ConsumerGroupState::Empty => "Empty",
             ConsumerGroupState::Assigning => "Assigning",
             ConsumerGroupState::Reconciling => "Reconciling",
             ConsumerGroupState::Stable => "Stable",
-        })
+        }
+    }
+}
+
+impl fmt::Display for ConsumerGroupState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -4,7 +4,7 @@ use super::assignor::Assignor;
 use super::member::{Member, Profile};
 use super::reconcile::Holding;
 use super::request::{HeartbeatAnswer, HeartbeatRequest, JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH};
-use super::shared::{GroupError, GroupInstanceId, MemberId};
+use crate::group::{GroupError, GroupInstanceId, MemberId};
 use super::subscription::{
     SubscribedTopic, TopicsImage, all_ids, check_regex, resolve_all, subscribed_topics,
 };
@@ -144,6 +144,12 @@ impl ConsumerGroup {
             || self.members.values().any(|member| member.profile.subscription.names.contains(topic))
     }
 
+    /// Grows by every change of members, subscriptions or topics.
+    #[must_use]
+    pub fn group_epoch(&self) -> i32 {
+        self.group_epoch
+    }
+
     /// Whether nobody is in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -194,17 +200,17 @@ impl ConsumerGroup {
             (_, Some(holder)) if *holder != request.member_id => match (joins, &self.members[holder]) {
                 (true, _) if known.is_some() => Err(ID_IN_USE),
                 (true, member) if member.is_away() => Ok(Admission::Replaces(holder.clone())),
-                (true, _) => Err(GroupError::UnreleasedInstanceId(holder.clone())),
-                (false, _) => Err(GroupError::FencedInstanceId(holder.clone())),
+                (true, _) => Err(GroupError::UnreleasedInstanceId),
+                (false, _) => Err(GroupError::FencedInstanceId),
             },
             (Some(_), None) if request.instance_id.is_some() => {
-                if joins { Err(ID_IN_USE) } else { Err(unknown_instance(request)) }
+                if joins { Err(ID_IN_USE) } else { Err(GroupError::UnknownMemberId) }
             }
             (Some(member), _) => check_epoch(member, request).map(|()| Admission::Known),
-            (None, _) if !joins && request.instance_id.is_some() => Err(unknown_instance(request)),
-            (None, _) if !joins => Err(GroupError::UnknownMemberId(request.member_id.to_string())),
+            (None, _) if !joins && request.instance_id.is_some() => Err(GroupError::UnknownMemberId),
+            (None, _) if !joins => Err(GroupError::UnknownMemberId),
             (None, _) if self.members.len() >= self.config.members_max => {
-                Err(GroupError::GroupMaxSizeReached(self.config.members_max))
+                Err(GroupError::GroupMaxSizeReached)
             }
             (None, _) => Ok(Admission::New),
         }
@@ -236,7 +242,7 @@ impl ConsumerGroup {
         let subscriptions: BTreeSet<_> = profiles.map(|(_, profile)| &profile.subscription).collect();
         let shared = subscriptions.into_iter().map(|subscription| subscription.text_bytes());
         if own.chain(shared).sum::<usize>() > self.config.members_bytes_max {
-            return Err(GroupError::GroupMaxSizeReached(self.members.len()));
+            return Err(GroupError::GroupMaxSizeReached);
         }
         Ok(())
     }
@@ -336,12 +342,12 @@ impl ConsumerGroup {
     fn check_leaver(&self, request: &HeartbeatRequest) -> Result<(), GroupError> {
         match &request.instance_id {
             Some(instance_id) => match self.instances.get(instance_id) {
-                None => Err(unknown_instance(request)),
-                Some(holder) if *holder != request.member_id => Err(GroupError::FencedInstanceId(holder.clone())),
+                None => Err(GroupError::UnknownMemberId),
+                Some(holder) if *holder != request.member_id => Err(GroupError::FencedInstanceId),
                 Some(_) => Ok(()),
             },
             None if self.members.contains_key(&request.member_id) => Ok(()),
-            None => Err(GroupError::UnknownMemberId(request.member_id.to_string())),
+            None => Err(GroupError::UnknownMemberId),
         }
     }
 
@@ -481,10 +487,6 @@ fn check_epoch(member: &Member, request: &HeartbeatRequest) -> Result<(), GroupE
     Err(GroupError::FencedMemberEpoch { expected: holding.member_epoch, got })
 }
 
-fn unknown_instance(request: &HeartbeatRequest) -> GroupError {
-    let instance_id = request.instance_id.as_ref().map(ToString::to_string);
-    GroupError::UnknownMemberId(instance_id.unwrap_or_default())
-}
 
 const ID_IN_USE: GroupError = GroupError::InvalidRequest("the member id belongs to another group instance id");
 

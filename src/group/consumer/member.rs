@@ -4,7 +4,7 @@ use super::assignor::{Assignor, AssignorMember};
 use super::partitions::PartitionSet;
 use super::reconcile::{Goal, Holding, MemberState};
 use super::request::{HeartbeatRequest, STATIC_LEAVE_EPOCH};
-use super::shared::{GroupError, GroupInstanceId, MemberId};
+use crate::group::{GroupError, GroupInstanceId, MemberId};
 use super::subscription::{SubscribedIds, Subscription};
 use crate::types::Moment;
 use std::time::Duration;

@@ -19,7 +19,6 @@ mod partitions;
 mod range;
 mod reconcile;
 mod request;
-mod shared;
 mod stored;
 mod subscription;
 #[cfg(test)]
@@ -33,6 +32,5 @@ pub use group::{ConsumerGroup, ConsumerGroupConfig};
 pub use partitions::{PartitionSet, by_topic};
 pub use reconcile::MemberState;
 pub use request::{HeartbeatAnswer, HeartbeatRequest, JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH};
-pub use shared::{GroupError, GroupInstanceId, MemberId};
 pub use stored::{StoredConsumerGroup, UnreadableConsumerGroup};
 pub use subscription::{Subscription, TopicSize, TopicsImage};

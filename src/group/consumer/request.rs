@@ -2,7 +2,7 @@
 
 use super::assignor::Assignor;
 use super::partitions::PartitionSet;
-use super::shared::{GroupError, GroupInstanceId, MemberId};
+use crate::group::{GroupError, GroupInstanceId, MemberId};
 use crate::types::TopicName;
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -17,7 +17,7 @@ use super::group::{ConsumerGroup, ConsumerGroupConfig};
 use super::member::{Member, Profile};
 use super::partitions::{PartitionSet, by_topic, decode_ranges, encode_ranges};
 use super::reconcile::{HeldPartitions, Holding, MemberState};
-use super::shared::{GroupInstanceId, MemberId};
+use crate::group::{GroupInstanceId, MemberId};
 use super::subscription::{SubscribedTopic, Subscription, TopicSize, TopicsImage, resolve_all};
 use crate::types::{Moment, PartitionIndex, TopicId, TopicName, TopicPartition};
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,27 @@ pub struct StoredConsumerGroup {
     topics: Vec<StoredTopic>,
     subscriptions: Vec<StoredSubscription>,
     members: Vec<StoredMember>,
+}
+
+impl StoredConsumerGroup {
+    /// A group without members, whose epochs go on after `group_epoch`.
+    #[must_use]
+    pub fn empty(group_epoch: i32) -> StoredConsumerGroup {
+        StoredConsumerGroup {
+            version: STORED_VERSION,
+            group_epoch,
+            assignment_epoch: group_epoch,
+            topics: Vec::new(),
+            subscriptions: Vec::new(),
+            members: Vec::new(),
+        }
+    }
+
+    /// Whether nobody is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 //! Expressions are RE2's, as Apache Kafka has them since 4.0, and must match a whole name. They are compiled when
 //! names are looked up and not kept, so that a member's expression costs memory only for that moment.
 
-use super::shared::GroupError;
+use crate::group::GroupError;
 use crate::types::{TopicId, TopicName};
 use regex::RegexBuilder;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -113,6 +113,7 @@ impl Catalog {
             snapshot.insert(Known { topic: Arc::clone(&topic), revision });
             snapshot
         });
+        self.changes.send_modify(|count| *count += 1);
         topic
     }
 
@@ -122,6 +123,7 @@ impl Catalog {
             snapshot.remove(topic_id);
             snapshot
         });
+        self.changes.send_modify(|count| *count += 1);
     }
 }
 

@@ -114,7 +114,7 @@ impl World {
         let client = &mut self.clients[client];
         match result {
             Err(_) if request.member_epoch == JOIN_EPOCH && !client.in_group => {}
-            Err(GroupError::FencedMemberEpoch { .. } | GroupError::UnknownMemberId(_)) => {
+            Err(GroupError::FencedMemberEpoch { .. } | GroupError::UnknownMemberId) => {
                 let life = client.life;
                 *client = Client { life, ..Client::default() };
             }

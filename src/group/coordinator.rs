@@ -1,0 +1,211 @@
+//! The groups of this broker: each has a task of its own, which begins with the first request for the group and ends
+//! when the group has been quiet for a while.
+//!
+//! ```text
+//! handler ─▶ GroupCoordinator ─▶ mailbox ─▶ GroupTask: core, offsets ─▶ Gatherer ─▶ metadata store
+//!        ◀──────────────────── answers, once what they tell is stored ◀──┘
+//! ```
+
+use super::call::{Call, CallOf, Reply};
+use super::classic::ClassicGroupConfig;
+use super::consumer::{ConsumerGroupConfig, TopicsImage};
+use super::stored::{GROUPS, StoredGroup};
+use super::summary::GroupSummary;
+use super::task::GroupTask;
+use super::{GroupError, GroupId};
+use crate::clock::Clock;
+use crate::meta::{Gatherer, MetadataStore};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+/// What groups may be and how long they are remembered.
+#[derive(Clone, Debug, Default)]
+pub struct GroupsConfig {
+    /// Groups of the classic protocol.
+    pub classic: ClassicGroupConfig,
+    /// Groups of the consumer protocol (KIP-848).
+    pub consumer: ConsumerGroupConfig,
+    /// How long the offsets of a group outlive its members: Kafka's `offsets.retention.minutes`.
+    pub offsets_retention: Duration,
+    /// The longest text that may be committed with an offset, in bytes: Kafka's `offset.metadata.max.bytes`.
+    pub offset_metadata_bytes_max: usize,
+}
+
+/// Answers for groups. Clones are the same coordinator.
+#[derive(Clone, Debug)]
+pub struct GroupCoordinator {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub config: GroupsConfig,
+    pub store: Arc<dyn MetadataStore>,
+    pub gatherer: Gatherer,
+    pub clock: Clock,
+    pub topics: watch::Receiver<Arc<TopicsImage>>,
+    /// Moments are counted from here.
+    pub origin: Instant,
+    mailboxes: Mutex<Mailboxes>,
+}
+
+#[derive(Debug, Default)]
+struct Mailboxes {
+    /// No group is answered for any more.
+    closed: bool,
+    groups: HashMap<GroupId, mpsc::Sender<Call>>,
+}
+
+/// Groups that are at hand at once.
+const GROUPS_MAX: usize = 100_000;
+/// Requests that wait for one group; past it whoever has another waits.
+const MAILBOX_MAX: usize = 1024;
+/// A mailbox may close at the very moment it is written to; the next one does not.
+const SENDS_MAX: usize = 8;
+
+/// Kafka's `offsets.retention.check.interval.ms`.
+const EXPIRE_EVERY: Duration = Duration::from_secs(600);
+
+/// What a coordinator runs on.
+#[derive(Debug)]
+pub struct GroupsStart {
+    /// The rules.
+    pub config: GroupsConfig,
+    /// Where groups are read from.
+    pub store: Arc<dyn MetadataStore>,
+    /// How they are written.
+    pub gatherer: Gatherer,
+    /// Wall-clock time, for commits and their retention.
+    pub clock: Clock,
+    /// The topics as they are now.
+    pub topics: watch::Receiver<Arc<TopicsImage>>,
+}
+
+impl GroupCoordinator {
+    /// A coordinator without groups at hand; they are read when they are asked for.
+    #[must_use]
+    pub fn new(start: GroupsStart) -> GroupCoordinator {
+        let GroupsStart { config, store, gatherer, clock, topics } = start;
+        let mailboxes = Mutex::default();
+        let origin = Instant::now();
+        let shared = Shared { config, store, gatherer, clock, topics, origin, mailboxes };
+        GroupCoordinator { shared: Arc::new(shared) }
+    }
+
+    /// The rules it goes by.
+    #[must_use]
+    pub fn config(&self) -> &GroupsConfig {
+        &self.shared.config
+    }
+
+    /// Asks one group, and waits for its answer. An answer is given only when what it tells is stored; without one the
+    /// outcome is not known, and the error says only that the client should ask again.
+    pub async fn call<C: CallOf>(&self, group_id: &GroupId, request: C) -> Result<C::Answer, GroupError> {
+        let (reply, answered) = oneshot::channel();
+        let mut call = request.call(Reply::new(reply));
+        for _ in 0..SENDS_MAX {
+            let mailbox = self.mailbox(group_id)?;
+            match mailbox.send(call).await {
+                Ok(()) => return answered.await.unwrap_or(Err(GroupError::CoordinatorNotAvailable)),
+                Err(mpsc::error::SendError(unsent)) => call = unsent,
+            }
+        }
+        Err(GroupError::CoordinatorNotAvailable)
+    }
+
+    fn mailbox(&self, group_id: &GroupId) -> Result<mpsc::Sender<Call>, GroupError> {
+        let mut mailboxes = self.shared.mailboxes.lock();
+        if mailboxes.closed {
+            return Err(GroupError::NotCoordinator);
+        }
+        if let Some(mailbox) = mailboxes.groups.get(group_id).filter(|mailbox| !mailbox.is_closed()) {
+            return Ok(mailbox.clone());
+        }
+        if mailboxes.groups.len() >= GROUPS_MAX {
+            return Err(GroupError::CoordinatorNotAvailable);
+        }
+        let (mailbox, calls) = mpsc::channel(MAILBOX_MAX);
+        mailboxes.groups.insert(group_id.clone(), mailbox.clone());
+        tokio::spawn(GroupTask::new(group_id.clone(), Arc::clone(&self.shared)).run(calls));
+        Ok(mailbox)
+    }
+
+    /// All groups, in the order of their names, those at hand as they are now and the others as they are stored.
+    pub async fn list(&self) -> Result<Vec<GroupSummary>, GroupError> {
+        let stored = self.list_stored().await?;
+        let mut groups: BTreeMap<_, _> =
+            stored.into_iter().map(|group| (group.group_id.clone(), group)).collect();
+        let at_hand: Vec<GroupId> = self.shared.mailboxes.lock().groups.keys().cloned().collect();
+        for group_id in at_hand {
+            match self.call(&group_id, super::call::Summarize).await {
+                Ok(Some(summary)) => {
+                    groups.insert(group_id, summary);
+                }
+                Ok(None) => {
+                    groups.remove(&group_id);
+                }
+                // It has ended since, and is as it is stored.
+                Err(_) => {}
+            }
+        }
+        Ok(groups.into_values().collect())
+    }
+
+    async fn list_stored(&self) -> Result<Vec<GroupSummary>, GroupError> {
+        let listing = self.shared.store.list(GROUPS).await;
+        let listing = listing.map_err(|error| {
+            tracing::warn!(%error, "the groups cannot be listed");
+            GroupError::CoordinatorNotAvailable
+        })?;
+        let mut groups = Vec::with_capacity(listing.entries.len());
+        for entry in &listing.entries {
+            match StoredGroup::decode(entry) {
+                Ok(stored) => groups.push(GroupSummary::of_stored(&stored)),
+                Err(error) => tracing::error!(%error, "a group is left out of a list"),
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Keeps all groups going: those that were stored with members are read at once, so that members that never come
+    /// back are missed; and now and then offsets go that nobody needs. Runs until the coordinator is closed.
+    pub async fn keep(self) {
+        let awake = self.list_stored().await.unwrap_or_default();
+        for group in awake.iter().filter(|group| group.state != "Empty") {
+            if self.call(&group.group_id, super::call::Summarize).await.is_err() {
+                tracing::warn!(group = %group.group_id, "a group could not be read");
+            }
+        }
+        while !self.shared.mailboxes.lock().closed {
+            tokio::time::sleep(EXPIRE_EVERY).await;
+            for group in self.list_stored().await.unwrap_or_default() {
+                if self.call(&group.group_id, super::call::Expire).await.is_err() {
+                    tracing::debug!(group = %group.group_id, "a group could not be looked through");
+                }
+            }
+        }
+    }
+
+    /// Answers for no group any more: whoever waits is told to look for another coordinator.
+    pub fn close(&self) {
+        let mut mailboxes = self.shared.mailboxes.lock();
+        mailboxes.closed = true;
+        mailboxes.groups.clear();
+    }
+}
+
+impl Shared {
+    /// Lets go of a group's mailbox if nothing is in it; the group's task ends then.
+    pub fn retire(&self, group_id: &GroupId, calls: &mpsc::Receiver<Call>) -> bool {
+        let mut mailboxes = self.mailboxes.lock();
+        let quiet = calls.is_empty();
+        if quiet {
+            mailboxes.groups.remove(group_id);
+        }
+        quiet
+    }
+}

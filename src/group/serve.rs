@@ -1,0 +1,241 @@
+//! What each request does to a group.
+
+use super::call::{Call, CommitKind, CommitOffsets, DeleteOffsets, FetchOffsets, FetchedOffset, FetchedOffsets};
+use super::consumer::{self, HeartbeatAnswer};
+use super::kept::{Core, KeptGroup};
+use super::offsets::TopicOffsets;
+use super::summary::ClassicDescription;
+use super::task::{GroupTask, Waiting};
+use super::GroupError;
+use crate::types::{Timestamp, TopicName, TopicPartition};
+
+/// What is stored of one topic's offsets, in bytes; the metadata store takes a little more in one write.
+const OFFSETS_BYTES_MAX: usize = 1 << 20;
+
+impl GroupTask {
+    /// Does what is asked, and has the answer wait for the store.
+    pub(super) fn on_call(&mut self, group: &mut KeptGroup, call: Call) {
+        let now = self.now();
+        match call {
+            Call::Join(request, reply) => match self.as_classic(group) {
+                Ok(classic) => classic.on_join(self.ticket(Waiting::Join(reply)), request, now),
+                Err(error) => self.answer(reply, Err(error)),
+            },
+            Call::Sync(request, reply) => match &mut group.core {
+                Core::Classic(classic) => classic.on_sync(self.ticket(Waiting::Sync(reply)), request, now),
+                Core::Consumer(_) => self.answer(reply, Err(GroupError::UnknownMemberId)),
+            },
+            Call::Heartbeat(request, reply) => match &mut group.core {
+                Core::Classic(classic) => {
+                    classic.on_heartbeat(self.ticket(Waiting::Heartbeat(reply)), &request, now);
+                }
+                Core::Consumer(_) => self.answer(reply, Err(GroupError::UnknownMemberId)),
+            },
+            Call::Leave(request, reply) => match &mut group.core {
+                Core::Classic(classic) => classic.on_leave(self.ticket(Waiting::Leave(reply)), request, now),
+                Core::Consumer(_) => self.answer(reply, Err(GroupError::UnknownMemberId)),
+            },
+            Call::ConsumerHeartbeat(request, reply) => {
+                let answer = self.consumer_heartbeat(group, &request);
+                self.answer(reply, answer);
+            }
+            Call::Commit(request, reply) => {
+                let answer = self.commit(group, request);
+                self.answer(reply, answer);
+            }
+            Call::EndTransaction(end, reply) => {
+                group.change_offsets(|_, offsets| offsets.end(end.producer_id, end.result));
+                self.answer(reply, Ok(()));
+            }
+            Call::Fetch(request, reply) => {
+                let answer = fetch(group, &request);
+                self.answer(reply, answer);
+            }
+            Call::DeleteOffsets(request, reply) => {
+                let answer = delete_offsets(group, request);
+                self.answer(reply, answer);
+            }
+            Call::Delete(_, reply) => {
+                let answer = check_delete(group).map(|()| group.delete(&self.shared.config));
+                self.answer(reply, answer);
+            }
+            Call::Describe(_, reply) => self.answer(reply, Ok(describe(group))),
+            Call::DescribeConsumer(_, reply) => {
+                let view = match &group.core {
+                    Core::Consumer(consumers) if group.exists() => Some(consumers.describe()),
+                    _ => None,
+                };
+                self.answer(reply, Ok(view));
+            }
+            Call::Summarize(_, reply) => {
+                let summary = group.exists().then(|| group.summary());
+                self.answer(reply, Ok(summary));
+            }
+            Call::Expire(_, reply) => {
+                self.expire(group);
+                self.answer(reply, Ok(()));
+            }
+        }
+    }
+
+    fn consumer_heartbeat(
+        &self,
+        group: &mut KeptGroup,
+        request: &consumer::HeartbeatRequest,
+    ) -> Result<HeartbeatAnswer, GroupError> {
+        let (now, topics) = (self.now(), self.shared.topics.borrow().clone());
+        if request.member_epoch != consumer::JOIN_EPOCH && matches!(group.core, Core::Classic(_)) {
+            // Only who joins can make it a group of this protocol.
+            return Err(if group.exists() { GroupError::GroupIdNotFound } else { GroupError::UnknownMemberId });
+        }
+        self.as_consumer(group)?.heartbeat(now, request, &topics)
+    }
+
+    fn commit(&self, group: &mut KeptGroup, request: CommitOffsets) -> Result<(), GroupError> {
+        let partitions: Vec<TopicPartition> = request
+            .offsets
+            .iter()
+            .map(|(topic_id, partition, _)| TopicPartition { topic_id: *topic_id, partition: *partition })
+            .collect();
+        check_commit(group, &request, &partitions)?;
+        let mut bytes = std::collections::BTreeMap::new();
+        for (topic_id, _, committed) in &request.offsets {
+            let known = || group.offsets(*topic_id).map_or(0, TopicOffsets::bytes);
+            *bytes.entry(*topic_id).or_insert_with(known) += committed.bytes();
+        }
+        if bytes.values().any(|bytes| *bytes > OFFSETS_BYTES_MAX) {
+            return Err(GroupError::InvalidCommitOffsetSize);
+        }
+        for (topic_id, partition, committed) in request.offsets {
+            let offsets = group.offsets_mut(topic_id);
+            match request.kind {
+                CommitKind::Plain { .. } => offsets.commit(partition, committed),
+                CommitKind::Transactional { producer_id, producer_epoch } => {
+                    offsets.pend(producer_id, producer_epoch, partition, committed);
+                }
+            }
+        }
+        if let (Core::Classic(classic), CommitKind::Plain { .. }) = (&mut group.core, request.kind) {
+            classic.on_offset_commit(&request.by.member_id, self.now());
+        }
+        Ok(())
+    }
+
+    /// Offsets live on for a while after their group is empty; those of tools that commit without a group, after their
+    /// commit. With its last offset an empty group goes.
+    fn expire(&self, group: &mut KeptGroup) {
+        let retention = i64::try_from(self.shared.config.offsets_retention.as_millis()).unwrap_or(i64::MAX);
+        let before = self.shared.clock.now().0.saturating_sub(retention);
+        if !group.core.is_empty() || !group.exists() {
+            return;
+        }
+        if group.empty_since.is_none_or(|since| since.0 < before) {
+            group.change_offsets(|_, offsets| offsets.expire(Timestamp(before)));
+        }
+        if group.all_offsets().all(|(_, offsets)| offsets.is_empty()) {
+            group.delete(&self.shared.config);
+        }
+    }
+}
+
+fn check_commit(
+    group: &KeptGroup,
+    request: &CommitOffsets,
+    partitions: &[TopicPartition],
+) -> Result<(), GroupError> {
+    let by = &request.by;
+    if !group.exists() && by.generation >= 0 {
+        return Err(GroupError::IllegalGeneration);
+    }
+    match (&group.core, request.kind) {
+        (Core::Classic(classic), CommitKind::Plain { .. }) => classic.check_offset_commit(by),
+        (Core::Classic(classic), CommitKind::Transactional { .. }) => classic.check_txn_offset_commit(by),
+        (Core::Consumer(consumers), kind) => {
+            let kind = match kind {
+                CommitKind::Plain { api_version } => consumer::CommitKind::OffsetCommit { api_version },
+                CommitKind::Transactional { .. } => consumer::CommitKind::Transactional,
+            };
+            let instance = by.group_instance_id.as_ref();
+            consumers.check_offset_commit(kind, &by.member_id, by.generation, instance, partitions)
+        }
+    }
+}
+
+fn fetch(group: &KeptGroup, request: &FetchOffsets) -> Result<FetchedOffsets, GroupError> {
+    check_fetch(group, request)?;
+    let look = |offsets: Option<&TopicOffsets>, partition| match offsets {
+        Some(offsets) if request.require_stable && offsets.is_unstable(partition) => FetchedOffset::Unstable,
+        Some(offsets) => {
+            offsets.get(partition).cloned().map_or(FetchedOffset::None, FetchedOffset::Committed)
+        }
+        None => FetchedOffset::None,
+    };
+    if let Some(wanted) = &request.wanted {
+        let found = wanted.iter().map(|(topic_id, partition)| {
+            (*topic_id, *partition, look(group.offsets(*topic_id), *partition))
+        });
+        return Ok(found.collect());
+    }
+    let all = group.all_offsets().flat_map(|(topic_id, offsets)| {
+        offsets.partitions().map(move |partition| (topic_id, partition, look(Some(offsets), partition)))
+    });
+    Ok(all.filter(|(_, _, found)| *found != FetchedOffset::None).collect())
+}
+
+fn check_fetch(group: &KeptGroup, request: &FetchOffsets) -> Result<(), GroupError> {
+    let is_member = request.member_id.as_ref().is_some_and(|member_id| !member_id.is_empty());
+    match &group.core {
+        Core::Consumer(consumers) => {
+            consumers.check_offset_fetch(request.member_id.as_ref(), request.member_epoch)
+        }
+        Core::Classic(_) if is_member && request.member_epoch >= 0 => Err(GroupError::UnknownMemberId),
+        Core::Classic(_) => Ok(()),
+    }
+}
+
+fn delete_offsets(
+    group: &mut KeptGroup,
+    request: DeleteOffsets,
+) -> Result<Vec<Result<(), GroupError>>, GroupError> {
+    if !group.exists() {
+        return Err(GroupError::GroupIdNotFound);
+    }
+    if let Core::Classic(classic) = &group.core {
+        classic.check_offset_delete()?;
+    }
+    let mut delete = |(name, topic_id, partition): (TopicName, _, _)| {
+        let subscribed = match &group.core {
+            Core::Classic(classic) => !classic.is_empty() && classic.is_subscribed(name.as_str()),
+            Core::Consumer(consumers) => consumers.subscribed_to(&name),
+        };
+        if subscribed {
+            return Err(GroupError::GroupSubscribedToTopic);
+        }
+        if group.offsets(topic_id).is_some() {
+            group.offsets_mut(topic_id).delete(partition);
+        }
+        Ok(())
+    };
+    Ok(request.partitions.into_iter().map(&mut delete).collect())
+}
+
+fn check_delete(group: &KeptGroup) -> Result<(), GroupError> {
+    if !group.exists() {
+        return Err(GroupError::GroupIdNotFound);
+    }
+    match &group.core {
+        Core::Classic(classic) => classic.check_delete(),
+        Core::Consumer(consumers) => consumers.check_deletion(),
+    }
+}
+
+fn describe(group: &KeptGroup) -> Option<ClassicDescription> {
+    let Core::Classic(classic) = &group.core else { return None };
+    group.exists().then(|| ClassicDescription {
+        state: classic.state_name(),
+        protocol_type: classic.protocol_type().unwrap_or_default().to_owned(),
+        protocol_name: classic.protocol_name().unwrap_or_default().to_owned(),
+        members: classic.members(),
+    })
+}
+

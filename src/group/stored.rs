@@ -1,0 +1,133 @@
+//! What the metadata store holds of groups.
+//!
+//! ```text
+//! groups/<group>                     {"v":1,"name":"g","empty_since_ms":null,"core":{"protocol":"classic","group":{…}}}
+//! group-offsets/<group>/<topic id>   the committed offsets of all partitions of a topic
+//! ```
+//!
+//! A group's name in a key has every byte that is not a letter, a digit, `.`, `_` or `-` as `%` and two hex digits;
+//! an empty name is `%`.
+
+use super::classic::StoredClassicGroup;
+use super::consumer::StoredConsumerGroup;
+use super::offsets::{StoredTopicOffsets, TopicOffsets};
+use super::types::GroupId;
+use crate::meta::Entry;
+use crate::types::{Timestamp, TopicId};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+use uuid::Uuid;
+
+/// Prefix of all groups.
+pub(super) const GROUPS: &str = "groups/";
+/// Prefix of all committed offsets.
+pub(super) const OFFSETS: &str = "group-offsets/";
+pub(super) const VERSION: u32 = 1;
+
+/// A group as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredGroup {
+    v: u32,
+    /// Its name, which the key has in another form.
+    pub name: String,
+    /// Since when nobody is in it; its offsets are kept for a while from then on.
+    pub empty_since_ms: Option<i64>,
+    pub core: StoredCore,
+}
+
+/// What the protocol of a group stores.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "protocol", content = "group", rename_all = "lowercase")]
+pub(super) enum StoredCore {
+    Classic(StoredClassicGroup),
+    Consumer(Box<StoredConsumerGroup>),
+}
+
+/// A stored value that cannot be understood: somebody must look.
+#[derive(Debug, thiserror::Error)]
+#[error("the metadata at {key} cannot be read: {reason}")]
+pub struct UnreadableGroup {
+    /// Where it lies.
+    pub key: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    v: u32,
+}
+
+impl StoredGroup {
+    pub fn new(name: &GroupId, empty_since: Option<Timestamp>, core: StoredCore) -> StoredGroup {
+        let empty_since_ms = empty_since.map(|since| since.0);
+        StoredGroup { v: VERSION, name: name.to_string(), empty_since_ms, core }
+    }
+
+    pub fn encode(&self) -> Bytes {
+        serde_json::to_vec(self).expect("numbers, strings and lists are always JSON").into()
+    }
+
+    pub fn decode(entry: &Entry) -> Result<StoredGroup, UnreadableGroup> {
+        check_version(entry)?;
+        serde_json::from_slice(&entry.value).map_err(|error| unreadable(entry, error))
+    }
+}
+
+pub(super) fn encode_offsets(offsets: &TopicOffsets) -> Bytes {
+    serde_json::to_vec(&StoredTopicOffsets::from(offsets)).expect("numbers and strings are always JSON").into()
+}
+
+pub(super) fn decode_offsets(entry: &Entry) -> Result<TopicOffsets, UnreadableGroup> {
+    check_version(entry)?;
+    let stored: StoredTopicOffsets =
+        serde_json::from_slice(&entry.value).map_err(|error| unreadable(entry, error))?;
+    Ok(stored.into())
+}
+
+fn check_version(entry: &Entry) -> Result<(), UnreadableGroup> {
+    let version: Version = serde_json::from_slice(&entry.value).map_err(|error| unreadable(entry, error))?;
+    match version.v {
+        VERSION => Ok(()),
+        newer => Err(unreadable(entry, format!("version {newer} is not known here"))),
+    }
+}
+
+fn unreadable(entry: &Entry, reason: impl ToString) -> UnreadableGroup {
+    UnreadableGroup { key: entry.key.clone(), reason: reason.to_string() }
+}
+
+pub(super) fn group_key(group_id: &GroupId) -> String {
+    format!("{GROUPS}{}", Escaped(group_id.as_str()))
+}
+
+pub(super) fn offsets_prefix(group_id: &GroupId) -> String {
+    format!("{OFFSETS}{}/", Escaped(group_id.as_str()))
+}
+
+pub(super) fn offsets_key(group_id: &GroupId, topic_id: TopicId) -> String {
+    format!("{}{topic_id}", offsets_prefix(group_id))
+}
+
+/// The topic of a key that [`offsets_key`] made.
+pub(super) fn topic_of(key: &str) -> Option<TopicId> {
+    key.rsplit('/').next().and_then(|id| Uuid::parse_str(id).ok()).map(TopicId)
+}
+
+struct Escaped<'a>(&'a str);
+
+impl std::fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            return f.write_char('%');
+        }
+        for byte in self.0.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => f.write_char(byte.into())?,
+                _ => write!(f, "%{byte:02x}")?,
+            }
+        }
+        Ok(())
+    }
+}

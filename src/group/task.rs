@@ -1,0 +1,234 @@
+//! The task that owns one group: it takes what is in the mailbox, stores what has changed, and answers.
+
+use super::call::{Call, Reply};
+use super::classic::{Answer, ClassicGroup, JoinRefused, Joined, LeaveAnswer, Synced};
+use super::consumer::ConsumerGroup;
+use super::coordinator::Shared;
+use super::kept::{Core, KeepError, KeptGroup};
+use super::{GroupError, GroupId, Ticket};
+use crate::types::Moment;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// One group's task.
+pub(super) struct GroupTask {
+    pub(super) group_id: GroupId,
+    pub(super) shared: Arc<Shared>,
+    pub(super) waiting: HashMap<Ticket, Waiting>,
+    next_ticket: u64,
+    /// Answers that go out once what has changed is stored.
+    pub(super) after: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+/// Who waits for a classic group's answer.
+pub(super) enum Waiting {
+    Join(Reply<Result<Joined, JoinRefused>>),
+    Sync(Reply<Synced>),
+    Heartbeat(Reply<()>),
+    Leave(Reply<Vec<LeaveAnswer>>),
+}
+
+/// Requests that are looked at before the group is stored.
+const BURST_MAX: usize = 256;
+/// A group that nobody asks for anything ends its task after this.
+const QUIET_MAX: Duration = Duration::from_secs(60);
+
+/// What woke the task.
+enum Woken {
+    By(Call),
+    Topics,
+    Time,
+    Closed,
+}
+
+impl GroupTask {
+    pub fn new(group_id: GroupId, shared: Arc<Shared>) -> GroupTask {
+        GroupTask { group_id, shared, waiting: HashMap::new(), next_ticket: 0, after: Vec::new() }
+    }
+
+    /// Runs until the group is quiet, or the coordinator closes.
+    pub async fn run(mut self, mut calls: mpsc::Receiver<Call>) {
+        let mut kept = None;
+        let mut topics = self.shared.topics.clone();
+        let mut quiet_since = Instant::now();
+        loop {
+            let woken = self.wake(&mut calls, &mut topics, kept.as_ref(), quiet_since).await;
+            let group = match self.loaded(&mut kept).await {
+                Ok(group) => group,
+                Err(error) => {
+                    tracing::error!(group = %self.group_id, %error, "a group cannot be read");
+                    if let Woken::Closed = woken {
+                        return;
+                    }
+                    // The call that woke it is dropped, which answers it; so are those behind it.
+                    while calls.try_recv().is_ok() {}
+                    if self.shared.retire(&self.group_id, &calls) {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            match woken {
+                Woken::By(call) => {
+                    quiet_since = Instant::now();
+                    self.on_calls(group, call, &mut calls);
+                }
+                Woken::Topics => self.on_topics_changed(group),
+                Woken::Time => {}
+                Woken::Closed => return self.close(group),
+            }
+            group.core.on_time(self.now());
+            self.collect_answers(group);
+            if let Err(error) = self.store(group).await {
+                self.forget_answers(&error);
+                kept = None;
+            }
+            let idle = kept.as_ref().is_none_or(|kept| kept.core.is_empty() && self.waiting.is_empty());
+            if idle && quiet_since.elapsed() >= QUIET_MAX && self.shared.retire(&self.group_id, &calls) {
+                return;
+            }
+        }
+    }
+
+    async fn wake(
+        &mut self,
+        calls: &mut mpsc::Receiver<Call>,
+        topics: &mut tokio::sync::watch::Receiver<Arc<super::consumer::TopicsImage>>,
+        kept: Option<&KeptGroup>,
+        quiet_since: Instant,
+    ) -> Woken {
+        let deadline = kept.and_then(|kept| kept.core.next_deadline());
+        let deadline = deadline.map_or(quiet_since + QUIET_MAX, |at| self.shared.origin + at.0);
+        let cares_for_topics = kept.is_some_and(|kept| matches!(kept.core, Core::Consumer(_)));
+        tokio::select! {
+            call = calls.recv() => call.map_or(Woken::Closed, Woken::By),
+            Ok(()) = topics.changed(), if cares_for_topics => Woken::Topics,
+            () = tokio::time::sleep_until(deadline) => Woken::Time,
+        }
+    }
+
+    async fn loaded<'a>(&mut self, kept: &'a mut Option<KeptGroup>) -> Result<&'a mut KeptGroup, KeepError> {
+        if kept.is_none() {
+            let shared = &self.shared;
+            let mut group =
+                KeptGroup::load(shared.store.as_ref(), &self.group_id, &shared.config, self.now()).await?;
+            self.on_topics_changed(&mut group);
+            *kept = Some(group);
+        }
+        Ok(kept.as_mut().expect("it was just loaded"))
+    }
+
+    /// Takes the call that woke it, and those that came with it.
+    fn on_calls(&mut self, group: &mut KeptGroup, first: Call, calls: &mut mpsc::Receiver<Call>) {
+        self.on_call(group, first);
+        for _ in 1..BURST_MAX {
+            let Ok(call) = calls.try_recv() else { break };
+            self.on_call(group, call);
+        }
+    }
+
+    fn on_topics_changed(&self, group: &mut KeptGroup) {
+        if let Core::Consumer(consumers) = &mut group.core {
+            consumers.on_topics_changed(self.now(), &self.shared.topics.borrow());
+        }
+    }
+
+    /// The answers of a classic group to those that wait for it.
+    fn collect_answers(&mut self, group: &mut KeptGroup) {
+        let Core::Classic(classic) = &mut group.core else { return };
+        for (ticket, answer) in classic.take_answers() {
+            let Some(waiting) = self.waiting.remove(&ticket) else { continue };
+            self.after.push(Box::new(move || waiting.answer(answer)));
+        }
+    }
+
+    async fn store(&mut self, group: &mut KeptGroup) -> Result<(), KeepError> {
+        group.store(&self.shared.gatherer, self.shared.clock.now()).await?;
+        self.after.drain(..).for_each(|answer| answer());
+        Ok(())
+    }
+
+    /// What was to be answered may not be stored: whoever waits is told to ask again.
+    fn forget_answers(&mut self, error: &KeepError) {
+        tracing::warn!(group = %self.group_id, %error, "a group could not be stored, it is read again");
+        self.after.clear();
+        self.waiting.clear();
+    }
+
+    fn close(mut self, group: &mut KeptGroup) {
+        if let Core::Classic(classic) = &mut group.core {
+            classic.answer_all(&GroupError::NotCoordinator);
+        }
+        self.collect_answers(group);
+        self.after.drain(..).for_each(|answer| answer());
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        Moment(self.shared.origin.elapsed())
+    }
+
+    /// A ticket for a request that a classic group answers later.
+    pub(super) fn ticket(&mut self, waiting: Waiting) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.waiting.insert(ticket, waiting);
+        ticket
+    }
+
+    /// Answers once what has changed is stored.
+    pub(super) fn answer<T: Send + 'static>(&mut self, reply: Reply<T>, answer: Result<T, GroupError>) {
+        self.after.push(Box::new(move || reply.send(answer)));
+    }
+
+    /// The group as one of the classic protocol; an empty one of the other becomes one.
+    pub(super) fn as_classic<'a>(
+        &self,
+        group: &'a mut KeptGroup,
+    ) -> Result<&'a mut ClassicGroup, GroupError> {
+        if let Core::Consumer(consumers) = &group.core {
+            if !consumers.is_empty() {
+                return Err(GroupError::InconsistentGroupProtocol);
+            }
+            let core = Core::into_classic(consumers, &self.shared.config, self.now())?;
+            group.replace_core(core);
+        }
+        match &mut group.core {
+            Core::Classic(classic) => Ok(classic),
+            Core::Consumer(_) => Err(GroupError::InconsistentGroupProtocol),
+        }
+    }
+
+    /// The group as one of the consumer protocol; an empty one of the other becomes one.
+    pub(super) fn as_consumer<'a>(
+        &self,
+        group: &'a mut KeptGroup,
+    ) -> Result<&'a mut ConsumerGroup, GroupError> {
+        if let Core::Classic(classic) = &group.core {
+            if !classic.is_empty() {
+                return Err(GroupError::GroupIdNotFound);
+            }
+            let core = Core::into_consumer(classic, &self.shared.config, self.now())?;
+            group.replace_core(core);
+        }
+        match &mut group.core {
+            Core::Consumer(consumers) => Ok(consumers),
+            Core::Classic(_) => Err(GroupError::GroupIdNotFound),
+        }
+    }
+}
+
+impl Waiting {
+    /// A ticket's answer is of the kind that was asked.
+    fn answer(self, answer: Answer) {
+        match (self, answer) {
+            (Waiting::Join(reply), Answer::Join(answer)) => reply.send(Ok(answer)),
+            (Waiting::Sync(reply), Answer::Sync(answer)) => reply.send(answer),
+            (Waiting::Heartbeat(reply), Answer::Heartbeat(answer)) => reply.send(answer),
+            (Waiting::Leave(reply), Answer::Leave(answer)) => reply.send(Ok(answer)),
+            _ => unreachable!("a group answers what it was asked"),
+        }
+    }
+}
