@@ -3,7 +3,6 @@ use crate::wire::api::SUPPORTED;
 use proptest::prelude::*;
 use requests::{Sample, samples};
 
-#[path = "requests.rs"]
 mod requests;
 
 #[test]
