@@ -6,7 +6,10 @@ use super::Null::{Allowed, Refused};
 use super::{Field, Kind, Shape};
 use crate::wire::api::ApiKey;
 
+mod groups;
+mod share;
 mod topics;
+mod transactions;
 
 const INT8: Kind = Kind::Fixed(1);
 const BOOL: Kind = Kind::Fixed(1);
@@ -16,7 +19,11 @@ const INT64: Kind = Kind::Fixed(8);
 const UUID: Kind = Kind::Fixed(16);
 const TEXT: Kind = Kind::Text(Refused);
 const TEXT_OR_NULL: Kind = Kind::Text(Allowed);
+const BYTES: Kind = Kind::Blob(Refused);
 const RECORDS: Kind = Kind::Blob(Allowed);
+
+/// Of requests that have no version with compact lengths.
+const NEVER: i16 = i16::MAX;
 
 const fn array(element: &'static Kind) -> Kind {
     Kind::Array(Refused, element)
@@ -44,24 +51,26 @@ impl Kind {
     }
 }
 
-pub(super) fn shape_of(api_key: ApiKey) -> &'static Shape {
-    match api_key {
-        ApiKey::Produce => &topics::PRODUCE,
-        ApiKey::Fetch => &topics::FETCH,
-        ApiKey::ListOffsets => &topics::LIST_OFFSETS,
-        ApiKey::Metadata => &topics::METADATA,
-        ApiKey::ApiVersions => &topics::API_VERSIONS,
-        ApiKey::CreateTopics => &topics::CREATE_TOPICS,
-        ApiKey::DeleteTopics => &topics::DELETE_TOPICS,
-        ApiKey::InitProducerId => &topics::INIT_PRODUCER_ID,
-        ApiKey::OffsetForLeaderEpoch => &topics::OFFSET_FOR_LEADER_EPOCH,
-        ApiKey::DescribeConfigs => &topics::DESCRIBE_CONFIGS,
-        ApiKey::AlterConfigs => &topics::ALTER_CONFIGS,
-        ApiKey::DescribeLogDirs => &topics::DESCRIBE_LOG_DIRS,
-        ApiKey::CreatePartitions => &topics::CREATE_PARTITIONS,
-        ApiKey::IncrementalAlterConfigs => &topics::INCREMENTAL_ALTER_CONFIGS,
-        ApiKey::DescribeCluster => &topics::DESCRIBE_CLUSTER,
-        ApiKey::DescribeProducers => &topics::DESCRIBE_PRODUCERS,
-        ApiKey::DescribeTopicPartitions => &topics::DESCRIBE_TOPIC_PARTITIONS,
-    }
+/// The schema of that API's requests, if `kafka_protocol` has this version of it.
+pub(super) fn shape_of(api_key: i16, api_version: i16) -> Option<&'static Shape> {
+    let mut shapes = all();
+    let shape = shapes.find(|shape| shape.api_key.code() == api_key)?;
+    shape.versions.contains(&api_version).then_some(shape)
 }
+
+/// Every schema there is, also of what is not advertised.
+pub(super) fn all() -> impl Iterator<Item = &'static Shape> {
+    [topics::SHAPES, groups::SHAPES, transactions::SHAPES, share::SHAPES].into_iter().flatten().copied()
+}
+
+/// A topic and some of its partitions.
+const NAME_AND_PARTITIONS: Kind = Kind::Struct(&[
+    TEXT.always(),          // name
+    array(&INT32).always(), // partitions
+]);
+
+/// The same by the topic's id.
+const ID_AND_PARTITIONS: Kind = Kind::Struct(&[
+    UUID.always(),          // topic_id
+    array(&INT32).always(), // partitions
+]);

@@ -2,7 +2,30 @@
 
 use super::*;
 
-pub(super) static PRODUCE: Shape = Shape {
+pub(super) static SHAPES: &[&Shape] = &[
+    &PRODUCE,
+    &FETCH,
+    &LIST_OFFSETS,
+    &METADATA,
+    &API_VERSIONS,
+    &CREATE_TOPICS,
+    &DELETE_TOPICS,
+    &INIT_PRODUCER_ID,
+    &OFFSET_FOR_LEADER_EPOCH,
+    &DESCRIBE_CONFIGS,
+    &ALTER_CONFIGS,
+    &DESCRIBE_LOG_DIRS,
+    &CREATE_PARTITIONS,
+    &INCREMENTAL_ALTER_CONFIGS,
+    &DESCRIBE_CLUSTER,
+    &DESCRIBE_PRODUCERS,
+    &DESCRIBE_TOPIC_PARTITIONS,
+    &LIST_CONFIG_RESOURCES,
+];
+
+static PRODUCE: Shape = Shape {
+    api_key: ApiKey::Produce,
+    versions: 3..=13,
     flexible_from: 9,
     fields: &[
         TEXT_OR_NULL.always(), // transactional_id
@@ -21,7 +44,9 @@ pub(super) static PRODUCE: Shape = Shape {
     ],
 };
 
-pub(super) static FETCH: Shape = Shape {
+static FETCH: Shape = Shape {
+    api_key: ApiKey::Fetch,
+    versions: 4..=18,
     flexible_from: 12,
     fields: &[
         INT32.within(0, 14), // replica_id
@@ -64,7 +89,9 @@ const FETCH_PARTITION: &[Field] = &[
     INT64.tagged(1, 18), // high_watermark
 ];
 
-pub(super) static LIST_OFFSETS: Shape = Shape {
+static LIST_OFFSETS: Shape = Shape {
+    api_key: ApiKey::ListOffsets,
+    versions: 1..=10,
     flexible_from: 6,
     fields: &[
         INT32.always(), // replica_id
@@ -83,7 +110,9 @@ pub(super) static LIST_OFFSETS: Shape = Shape {
     ],
 };
 
-pub(super) static METADATA: Shape = Shape {
+static METADATA: Shape = Shape {
+    api_key: ApiKey::Metadata,
+    versions: 0..=13,
     flexible_from: 9,
     fields: &[
         array(&METADATA_TOPIC).within(0, 0),     // topics
@@ -100,7 +129,9 @@ const METADATA_TOPIC: Kind = Kind::Struct(&[
     TEXT_OR_NULL.since(10), // name: null when asked by id
 ]);
 
-pub(super) static API_VERSIONS: Shape = Shape {
+static API_VERSIONS: Shape = Shape {
+    api_key: ApiKey::ApiVersions,
+    versions: 0..=4,
     flexible_from: 3,
     fields: &[
         TEXT.since(3), // client_software_name
@@ -108,7 +139,9 @@ pub(super) static API_VERSIONS: Shape = Shape {
     ],
 };
 
-pub(super) static CREATE_TOPICS: Shape = Shape {
+static CREATE_TOPICS: Shape = Shape {
+    api_key: ApiKey::CreateTopics,
+    versions: 2..=7,
     flexible_from: 5,
     fields: &[
         array(&Kind::Struct(&[
@@ -133,7 +166,9 @@ const NAME_AND_VALUE: &[Field] = &[
     TEXT_OR_NULL.always(), // value
 ];
 
-pub(super) static DELETE_TOPICS: Shape = Shape {
+static DELETE_TOPICS: Shape = Shape {
+    api_key: ApiKey::DeleteTopics,
+    versions: 1..=6,
     flexible_from: 4,
     fields: &[
         array(&Kind::Struct(&[
@@ -146,7 +181,9 @@ pub(super) static DELETE_TOPICS: Shape = Shape {
     ],
 };
 
-pub(super) static INIT_PRODUCER_ID: Shape = Shape {
+static INIT_PRODUCER_ID: Shape = Shape {
+    api_key: ApiKey::InitProducerId,
+    versions: 0..=5,
     flexible_from: 2,
     fields: &[
         TEXT_OR_NULL.always(), // transactional_id
@@ -156,7 +193,9 @@ pub(super) static INIT_PRODUCER_ID: Shape = Shape {
     ],
 };
 
-pub(super) static OFFSET_FOR_LEADER_EPOCH: Shape = Shape {
+static OFFSET_FOR_LEADER_EPOCH: Shape = Shape {
+    api_key: ApiKey::OffsetForLeaderEpoch,
+    versions: 2..=4,
     flexible_from: 4,
     fields: &[
         INT32.since(3), // replica_id
@@ -173,7 +212,9 @@ pub(super) static OFFSET_FOR_LEADER_EPOCH: Shape = Shape {
     ],
 };
 
-pub(super) static DESCRIBE_CONFIGS: Shape = Shape {
+static DESCRIBE_CONFIGS: Shape = Shape {
+    api_key: ApiKey::DescribeConfigs,
+    versions: 1..=4,
     flexible_from: 4,
     fields: &[
         array(&Kind::Struct(&[
@@ -187,7 +228,9 @@ pub(super) static DESCRIBE_CONFIGS: Shape = Shape {
     ],
 };
 
-pub(super) static ALTER_CONFIGS: Shape = Shape {
+static ALTER_CONFIGS: Shape = Shape {
+    api_key: ApiKey::AlterConfigs,
+    versions: 0..=2,
     flexible_from: 2,
     fields: &[
         array(&Kind::Struct(&[
@@ -200,7 +243,9 @@ pub(super) static ALTER_CONFIGS: Shape = Shape {
     ],
 };
 
-pub(super) static INCREMENTAL_ALTER_CONFIGS: Shape = Shape {
+static INCREMENTAL_ALTER_CONFIGS: Shape = Shape {
+    api_key: ApiKey::IncrementalAlterConfigs,
+    versions: 0..=1,
     flexible_from: 1,
     fields: &[
         array(&Kind::Struct(&[
@@ -218,7 +263,9 @@ pub(super) static INCREMENTAL_ALTER_CONFIGS: Shape = Shape {
     ],
 };
 
-pub(super) static DESCRIBE_LOG_DIRS: Shape = Shape {
+static DESCRIBE_LOG_DIRS: Shape = Shape {
+    api_key: ApiKey::DescribeLogDirs,
+    versions: 1..=4,
     flexible_from: 2,
     fields: &[
         array_or_null(&Kind::Struct(&[
@@ -229,7 +276,9 @@ pub(super) static DESCRIBE_LOG_DIRS: Shape = Shape {
     ],
 };
 
-pub(super) static CREATE_PARTITIONS: Shape = Shape {
+static CREATE_PARTITIONS: Shape = Shape {
+    api_key: ApiKey::CreatePartitions,
+    versions: 0..=3,
     flexible_from: 2,
     fields: &[
         array(&Kind::Struct(&[
@@ -246,7 +295,9 @@ pub(super) static CREATE_PARTITIONS: Shape = Shape {
     ],
 };
 
-pub(super) static DESCRIBE_CLUSTER: Shape = Shape {
+static DESCRIBE_CLUSTER: Shape = Shape {
+    api_key: ApiKey::DescribeCluster,
+    versions: 0..=2,
     flexible_from: 0,
     fields: &[
         BOOL.always(), // include_cluster_authorized_operations
@@ -255,7 +306,9 @@ pub(super) static DESCRIBE_CLUSTER: Shape = Shape {
     ],
 };
 
-pub(super) static DESCRIBE_PRODUCERS: Shape = Shape {
+static DESCRIBE_PRODUCERS: Shape = Shape {
+    api_key: ApiKey::DescribeProducers,
+    versions: 0..=0,
     flexible_from: 0,
     fields: &[
         array(&Kind::Struct(&[
@@ -266,7 +319,9 @@ pub(super) static DESCRIBE_PRODUCERS: Shape = Shape {
     ],
 };
 
-pub(super) static DESCRIBE_TOPIC_PARTITIONS: Shape = Shape {
+static DESCRIBE_TOPIC_PARTITIONS: Shape = Shape {
+    api_key: ApiKey::DescribeTopicPartitions,
+    versions: 0..=0,
     flexible_from: 0,
     fields: &[
         array(&Kind::Struct(&[
@@ -279,5 +334,14 @@ pub(super) static DESCRIBE_TOPIC_PARTITIONS: Shape = Shape {
             INT32.always(), // partition_index
         ])
         .always(), // cursor
+    ],
+};
+
+static LIST_CONFIG_RESOURCES: Shape = Shape {
+    api_key: ApiKey::ListConfigResources,
+    versions: 0..=1,
+    flexible_from: 0,
+    fields: &[
+        array(&INT8).since(1), // resource_types
     ],
 };

@@ -1,11 +1,14 @@
 //! Requests of every API, with every field set that a version has: what the walk must let through.
 
-use crate::wire::messages::TopicName;
+use crate::wire::messages::{GroupId, TopicName, TransactionalId};
 use crate::wire::{Request, StrBytes};
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
+mod groups;
+mod share;
 mod topics;
+mod transactions;
 
 fn text(text: &'static str) -> StrBytes {
     StrBytes::from_static_str(text)
@@ -13,6 +16,14 @@ fn text(text: &'static str) -> StrBytes {
 
 fn name() -> TopicName {
     TopicName(text("orders"))
+}
+
+fn group() -> GroupId {
+    GroupId(text("readers"))
+}
+
+fn transactional_id() -> TransactionalId {
+    TransactionalId(text("txn"))
 }
 
 const ID: Uuid = Uuid::from_u128(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
@@ -42,5 +53,8 @@ fn sample<R: Request>(version: i16, request: &R) -> Sample {
 pub(super) fn samples() -> Vec<Sample> {
     let mut all = Vec::new();
     topics::add(&mut all);
+    groups::add(&mut all);
+    transactions::add(&mut all);
+    share::add(&mut all);
     all
 }

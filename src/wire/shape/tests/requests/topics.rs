@@ -1,6 +1,6 @@
 //! Of records, topics, settings, and what is told of brokers.
 
-use super::{ID, Sample, name, sample, since, text};
+use super::{ID, Sample, name, sample, since, text, transactional_id};
 use crate::wire::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use crate::wire::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use crate::wire::messages::create_topics_request::{
@@ -20,9 +20,9 @@ use crate::wire::messages::{
     AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
     DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
     DescribeProducersRequest, DescribeTopicPartitionsRequest, FetchRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
-    TransactionalId, describe_producers_request, describe_topic_partitions_request,
-    incremental_alter_configs_request,
+    InitProducerIdRequest, ListConfigResourcesRequest, ListOffsetsRequest, MetadataRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, describe_producers_request,
+    describe_topic_partitions_request, incremental_alter_configs_request,
 };
 use bytes::Bytes;
 use uuid::Uuid;
@@ -45,6 +45,7 @@ pub(super) fn add(all: &mut Vec<Sample>) {
     (0..=2).for_each(|v| describe_cluster(v, all));
     describe_producers(all);
     describe_topic_partitions(all);
+    (0..=1).for_each(|v| list_config_resources(v, all));
 }
 
 fn produce(v: i16, all: &mut Vec<Sample>) {
@@ -54,7 +55,7 @@ fn produce(v: i16, all: &mut Vec<Sample>) {
     let topic = if v >= 13 { topic.with_topic_id(ID) } else { topic.with_name(name()) };
     let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(1000);
     all.push(sample(v, &request));
-    let request = request.with_transactional_id(Some(TransactionalId(text("txn"))));
+    let request = request.with_transactional_id(Some(transactional_id()));
     all.push(sample(v, &request.with_topic_data(vec![topic.clone(), topic])));
 }
 
@@ -162,7 +163,7 @@ fn init_producer_id(v: i16, all: &mut Vec<Sample>) {
         .with_producer_id(since(v, 3, 7, -1).into())
         .with_producer_epoch(since(v, 3, 2, -1));
     all.push(sample(v, &request));
-    all.push(sample(v, &request.with_transactional_id(Some(TransactionalId(text("txn"))))));
+    all.push(sample(v, &request.with_transactional_id(Some(transactional_id()))));
 }
 
 fn offset_for_leader_epoch(v: i16, all: &mut Vec<Sample>) {
@@ -245,4 +246,10 @@ fn describe_topic_partitions(all: &mut Vec<Sample>) {
     all.push(sample(0, &request));
     let cursor = Cursor::default().with_topic_name(name()).with_partition_index(4);
     all.push(sample(0, &request.with_cursor(Some(cursor))));
+}
+
+fn list_config_resources(v: i16, all: &mut Vec<Sample>) {
+    all.push(sample(v, &ListConfigResourcesRequest::default()));
+    let types = since(v, 1, vec![2, 4, 16], Vec::new());
+    all.push(sample(v, &ListConfigResourcesRequest::default().with_resource_types(types)));
 }
