@@ -252,6 +252,8 @@ async fn admit(
         ApiKey::DescribeTopicPartitions => {
             answer(&frame, async |request| describe_topic_partitions::handle(context, request).await).await
         }
+        // Not advertised, and so not met here.
+        _ => Admitted::Answer(ResponseFrame::unsupported_version(header)),
     }
 }
 

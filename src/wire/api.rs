@@ -8,7 +8,7 @@ use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::produce_request::ProduceRequest;
 use kafka_protocol::protocol::Message;
 
-/// The APIs that this broker answers, named and numbered as Kafka does.
+/// The APIs whose requests can be read, named and numbered as Kafka does. Those in [`SUPPORTED`] are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(i16)]
 pub enum ApiKey {
@@ -20,6 +20,24 @@ pub enum ApiKey {
     ListOffsets = 2,
     /// Brokers, topics, who leads what.
     Metadata = 3,
+    /// Keeps how far a group has read.
+    OffsetCommit = 8,
+    /// How far a group has read.
+    OffsetFetch = 9,
+    /// Which broker coordinates a group or a transaction.
+    FindCoordinator = 10,
+    /// Enters a classic group.
+    JoinGroup = 11,
+    /// Stays in a classic group.
+    Heartbeat = 12,
+    /// Leaves a classic group.
+    LeaveGroup = 13,
+    /// Hands out the assignments of a classic group.
+    SyncGroup = 14,
+    /// Classic groups and their members.
+    DescribeGroups = 15,
+    /// All groups.
+    ListGroups = 16,
     /// This very table.
     ApiVersions = 18,
     /// Creates topics.
@@ -30,6 +48,16 @@ pub enum ApiKey {
     InitProducerId = 22,
     /// Where a leader's epoch ended.
     OffsetForLeaderEpoch = 23,
+    /// Takes partitions into a transaction.
+    AddPartitionsToTxn = 24,
+    /// Takes a group's offsets into a transaction.
+    AddOffsetsToTxn = 25,
+    /// Commits or aborts a transaction.
+    EndTxn = 26,
+    /// Ends a transaction in the logs.
+    WriteTxnMarkers = 27,
+    /// Keeps a group's offsets when the transaction commits.
+    TxnOffsetCommit = 28,
     /// Reads settings.
     DescribeConfigs = 32,
     /// Replaces settings.
@@ -38,14 +66,42 @@ pub enum ApiKey {
     DescribeLogDirs = 35,
     /// Adds partitions to topics.
     CreatePartitions = 37,
+    /// Deletes groups.
+    DeleteGroups = 42,
     /// Changes single settings.
     IncrementalAlterConfigs = 44,
+    /// Forgets offsets of a group.
+    OffsetDelete = 47,
     /// Brokers only.
     DescribeCluster = 60,
     /// Active producers of partitions.
     DescribeProducers = 61,
+    /// Transactions and their partitions.
+    DescribeTransactions = 65,
+    /// All transactions.
+    ListTransactions = 66,
+    /// Enters, stays in and leaves a group of the new protocol (KIP-848).
+    ConsumerGroupHeartbeat = 68,
+    /// Groups of the new protocol and their members.
+    ConsumerGroupDescribe = 69,
+    /// What has settings.
+    ListConfigResources = 74,
     /// Topics and their partitions, in pages.
     DescribeTopicPartitions = 75,
+    /// Enters, stays in and leaves a share group (KIP-932).
+    ShareGroupHeartbeat = 76,
+    /// Share groups and their members.
+    ShareGroupDescribe = 77,
+    /// Acquires records for a share group's member, and acknowledges others.
+    ShareFetch = 78,
+    /// Acknowledges records.
+    ShareAcknowledge = 79,
+    /// Where share groups start.
+    DescribeShareGroupOffsets = 90,
+    /// Sets where a share group starts.
+    AlterShareGroupOffsets = 91,
+    /// Forgets where a share group starts.
+    DeleteShareGroupOffsets = 92,
 }
 
 /// An API and the versions of it that are advertised, both ends included as on the wire.

@@ -10,6 +10,7 @@ mod tables;
 mod walk;
 
 use super::api::ApiKey;
+use std::ops::RangeInclusive;
 
 /// Array elements and tagged fields that one request may carry, all told.
 ///
@@ -61,21 +62,24 @@ pub enum ShapeError {
     TrailingBytes(usize),
 }
 
-/// Checks `body` against the schema of `api_key` in `api_version`.
+/// Checks `body` against the schema of `api_key` in `api_version`, be that advertised or not.
 pub(super) fn check(api_key: i16, api_version: i16, body: &[u8]) -> Result<(), ShapeError> {
-    let Some(key) = super::api::supported(api_key, api_version) else {
-        return Err(ShapeError::Unsupported { api_key, api_version });
-    };
-    walk::walk(tables::shape_of(key), api_version, body)
+    let shape = tables::shape_of(api_key, api_version);
+    let shape = shape.ok_or(ShapeError::Unsupported { api_key, api_version })?;
+    walk::walk(shape, api_version, body)
 }
 
 /// Whether this version of the API has compact lengths and tagged fields (KIP-482), and so request header 2.
 pub(super) fn is_flexible(api_key: ApiKey, api_version: i16) -> bool {
-    api_version >= tables::shape_of(api_key).flexible_from
+    let shape = tables::shape_of(api_key.code(), api_version);
+    shape.is_some_and(|shape| api_version >= shape.flexible_from)
 }
 
 /// The schema of one request, all versions in one.
 struct Shape {
+    api_key: ApiKey,
+    /// Those that `kafka_protocol` encodes and decodes, both ends included as on the wire.
+    versions: RangeInclusive<i16>,
     flexible_from: i16,
     fields: &'static [Field],
 }

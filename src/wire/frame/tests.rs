@@ -1,9 +1,11 @@
 use super::*;
 use crate::wire::StrBytes;
+use crate::wire::api::ApiKey;
+use crate::wire::messages;
 use crate::wire::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
 use crate::wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use crate::wire::messages::{
-    ApiKey, ApiVersionsRequest, ApiVersionsResponse, CreateTopicsResponse, DescribeClusterResponse,
+    ApiVersionsRequest, ApiVersionsResponse, CreateTopicsResponse, DescribeClusterResponse,
     DescribeTopicPartitionsResponse, FetchResponse, InitProducerIdResponse, MetadataRequest,
     MetadataResponse, ProduceRequest, ProduceResponse, TopicName, api_versions_response,
     create_topics_response,
@@ -36,20 +38,6 @@ fn a_request_is_read_back_in_every_version() {
         let frame = decode_frame(sent(version, &request)).unwrap();
         assert_eq!(frame.header, header(3, version));
         assert_eq!(frame.decode::<MetadataRequest>(), Ok(request));
-    }
-}
-
-/// Which header a version has is told by our tables and by `kafka_protocol` alike.
-#[test]
-fn header_versions_agree_with_kafka_protocol() {
-    for range in api::SUPPORTED {
-        let theirs = ApiKey::try_from(range.api_key.code()).unwrap();
-        for version in range.min.max(theirs.valid_versions().min)..=range.max {
-            let flexible = shape::is_flexible(range.api_key, version);
-            assert_eq!(flexible, theirs.request_header_version(version) == 2, "{theirs:?} {version}");
-            let response = if flexible && theirs != ApiKey::ApiVersions { 1 } else { 0 };
-            assert_eq!(theirs.response_header_version(version), response, "{theirs:?} {version}");
-        }
     }
 }
 
@@ -199,6 +187,59 @@ fn the_small_answers_of_defaults_end_without_tagged_fields() {
     let frame = ResponseFrame::encode(&header(19, 5), &created).unwrap();
     let topic = "01".to_owned() + "0000" + "01" + "ffffffff" + "ffff" + "01" + "00";
     assert_eq!(hex(&frame)[16..], "00".to_owned() + "00000000" + "02" + &topic + "00");
+}
+
+/// The length is counted before the bytes are written: the two must agree. None of these has a tagged field.
+fn is_bare<R>(api_key: ApiKey)
+where
+    R: Encodable + Decodable + HeaderVersion + Message + Default + PartialEq + std::fmt::Debug,
+{
+    for version in R::VERSIONS.min..=R::VERSIONS.max {
+        let frame = ResponseFrame::encode(&header(api_key.code(), version), &R::default()).unwrap();
+        let bytes = Bytes::from(frame.chunks.concat());
+        assert_eq!(
+            bytes[..4],
+            u32::try_from(bytes.len() - 4).unwrap().to_be_bytes(),
+            "{api_key:?} {version}"
+        );
+        if R::header_version(version) == 1 {
+            assert_eq!(bytes.last(), Some(&0), "{api_key:?} {version}");
+        }
+        let read = decode_response::<R>(bytes.slice(4..), version);
+        assert_eq!(read, Ok((0x0102_0304, R::default())), "{api_key:?} {version}");
+    }
+}
+
+#[test]
+fn the_answers_of_groups_transactions_and_share_groups_are_as_long_as_they_say() {
+    is_bare::<messages::OffsetCommitResponse>(ApiKey::OffsetCommit);
+    is_bare::<messages::OffsetFetchResponse>(ApiKey::OffsetFetch);
+    is_bare::<messages::FindCoordinatorResponse>(ApiKey::FindCoordinator);
+    is_bare::<messages::JoinGroupResponse>(ApiKey::JoinGroup);
+    is_bare::<messages::HeartbeatResponse>(ApiKey::Heartbeat);
+    is_bare::<messages::LeaveGroupResponse>(ApiKey::LeaveGroup);
+    is_bare::<messages::SyncGroupResponse>(ApiKey::SyncGroup);
+    is_bare::<messages::DescribeGroupsResponse>(ApiKey::DescribeGroups);
+    is_bare::<messages::ListGroupsResponse>(ApiKey::ListGroups);
+    is_bare::<messages::AddPartitionsToTxnResponse>(ApiKey::AddPartitionsToTxn);
+    is_bare::<messages::AddOffsetsToTxnResponse>(ApiKey::AddOffsetsToTxn);
+    is_bare::<messages::EndTxnResponse>(ApiKey::EndTxn);
+    is_bare::<messages::WriteTxnMarkersResponse>(ApiKey::WriteTxnMarkers);
+    is_bare::<messages::TxnOffsetCommitResponse>(ApiKey::TxnOffsetCommit);
+    is_bare::<messages::DeleteGroupsResponse>(ApiKey::DeleteGroups);
+    is_bare::<messages::OffsetDeleteResponse>(ApiKey::OffsetDelete);
+    is_bare::<messages::DescribeTransactionsResponse>(ApiKey::DescribeTransactions);
+    is_bare::<messages::ListTransactionsResponse>(ApiKey::ListTransactions);
+    is_bare::<messages::ConsumerGroupHeartbeatResponse>(ApiKey::ConsumerGroupHeartbeat);
+    is_bare::<messages::ConsumerGroupDescribeResponse>(ApiKey::ConsumerGroupDescribe);
+    is_bare::<messages::ListConfigResourcesResponse>(ApiKey::ListConfigResources);
+    is_bare::<messages::ShareGroupHeartbeatResponse>(ApiKey::ShareGroupHeartbeat);
+    is_bare::<messages::ShareGroupDescribeResponse>(ApiKey::ShareGroupDescribe);
+    is_bare::<messages::ShareFetchResponse>(ApiKey::ShareFetch);
+    is_bare::<messages::ShareAcknowledgeResponse>(ApiKey::ShareAcknowledge);
+    is_bare::<messages::DescribeShareGroupOffsetsResponse>(ApiKey::DescribeShareGroupOffsets);
+    is_bare::<messages::AlterShareGroupOffsetsResponse>(ApiKey::AlterShareGroupOffsets);
+    is_bare::<messages::DeleteShareGroupOffsetsResponse>(ApiKey::DeleteShareGroupOffsets);
 }
 
 proptest! {

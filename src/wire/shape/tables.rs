@@ -6,6 +6,11 @@ use super::Null::{Allowed, Refused};
 use super::{Field, Kind, Shape};
 use crate::wire::api::ApiKey;
 
+mod groups;
+mod share;
+mod topics;
+mod transactions;
+
 const INT8: Kind = Kind::Fixed(1);
 const BOOL: Kind = Kind::Fixed(1);
 const INT16: Kind = Kind::Fixed(2);
@@ -14,7 +19,11 @@ const INT64: Kind = Kind::Fixed(8);
 const UUID: Kind = Kind::Fixed(16);
 const TEXT: Kind = Kind::Text(Refused);
 const TEXT_OR_NULL: Kind = Kind::Text(Allowed);
+const BYTES: Kind = Kind::Blob(Refused);
 const RECORDS: Kind = Kind::Blob(Allowed);
+
+/// Of requests that have no version with compact lengths.
+const NEVER: i16 = i16::MAX;
 
 const fn array(element: &'static Kind) -> Kind {
     Kind::Array(Refused, element)
@@ -42,304 +51,26 @@ impl Kind {
     }
 }
 
-pub(super) fn shape_of(api_key: ApiKey) -> &'static Shape {
-    match api_key {
-        ApiKey::Produce => &PRODUCE,
-        ApiKey::Fetch => &FETCH,
-        ApiKey::ListOffsets => &LIST_OFFSETS,
-        ApiKey::Metadata => &METADATA,
-        ApiKey::ApiVersions => &API_VERSIONS,
-        ApiKey::CreateTopics => &CREATE_TOPICS,
-        ApiKey::DeleteTopics => &DELETE_TOPICS,
-        ApiKey::InitProducerId => &INIT_PRODUCER_ID,
-        ApiKey::OffsetForLeaderEpoch => &OFFSET_FOR_LEADER_EPOCH,
-        ApiKey::DescribeConfigs => &DESCRIBE_CONFIGS,
-        ApiKey::AlterConfigs => &ALTER_CONFIGS,
-        ApiKey::DescribeLogDirs => &DESCRIBE_LOG_DIRS,
-        ApiKey::CreatePartitions => &CREATE_PARTITIONS,
-        ApiKey::IncrementalAlterConfigs => &INCREMENTAL_ALTER_CONFIGS,
-        ApiKey::DescribeCluster => &DESCRIBE_CLUSTER,
-        ApiKey::DescribeProducers => &DESCRIBE_PRODUCERS,
-        ApiKey::DescribeTopicPartitions => &DESCRIBE_TOPIC_PARTITIONS,
-    }
+/// The schema of that API's requests, if `kafka_protocol` has this version of it.
+pub(super) fn shape_of(api_key: i16, api_version: i16) -> Option<&'static Shape> {
+    let mut shapes = all();
+    let shape = shapes.find(|shape| shape.api_key.code() == api_key)?;
+    shape.versions.contains(&api_version).then_some(shape)
 }
 
-static PRODUCE: Shape = Shape {
-    flexible_from: 9,
-    fields: &[
-        TEXT_OR_NULL.always(), // transactional_id
-        INT16.always(),        // acks
-        INT32.always(),        // timeout_ms
-        array(&Kind::Struct(&[
-            TEXT.within(0, 12), // name
-            UUID.since(13),     // topic_id
-            array(&Kind::Struct(&[
-                INT32.always(),   // index
-                RECORDS.always(), // records
-            ]))
-            .always(), // partition_data
-        ]))
-        .always(), // topic_data
-    ],
-};
+/// Every schema there is, also of what is not advertised.
+pub(super) fn all() -> impl Iterator<Item = &'static Shape> {
+    [topics::SHAPES, groups::SHAPES, transactions::SHAPES, share::SHAPES].into_iter().flatten().copied()
+}
 
-static FETCH: Shape = Shape {
-    flexible_from: 12,
-    fields: &[
-        INT32.within(0, 14), // replica_id
-        INT32.always(),      // max_wait_ms
-        INT32.always(),      // min_bytes
-        INT32.always(),      // max_bytes
-        INT8.always(),       // isolation_level
-        INT32.since(7),      // session_id
-        INT32.since(7),      // session_epoch
-        array(&Kind::Struct(&[
-            TEXT.within(0, 12),                             // topic
-            UUID.since(13),                                 // topic_id
-            array(&Kind::Struct(FETCH_PARTITION)).always(), // partitions
-        ]))
-        .always(), // topics
-        array(&Kind::Struct(&[
-            TEXT.within(7, 12),     // topic
-            UUID.since(13),         // topic_id
-            array(&INT32).always(), // partitions
-        ]))
-        .since(7), // forgotten_topics_data
-        TEXT.since(11),      // rack_id
-        TEXT_OR_NULL.tagged(0, 12), // cluster_id
-        Kind::Struct(&[
-            INT32.always(), // replica_id
-            INT64.always(), // replica_epoch
-        ])
-        .tagged(1, 15), // replica_state
-    ],
-};
-
-const FETCH_PARTITION: &[Field] = &[
-    INT32.always(),      // partition
-    INT32.since(9),      // current_leader_epoch
-    INT64.always(),      // fetch_offset
-    INT32.since(12),     // last_fetched_epoch
-    INT64.since(5),      // log_start_offset
-    INT32.always(),      // partition_max_bytes
-    UUID.tagged(0, 17),  // replica_directory_id
-    INT64.tagged(1, 18), // high_watermark
-];
-
-static LIST_OFFSETS: Shape = Shape {
-    flexible_from: 6,
-    fields: &[
-        INT32.always(), // replica_id
-        INT8.since(2),  // isolation_level
-        array(&Kind::Struct(&[
-            TEXT.always(), // name
-            array(&Kind::Struct(&[
-                INT32.always(), // partition_index
-                INT32.since(4), // current_leader_epoch
-                INT64.always(), // timestamp
-            ]))
-            .always(), // partitions
-        ]))
-        .always(), // topics
-        INT32.since(10), // timeout_ms
-    ],
-};
-
-static METADATA: Shape = Shape {
-    flexible_from: 9,
-    fields: &[
-        array(&METADATA_TOPIC).within(0, 0),     // topics
-        array_or_null(&METADATA_TOPIC).since(1), // topics: null is all of them
-        BOOL.since(4),                           // allow_auto_topic_creation
-        BOOL.within(8, 10),                      // include_cluster_authorized_operations
-        BOOL.since(8),                           // include_topic_authorized_operations
-    ],
-};
-
-const METADATA_TOPIC: Kind = Kind::Struct(&[
-    UUID.since(10),         // topic_id
-    TEXT.within(0, 9),      // name
-    TEXT_OR_NULL.since(10), // name: null when asked by id
+/// A topic and some of its partitions.
+const NAME_AND_PARTITIONS: Kind = Kind::Struct(&[
+    TEXT.always(),          // name
+    array(&INT32).always(), // partitions
 ]);
 
-static API_VERSIONS: Shape = Shape {
-    flexible_from: 3,
-    fields: &[
-        TEXT.since(3), // client_software_name
-        TEXT.since(3), // client_software_version
-    ],
-};
-
-static CREATE_TOPICS: Shape = Shape {
-    flexible_from: 5,
-    fields: &[
-        array(&Kind::Struct(&[
-            TEXT.always(),  // name
-            INT32.always(), // num_partitions
-            INT16.always(), // replication_factor
-            array(&Kind::Struct(&[
-                INT32.always(),         // partition_index
-                array(&INT32).always(), // broker_ids
-            ]))
-            .always(), // assignments
-            array(&Kind::Struct(NAME_AND_VALUE)).always(), // configs
-        ]))
-        .always(), // topics
-        INT32.always(), // timeout_ms
-        BOOL.always(),  // validate_only
-    ],
-};
-
-const NAME_AND_VALUE: &[Field] = &[
-    TEXT.always(),         // name
-    TEXT_OR_NULL.always(), // value
-];
-
-static DELETE_TOPICS: Shape = Shape {
-    flexible_from: 4,
-    fields: &[
-        array(&Kind::Struct(&[
-            TEXT_OR_NULL.always(), // name
-            UUID.always(),         // topic_id
-        ]))
-        .since(6), // topics
-        array(&TEXT).within(0, 5), // topic_names
-        INT32.always(),            // timeout_ms
-    ],
-};
-
-static INIT_PRODUCER_ID: Shape = Shape {
-    flexible_from: 2,
-    fields: &[
-        TEXT_OR_NULL.always(), // transactional_id
-        INT32.always(),        // transaction_timeout_ms
-        INT64.since(3),        // producer_id
-        INT16.since(3),        // producer_epoch
-    ],
-};
-
-static OFFSET_FOR_LEADER_EPOCH: Shape = Shape {
-    flexible_from: 4,
-    fields: &[
-        INT32.since(3), // replica_id
-        array(&Kind::Struct(&[
-            TEXT.always(), // topic
-            array(&Kind::Struct(&[
-                INT32.always(), // partition
-                INT32.always(), // current_leader_epoch
-                INT32.always(), // leader_epoch
-            ]))
-            .always(), // partitions
-        ]))
-        .always(), // topics
-    ],
-};
-
-static DESCRIBE_CONFIGS: Shape = Shape {
-    flexible_from: 4,
-    fields: &[
-        array(&Kind::Struct(&[
-            INT8.always(),                 // resource_type
-            TEXT.always(),                 // resource_name
-            array_or_null(&TEXT).always(), // configuration_keys: null is all of them
-        ]))
-        .always(), // resources
-        BOOL.always(), // include_synonyms
-        BOOL.since(3), // include_documentation
-    ],
-};
-
-static ALTER_CONFIGS: Shape = Shape {
-    flexible_from: 2,
-    fields: &[
-        array(&Kind::Struct(&[
-            INT8.always(),                                 // resource_type
-            TEXT.always(),                                 // resource_name
-            array(&Kind::Struct(NAME_AND_VALUE)).always(), // configs
-        ]))
-        .always(), // resources
-        BOOL.always(), // validate_only
-    ],
-};
-
-static INCREMENTAL_ALTER_CONFIGS: Shape = Shape {
-    flexible_from: 1,
-    fields: &[
-        array(&Kind::Struct(&[
-            INT8.always(), // resource_type
-            TEXT.always(), // resource_name
-            array(&Kind::Struct(&[
-                TEXT.always(),         // name
-                INT8.always(),         // config_operation
-                TEXT_OR_NULL.always(), // value
-            ]))
-            .always(), // configs
-        ]))
-        .always(), // resources
-        BOOL.always(), // validate_only
-    ],
-};
-
-static DESCRIBE_LOG_DIRS: Shape = Shape {
-    flexible_from: 2,
-    fields: &[
-        array_or_null(&Kind::Struct(&[
-            TEXT.always(),          // topic
-            array(&INT32).always(), // partitions
-        ]))
-        .always(), // topics: null is all of them
-    ],
-};
-
-static CREATE_PARTITIONS: Shape = Shape {
-    flexible_from: 2,
-    fields: &[
-        array(&Kind::Struct(&[
-            TEXT.always(),  // name
-            INT32.always(), // count
-            array_or_null(&Kind::Struct(&[
-                array(&INT32).always(), // broker_ids
-            ]))
-            .always(), // assignments
-        ]))
-        .always(), // topics
-        INT32.always(), // timeout_ms
-        BOOL.always(),  // validate_only
-    ],
-};
-
-static DESCRIBE_CLUSTER: Shape = Shape {
-    flexible_from: 0,
-    fields: &[
-        BOOL.always(), // include_cluster_authorized_operations
-        INT8.since(1), // endpoint_type
-        BOOL.since(2), // include_fenced_brokers
-    ],
-};
-
-static DESCRIBE_PRODUCERS: Shape = Shape {
-    flexible_from: 0,
-    fields: &[
-        array(&Kind::Struct(&[
-            TEXT.always(),          // name
-            array(&INT32).always(), // partition_indexes
-        ]))
-        .always(), // topics
-    ],
-};
-
-static DESCRIBE_TOPIC_PARTITIONS: Shape = Shape {
-    flexible_from: 0,
-    fields: &[
-        array(&Kind::Struct(&[
-            TEXT.always(), // name
-        ]))
-        .always(), // topics
-        INT32.always(), // response_partition_limit
-        Kind::OptionalStruct(&[
-            TEXT.always(),  // topic_name
-            INT32.always(), // partition_index
-        ])
-        .always(), // cursor
-    ],
-};
+/// The same by the topic's id.
+const ID_AND_PARTITIONS: Kind = Kind::Struct(&[
+    UUID.always(),          // topic_id
+    array(&INT32).always(), // partitions
+]);

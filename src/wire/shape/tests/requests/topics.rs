@@ -1,5 +1,6 @@
-//! Requests of every API, with every field set that a version has: what the walk must let through.
+//! Of records, topics, settings, and what is told of brokers.
 
+use super::{ID, Sample, name, sample, since, text, transactional_id};
 use crate::wire::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use crate::wire::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use crate::wire::messages::create_topics_request::{
@@ -19,66 +20,32 @@ use crate::wire::messages::{
     AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
     DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
     DescribeProducersRequest, DescribeTopicPartitionsRequest, FetchRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
-    TopicName, TransactionalId, describe_producers_request, describe_topic_partitions_request,
-    incremental_alter_configs_request,
+    InitProducerIdRequest, ListConfigResourcesRequest, ListOffsetsRequest, MetadataRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, describe_producers_request,
+    describe_topic_partitions_request, incremental_alter_configs_request,
 };
-use crate::wire::{Request, StrBytes};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use uuid::Uuid;
 
-fn text(text: &'static str) -> StrBytes {
-    StrBytes::from_static_str(text)
-}
-
-fn name() -> TopicName {
-    TopicName(text("orders"))
-}
-
-const ID: Uuid = Uuid::from_u128(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
-
-/// `value` in the versions that have the field, else what stands for its absence.
-fn since<T>(version: i16, from: i16, value: T, absent: T) -> T {
-    if version >= from { value } else { absent }
-}
-
-/// One request as bytes, and whether `kafka_protocol` reads the same from other bytes without trouble.
-pub(super) struct Sample {
-    pub(super) api_key: i16,
-    pub(super) version: i16,
-    pub(super) body: Bytes,
-    /// Decodes other bytes with the same message; whether all of them were read.
-    pub(super) decode: fn(Bytes, i16) -> bool,
-}
-
-fn sample<R: Request>(version: i16, request: &R) -> Sample {
-    let mut body = BytesMut::new();
-    request.encode(&mut body, version).expect("the sample sets only what the version has");
-    let decode = |mut body: Bytes, version: i16| R::decode(&mut body, version).is_ok() && body.is_empty();
-    Sample { api_key: R::KEY, version, body: body.freeze(), decode }
-}
-
-/// Populated, empty, and null where legal; for every API and version.
-pub(super) fn samples() -> Vec<Sample> {
-    let mut all = Vec::new();
-    (3..=13).for_each(|v| produce(v, &mut all));
-    (4..=18).for_each(|v| fetch(v, &mut all));
-    (1..=10).for_each(|v| list_offsets(v, &mut all));
-    (0..=13).for_each(|v| metadata(v, &mut all));
-    (0..=4).for_each(|v| api_versions(v, &mut all));
-    (2..=7).for_each(|v| create_topics(v, &mut all));
-    (1..=6).for_each(|v| delete_topics(v, &mut all));
-    (0..=5).for_each(|v| init_producer_id(v, &mut all));
-    (2..=4).for_each(|v| offset_for_leader_epoch(v, &mut all));
-    (1..=4).for_each(|v| describe_configs(v, &mut all));
-    (0..=2).for_each(|v| alter_configs(v, &mut all));
-    (1..=4).for_each(|v| describe_log_dirs(v, &mut all));
-    (0..=3).for_each(|v| create_partitions(v, &mut all));
-    (0..=1).for_each(|v| incremental_alter_configs(v, &mut all));
-    (0..=2).for_each(|v| describe_cluster(v, &mut all));
-    describe_producers(&mut all);
-    describe_topic_partitions(&mut all);
-    all
+pub(super) fn add(all: &mut Vec<Sample>) {
+    (3..=13).for_each(|v| produce(v, all));
+    (4..=18).for_each(|v| fetch(v, all));
+    (1..=10).for_each(|v| list_offsets(v, all));
+    (0..=13).for_each(|v| metadata(v, all));
+    (0..=4).for_each(|v| api_versions(v, all));
+    (2..=7).for_each(|v| create_topics(v, all));
+    (1..=6).for_each(|v| delete_topics(v, all));
+    (0..=5).for_each(|v| init_producer_id(v, all));
+    (2..=4).for_each(|v| offset_for_leader_epoch(v, all));
+    (1..=4).for_each(|v| describe_configs(v, all));
+    (0..=2).for_each(|v| alter_configs(v, all));
+    (1..=4).for_each(|v| describe_log_dirs(v, all));
+    (0..=3).for_each(|v| create_partitions(v, all));
+    (0..=1).for_each(|v| incremental_alter_configs(v, all));
+    (0..=2).for_each(|v| describe_cluster(v, all));
+    describe_producers(all);
+    describe_topic_partitions(all);
+    (0..=1).for_each(|v| list_config_resources(v, all));
 }
 
 fn produce(v: i16, all: &mut Vec<Sample>) {
@@ -88,7 +55,7 @@ fn produce(v: i16, all: &mut Vec<Sample>) {
     let topic = if v >= 13 { topic.with_topic_id(ID) } else { topic.with_name(name()) };
     let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(1000);
     all.push(sample(v, &request));
-    let request = request.with_transactional_id(Some(TransactionalId(text("txn"))));
+    let request = request.with_transactional_id(Some(transactional_id()));
     all.push(sample(v, &request.with_topic_data(vec![topic.clone(), topic])));
 }
 
@@ -196,7 +163,7 @@ fn init_producer_id(v: i16, all: &mut Vec<Sample>) {
         .with_producer_id(since(v, 3, 7, -1).into())
         .with_producer_epoch(since(v, 3, 2, -1));
     all.push(sample(v, &request));
-    all.push(sample(v, &request.with_transactional_id(Some(TransactionalId(text("txn"))))));
+    all.push(sample(v, &request.with_transactional_id(Some(transactional_id()))));
 }
 
 fn offset_for_leader_epoch(v: i16, all: &mut Vec<Sample>) {
@@ -279,4 +246,10 @@ fn describe_topic_partitions(all: &mut Vec<Sample>) {
     all.push(sample(0, &request));
     let cursor = Cursor::default().with_topic_name(name()).with_partition_index(4);
     all.push(sample(0, &request.with_cursor(Some(cursor))));
+}
+
+fn list_config_resources(v: i16, all: &mut Vec<Sample>) {
+    all.push(sample(v, &ListConfigResourcesRequest::default()));
+    let types = since(v, 1, vec![2, 4, 16], Vec::new());
+    all.push(sample(v, &ListConfigResourcesRequest::default().with_resource_types(types)));
 }
