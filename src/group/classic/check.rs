@@ -13,14 +13,14 @@ pub struct CommitIdentity {
     /// Its lasting name, if it is static.
     pub group_instance_id: Option<GroupInstanceId>,
     /// The generation it is in; below 0 if it is no member.
-    pub generation: i32,
+    pub generation_id: i32,
 }
 
 impl ClassicGroup {
     /// Whether an OffsetCommit may be taken. One that is taken keeps a session alive: see
     /// [`ClassicGroup::on_offset_commit`].
     pub fn check_offset_commit(&self, by: &CommitIdentity) -> Result<(), GroupError> {
-        if by.generation < 0 && self.state == State::Empty {
+        if by.generation_id < 0 && self.state == State::Empty {
             return Ok(());
         }
         if by.is_nobody() {
@@ -32,7 +32,7 @@ impl ClassicGroup {
 
     /// Whether a TxnOffsetCommit may be taken (KIP-447). Producers that name no member are fenced by their own epoch.
     pub fn check_txn_offset_commit(&self, by: &CommitIdentity) -> Result<(), GroupError> {
-        if by.is_nobody() || by.generation < 0 && self.state == State::Empty {
+        if by.is_nobody() || by.generation_id < 0 && self.state == State::Empty {
             return Ok(());
         }
         self.check_commit_by_member(by)
@@ -78,12 +78,12 @@ impl ClassicGroup {
 
     fn check_commit_by_member(&self, by: &CommitIdentity) -> Result<(), GroupError> {
         self.check_member(&by.member_id, by.group_instance_id.as_ref())?;
-        if by.generation == self.generation { Ok(()) } else { Err(GroupError::IllegalGeneration) }
+        if by.generation_id == self.generation_id { Ok(()) } else { Err(GroupError::IllegalGeneration) }
     }
 }
 
 impl CommitIdentity {
     fn is_nobody(&self) -> bool {
-        self.generation < 0 && self.member_id.is_empty() && self.group_instance_id.is_none()
+        self.generation_id < 0 && self.member_id.is_empty() && self.group_instance_id.is_none()
     }
 }

@@ -39,14 +39,14 @@ pub(super) struct InitialDelay {
 pub struct ClassicGroup {
     pub(super) config: ClassicGroupConfig,
     pub(super) state: State,
-    pub(super) generation: i32,
+    pub(super) generation_id: i32,
     /// The highest generation that anyone may have heard of.
     pub(super) generation_heard: i32,
     /// Up to here generations may be given before the next store.
     pub(super) generation_reserved: i32,
     pub(super) protocol_type: Option<String>,
     pub(super) protocol_name: Option<String>,
-    pub(super) leader: Option<MemberId>,
+    pub(super) group_leader: Option<MemberId>,
     pub(super) members: Members,
     /// Those that were given an id and have not joined with it, and when they are forgotten.
     pub(super) pending: BTreeMap<MemberId, Moment>,
@@ -66,13 +66,13 @@ impl ClassicGroup {
         ClassicGroup {
             config,
             state: State::Empty,
-            generation: 0,
+            generation_id: 0,
             generation_heard: 0,
             // Whoever hears of a generation of a group that was never stored has an id that nobody else gets.
             generation_reserved: GENERATIONS_RESERVED,
             protocol_type: None,
             protocol_name: None,
-            leader: None,
+            group_leader: None,
             members: Members::default(),
             pending: BTreeMap::new(),
             unsynced: BTreeSet::new(),
@@ -132,8 +132,8 @@ impl ClassicGroup {
 
     /// The present generation; 0 before the first.
     #[must_use]
-    pub fn generation(&self) -> i32 {
-        self.generation
+    pub fn generation_id(&self) -> i32 {
+        self.generation_id
     }
 
     /// The type of its last members; `None` before the first.
@@ -150,8 +150,8 @@ impl ClassicGroup {
 
     /// The member that assigns.
     #[must_use]
-    pub fn leader(&self) -> Option<&MemberId> {
-        self.leader.as_ref()
+    pub fn group_leader(&self) -> Option<&MemberId> {
+        self.group_leader.as_ref()
     }
 
     /// Whether it has no members. Someone may still be about to join: see [`ClassicGroup::is_idle`].
@@ -223,8 +223,8 @@ impl ClassicGroup {
         self.members.remove(member_id);
         self.pending.remove(member_id);
         self.unsynced.remove(member_id);
-        if self.leader.as_ref() == Some(member_id) {
-            self.leader = self.members.iter().next().map(|(heir, _)| heir.clone());
+        if self.group_leader.as_ref() == Some(member_id) {
+            self.group_leader = self.members.iter().next().map(|(heir, _)| heir.clone());
         }
     }
 

@@ -70,7 +70,7 @@ impl ClassicGroup {
         self.check_member(&member_id, join.request.group_instance_id.as_ref())?;
         let member = self.members.get(&member_id).ok_or(GroupError::UnknownMemberId)?;
         let unchanged = member.profile().protocols == join.profile.protocols;
-        let leads = self.leader.as_ref() == Some(&member_id);
+        let leads = self.group_leader.as_ref() == Some(&member_id);
         match self.state {
             State::Empty => return Err(GroupError::UnknownMemberId),
             State::Completing if unchanged => self.answer_join(join.ticket, self.joined(&member_id)),
@@ -96,7 +96,7 @@ impl ClassicGroup {
         let mut member = Member::new(join.profile, now + self.config.new_member_join_timeout);
         member.is_new = true;
         self.pending.remove(&member_id);
-        self.leader.get_or_insert_with(|| member_id.clone());
+        self.group_leader.get_or_insert_with(|| member_id.clone());
         self.members.insert(member_id.clone(), member);
         self.park_join(&member_id, join.ticket);
         self.rebalance(now);
@@ -122,7 +122,7 @@ impl ClassicGroup {
                 joined.skip_assignment = led && skips;
                 if led && !skips {
                     // It must not take itself for the leader: it would assign, and nobody waits for that.
-                    joined.leader = holder.clone();
+                    joined.group_leader = holder.clone();
                     joined.members.clear();
                 }
                 self.answer_join(ticket, joined);
@@ -157,9 +157,9 @@ impl ClassicGroup {
         if self.unsynced.remove(holder) {
             self.unsynced.insert(member_id.clone());
         }
-        let led = self.leader.as_ref() == Some(holder);
+        let led = self.group_leader.as_ref() == Some(holder);
         if led {
-            self.leader = Some(member_id.clone());
+            self.group_leader = Some(member_id.clone());
         }
         led
     }

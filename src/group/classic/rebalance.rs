@@ -90,13 +90,13 @@ impl ClassicGroup {
 
     /// What a member that is in the present generation is answered to its join.
     pub(super) fn joined(&self, member_id: &MemberId) -> Joined {
-        let leads = self.leader.as_ref() == Some(member_id);
+        let leads = self.group_leader.as_ref() == Some(member_id);
         Joined {
             member_id: member_id.clone(),
-            generation: self.generation,
+            generation_id: self.generation_id,
             protocol_type: self.protocol_type.clone(),
             protocol_name: self.protocol_name.clone(),
-            leader: self.leader.clone().unwrap_or_default(),
+            group_leader: self.group_leader.clone().unwrap_or_default(),
             members: if leads { self.members_for_leader() } else { Vec::new() },
             skip_assignment: false,
         }
@@ -139,21 +139,21 @@ impl ClassicGroup {
     fn elect_leader_that_joined(&mut self) -> bool {
         let joined =
             |member_id: &MemberId| self.members.get(member_id).is_some_and(|member| member.awaits_join());
-        if self.leader.as_ref().is_some_and(joined) {
+        if self.group_leader.as_ref().is_some_and(joined) {
             return true;
         }
         let heir = self.members.iter().find(|(_, member)| member.awaits_join());
         let Some(heir) = heir.map(|(member_id, _)| member_id.clone()) else { return false };
-        self.leader = Some(heir);
+        self.group_leader = Some(heir);
         true
     }
 
     fn begin_generation(&mut self) {
         self.generation_heard = self.generation_heard.saturating_add(1);
-        self.generation = self.generation_heard;
+        self.generation_id = self.generation_heard;
         self.protocol_name = self.members.select_protocol();
         self.subscribed = self.read_subscribed();
-        if self.generation > self.generation_reserved {
+        if self.generation_id > self.generation_reserved {
             self.mark_dirty();
         }
     }

@@ -48,7 +48,7 @@ pub struct SyncRequest {
     /// Its lasting name, if it is static.
     pub group_instance_id: Option<GroupInstanceId>,
     /// The generation it joined.
-    pub generation: i32,
+    pub generation_id: i32,
     /// The type it takes the group for (versions from 5).
     pub protocol_type: Option<String>,
     /// The protocol it takes to be chosen (versions from 5).
@@ -74,7 +74,7 @@ pub struct HeartbeatRequest {
     /// Its lasting name, if it is static.
     pub group_instance_id: Option<GroupInstanceId>,
     /// The generation it is in.
-    pub generation: i32,
+    pub generation_id: i32,
 }
 
 /// Members go.
@@ -112,13 +112,13 @@ pub struct Joined {
     /// Its id.
     pub member_id: MemberId,
     /// The generation.
-    pub generation: i32,
+    pub generation_id: i32,
     /// The kind of group.
     pub protocol_type: Option<String>,
     /// The protocol that was chosen.
     pub protocol_name: Option<String>,
     /// The member that assigns.
-    pub leader: MemberId,
+    pub group_leader: MemberId,
     /// Everybody with their metadata; for the leader only.
     pub members: Vec<JoinedMember>,
     /// The leader need not assign: the old assignment stands.

@@ -1,8 +1,8 @@
 //! What is stored of a group, and how it comes back.
 //!
 //! ```text
-//! {"version":1,"generation":5,"generation_reserved":13,"rebalancing":false,"protocol_type":"consumer",
-//!  "protocol_name":"range","leader":"c-<uuid>","members":[{"member_id":"c-<uuid>","group_instance_id":null,
+//! {"version":1,"generation_id":5,"generation_reserved":13,"rebalancing":false,"protocol_type":"consumer",
+//!  "protocol_name":"range","group_leader":"c-<uuid>","members":[{"member_id":"c-<uuid>","group_instance_id":null,
 //!  "client_id":"c","client_host":"/10.0.0.1","session_timeout_ms":45000,"rebalance_timeout_ms":300000,
 //!  "protocols":[{"name":"range","metadata":"<base64>"}],"assignment":"<base64>"}]}
 //! ```
@@ -31,7 +31,7 @@ pub struct StoredClassicGroup {
     /// Of this form; 1.
     pub version: u32,
     /// The present generation.
-    pub generation: i32,
+    pub generation_id: i32,
     /// The last generation that may be given before the next store.
     pub generation_reserved: i32,
     /// Whether the members are to join again.
@@ -41,7 +41,7 @@ pub struct StoredClassicGroup {
     /// The protocol that was chosen.
     pub protocol_name: Option<String>,
     /// The id of the member that assigns.
-    pub leader: Option<String>,
+    pub group_leader: Option<String>,
     /// All members.
     pub members: Vec<StoredMember>,
 }
@@ -118,12 +118,12 @@ impl ClassicGroup {
             self.members.iter().map(|(member_id, member)| stored_member(member_id, member, rebalancing));
         StoredClassicGroup {
             version: STORED_VERSION,
-            generation: self.generation,
+            generation_id: self.generation_id,
             generation_reserved: self.generation_reserved,
             rebalancing,
             protocol_type: self.protocol_type.clone(),
             protocol_name: self.protocol_name.clone(),
-            leader: self.leader.as_ref().map(MemberId::to_string),
+            group_leader: self.group_leader.as_ref().map(MemberId::to_string),
             members: members.collect(),
         }
     }
@@ -138,8 +138,8 @@ impl ClassicGroup {
             return Err(RestoreError::UnknownVersion(stored.version));
         }
         let mut group = ClassicGroup::new(config);
-        group.generation = stored.generation.max(0);
-        group.generation_heard = stored.generation_reserved.max(group.generation);
+        group.generation_id = stored.generation_id.max(0);
+        group.generation_heard = stored.generation_reserved.max(group.generation_id);
         group.generation_reserved = group.generation_heard;
         group.protocol_type = stored.protocol_type;
         group.protocol_name = stored.protocol_name;
@@ -149,7 +149,7 @@ impl ClassicGroup {
         if group.members.is_empty() {
             group.protocol_name = None;
         } else {
-            group.restore_state(stored.leader.as_deref(), stored.rebalancing, now)?;
+            group.restore_state(stored.group_leader.as_deref(), stored.rebalancing, now)?;
         }
         group.subscribed = group.read_subscribed();
         Ok(group)
@@ -180,12 +180,13 @@ impl ClassicGroup {
 
     fn restore_state(
         &mut self,
-        leader: Option<&str>,
+        group_leader: Option<&str>,
         rebalancing: bool,
         now: Moment,
     ) -> Result<(), RestoreError> {
-        let leader = leader.map(MemberId::new).filter(|leader| self.members.contains(leader));
-        self.leader = Some(leader.ok_or(RestoreError::Inconsistent)?);
+        let group_leader =
+            group_leader.map(MemberId::new).filter(|group_leader| self.members.contains(group_leader));
+        self.group_leader = Some(group_leader.ok_or(RestoreError::Inconsistent)?);
         if self.protocol_type.is_none() || self.members.select_protocol().is_none() {
             return Err(RestoreError::Inconsistent);
         }

@@ -26,7 +26,7 @@ impl ClassicGroup {
 
     fn heartbeat(&mut self, request: &HeartbeatRequest, now: Moment) -> Result<(), GroupError> {
         self.check_member(&request.member_id, request.group_instance_id.as_ref())?;
-        self.check_generation(request.generation)?;
+        self.check_generation(request.generation_id)?;
         if let Some(member) = self.members.get_mut(&request.member_id) {
             member.touch(now);
         }
@@ -38,7 +38,7 @@ impl ClassicGroup {
 
     fn sync(&mut self, ticket: Ticket, request: SyncRequest, now: Moment) -> Result<(), GroupError> {
         self.check_member(&request.member_id, request.group_instance_id.as_ref())?;
-        self.check_generation(request.generation)?;
+        self.check_generation(request.generation_id)?;
         let differs = |named: &Option<String>, ours: &Option<String>| {
             named.as_ref().zip(ours.as_ref()).is_some_and(|(named, ours)| named != ours)
         };
@@ -65,8 +65,8 @@ impl ClassicGroup {
         }
     }
 
-    fn check_generation(&self, generation: i32) -> Result<(), GroupError> {
-        if generation == self.generation { Ok(()) } else { Err(GroupError::IllegalGeneration) }
+    fn check_generation(&self, generation_id: i32) -> Result<(), GroupError> {
+        if generation_id == self.generation_id { Ok(()) } else { Err(GroupError::IllegalGeneration) }
     }
 
     fn park_sync(&mut self, ticket: Ticket, request: SyncRequest, now: Moment) {
@@ -75,7 +75,7 @@ impl ClassicGroup {
         if let Some(overtaken) = member.awaiting_sync.replace(ticket) {
             self.answer(overtaken, Answer::Sync(Err(GroupError::RebalanceInProgress)));
         }
-        if self.leader.as_ref() == Some(&request.member_id) {
+        if self.group_leader.as_ref() == Some(&request.member_id) {
             self.assign(request.assignments, now);
         }
     }

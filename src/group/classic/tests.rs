@@ -85,11 +85,11 @@ fn static_join(instance: &str) -> JoinRequest {
     JoinRequest { group_instance_id: Some(GroupInstanceId::new(instance)), ..new_join() }
 }
 
-fn sync_as(member_id: &MemberId, generation: i32) -> SyncRequest {
+fn sync_as(member_id: &MemberId, generation_id: i32) -> SyncRequest {
     SyncRequest {
         member_id: member_id.clone(),
         group_instance_id: None,
-        generation,
+        generation_id,
         protocol_type: None,
         protocol_name: None,
         assignments: Vec::new(),
@@ -159,19 +159,19 @@ impl World {
         ticket
     }
 
-    fn heartbeat(&mut self, member_id: &MemberId, generation: i32) -> Result<(), GroupError> {
-        self.heartbeat_as(member_id, None, generation)
+    fn heartbeat(&mut self, member_id: &MemberId, generation_id: i32) -> Result<(), GroupError> {
+        self.heartbeat_as(member_id, None, generation_id)
     }
 
     fn heartbeat_as(
         &mut self,
         member_id: &MemberId,
         instance: Option<&str>,
-        generation: i32,
+        generation_id: i32,
     ) -> Result<(), GroupError> {
         let ticket = self.ticket();
         let group_instance_id = instance.map(GroupInstanceId::new);
-        let request = HeartbeatRequest { member_id: member_id.clone(), group_instance_id, generation };
+        let request = HeartbeatRequest { member_id: member_id.clone(), group_instance_id, generation_id };
         self.group.on_heartbeat(ticket, &request, self.now);
         self.take();
         match self.answers.get(&ticket) {
@@ -236,13 +236,14 @@ impl World {
     /// All of them sync, the leader last.
     fn sync_all(&mut self, joined: &[Joined]) {
         let ids: Vec<MemberId> = joined.iter().map(|each| each.member_id.clone()).collect();
-        for each in joined.iter().filter(|each| each.member_id != each.leader) {
-            self.sync(sync_as(&each.member_id, each.generation));
+        for each in joined.iter().filter(|each| each.member_id != each.group_leader) {
+            self.sync(sync_as(&each.member_id, each.generation_id));
         }
-        let leader = joined[0].leader.clone();
-        let request = SyncRequest { assignments: assign(&ids), ..sync_as(&leader, joined[0].generation) };
+        let group_leader = joined[0].group_leader.clone();
+        let request =
+            SyncRequest { assignments: assign(&ids), ..sync_as(&group_leader, joined[0].generation_id) };
         let ticket = self.sync(request);
-        assert_eq!(self.synced(ticket).assignment, leader.as_str().as_bytes());
+        assert_eq!(self.synced(ticket).assignment, group_leader.as_str().as_bytes());
         assert_eq!(self.group.state_name(), "Stable");
     }
 
@@ -252,7 +253,7 @@ impl World {
         self.sync_all(&joined);
         self.group.take_dirty();
         let mut ids: Vec<MemberId> = joined.iter().map(|each| each.member_id.clone()).collect();
-        ids.sort_by_key(|id| *id != joined[0].leader);
+        ids.sort_by_key(|id| *id != joined[0].group_leader);
         ids
     }
 

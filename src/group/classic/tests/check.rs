@@ -3,9 +3,9 @@
 use super::super::CommitIdentity;
 use super::*;
 
-fn by(member_id: &str, instance: Option<&str>, generation: i32) -> CommitIdentity {
+fn by(member_id: &str, instance: Option<&str>, generation_id: i32) -> CommitIdentity {
     let group_instance_id = instance.map(GroupInstanceId::new);
-    CommitIdentity { member_id: MemberId::new(member_id), group_instance_id, generation }
+    CommitIdentity { member_id: MemberId::new(member_id), group_instance_id, generation_id }
 }
 
 #[test]

@@ -15,8 +15,8 @@ fn a_member_without_id_gets_one_and_must_come_again_with_it() {
     let ticket = world.join(join_as(&refused.member_id));
     world.pass(DELAY);
     let joined = world.joined(ticket);
-    assert_eq!((joined.member_id, joined.generation), (refused.member_id.clone(), 1));
-    assert_eq!(joined.leader, refused.member_id);
+    assert_eq!((joined.member_id, joined.generation_id), (refused.member_id.clone(), 1));
+    assert_eq!(joined.group_leader, refused.member_id);
     assert_eq!(joined.protocol_name.as_deref(), Some("range"));
     assert_eq!(joined.protocol_type.as_deref(), Some("consumer"));
 }
@@ -57,7 +57,7 @@ fn a_pending_member_holds_up_a_rebalance_until_it_joins_or_is_forgotten() {
         assert!(world.waits(ticket), "the leader's rejoin starts a rebalance that waits for the pending one");
         if comes {
             let other = world.join(join_as(&given));
-            assert_eq!(world.joined(other).generation, 2);
+            assert_eq!(world.joined(other).generation_id, 2);
         } else {
             world.pass(SESSION);
         }
@@ -168,7 +168,7 @@ fn a_known_member_that_offers_the_same_is_answered_at_once_and_disturbs_nobody()
     let ids = world.stable_of(2);
     let ticket = world.join(join_as(&ids[1]));
     let joined = world.joined(ticket);
-    assert_eq!((joined.generation, joined.members.len(), joined.leader), (1, 0, ids[0].clone()));
+    assert_eq!((joined.generation_id, joined.members.len(), joined.group_leader), (1, 0, ids[0].clone()));
     assert_eq!(world.group.state_name(), "Stable");
 }
 
@@ -194,8 +194,8 @@ fn a_change_of_metadata_or_the_leaders_rejoin_starts_a_rebalance() {
         assert_eq!(world.group.state_name(), "PreparingRebalance");
         assert_eq!(world.heartbeat(&ids[1 - who], 1), Err(GroupError::RebalanceInProgress));
         let other = world.join(join_as(&ids[1 - who]));
-        assert_eq!(world.joined(ticket).generation, 2);
-        assert_eq!(world.joined(other).generation, 2);
+        assert_eq!(world.joined(ticket).generation_id, 2);
+        assert_eq!(world.joined(other).generation_id, 2);
     }
 }
 
@@ -203,9 +203,9 @@ fn a_change_of_metadata_or_the_leaders_rejoin_starts_a_rebalance() {
 fn a_change_while_the_assignment_is_awaited_sends_waiting_syncs_back() {
     let mut world = World::new();
     let joined = world.join_all(vec![new_join(), new_join()]);
-    let follower = joined.iter().find(|each| each.member_id != each.leader).expect("one follows");
+    let follower = joined.iter().find(|each| each.member_id != each.group_leader).expect("one follows");
     let sync = world.sync(sync_as(&follower.member_id, 1));
-    world.join(JoinRequest { protocols: protocols(&["range", "b"]), ..join_as(&follower.leader) });
+    world.join(JoinRequest { protocols: protocols(&["range", "b"]), ..join_as(&follower.group_leader) });
     assert_eq!(world.refused(sync), GroupError::RebalanceInProgress);
     assert_eq!(world.group.state_name(), "PreparingRebalance");
 }
@@ -219,7 +219,7 @@ fn a_join_that_another_of_the_same_member_overtakes_is_answered() {
     assert_eq!(world.refused(first), GroupError::RebalanceInProgress);
     assert!(world.waits(second));
     world.join(join_as(&ids[1]));
-    assert_eq!(world.joined(second).generation, 2);
+    assert_eq!(world.joined(second).generation_id, 2);
 }
 
 #[test]

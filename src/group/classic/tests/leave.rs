@@ -32,7 +32,7 @@ fn when_all_leave_the_group_is_empty() {
     let mut world = World::new();
     let ids = world.stable_of(2);
     assert_eq!(world.leave(&[(&ids[0], None), (&ids[1], None)]), [Ok(()), Ok(())]);
-    assert_eq!((world.group.state_name(), world.group.generation()), ("Empty", 2));
+    assert_eq!((world.group.state_name(), world.group.generation_id()), ("Empty", 2));
     assert!(world.group.take_dirty());
     assert!(world.group.is_idle());
 }
@@ -44,7 +44,7 @@ fn the_wait_of_the_others_ends_when_the_missing_one_leaves() {
     let ticket = world.join(join_as(&ids[0]));
     assert!(world.waits(ticket));
     world.leave(&[(&ids[1], None)]);
-    assert_eq!(world.joined(ticket).generation, 2);
+    assert_eq!(world.joined(ticket).generation_id, 2);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn what_a_member_waits_for_when_it_leaves_is_answered() {
 
     let mut world = World::new();
     let joined = world.join_all(vec![new_join(), new_join()]);
-    let follower = joined.iter().find(|each| each.member_id != each.leader).expect("one follows");
+    let follower = joined.iter().find(|each| each.member_id != each.group_leader).expect("one follows");
     let sync = world.sync(sync_as(&follower.member_id, 1));
     world.leave(&[(&follower.member_id, None)]);
     assert_eq!(world.refused(sync), GroupError::UnknownMemberId);
@@ -69,9 +69,9 @@ fn when_the_leader_leaves_another_leads() {
     let ids = world.stable_of(3);
     world.leave(&[(&ids[0], None)]);
     let tickets = [world.join(join_as(&ids[1])), world.join(join_as(&ids[2]))];
-    let leader = world.joined(tickets[0]).leader;
-    assert!(ids[1..].contains(&leader));
-    assert_eq!(world.joined(tickets[1]).leader, leader);
+    let group_leader = world.joined(tickets[0]).group_leader;
+    assert!(ids[1..].contains(&group_leader));
+    assert_eq!(world.joined(tickets[1]).group_leader, group_leader);
 }
 
 #[test]
@@ -87,5 +87,5 @@ fn one_that_had_not_joined_yet_leaves_unnoticed() {
     let ticket = world.join(join_as(&ids[0]));
     assert!(world.waits(ticket));
     world.leave(&[(&given, None)]);
-    assert_eq!(world.joined(ticket).generation, 2, "those that waited for it go on");
+    assert_eq!(world.joined(ticket).generation_id, 2, "those that waited for it go on");
 }

@@ -117,15 +117,16 @@ fn an_assignment_that_cannot_be_stored_is_refused_and_made_anew() {
     let too_large_for = |members: usize, each: usize| {
         let mut world = World::new();
         let joined = world.join_all((0..members).map(|_| new_join()).collect());
-        let leader = joined[0].leader.clone();
-        let follower = joined.iter().find(|one| one.member_id != leader).map(|one| one.member_id.clone());
+        let group_leader = joined[0].group_leader.clone();
+        let follower =
+            joined.iter().find(|one| one.member_id != group_leader).map(|one| one.member_id.clone());
         let waiting = follower.map(|follower| world.sync(sync_as(&follower, 1)));
         let bytes = Bytes::from(vec![0; each]);
         let assignments = joined
             .iter()
             .map(|one| Assignment { member_id: one.member_id.clone(), assignment: bytes.clone() })
             .collect();
-        let ticket = world.sync(SyncRequest { assignments, ..sync_as(&leader, 1) });
+        let ticket = world.sync(SyncRequest { assignments, ..sync_as(&group_leader, 1) });
         if world.group.state_name() == "Stable" {
             assert!(serde_json::to_vec(&world.group.stored()).expect("plain data").len() <= 1 << 20);
             return false;

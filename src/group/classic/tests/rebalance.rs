@@ -9,7 +9,7 @@ fn an_empty_group_waits_for_more_members() {
     world.pass(DELAY - Duration::from_millis(1));
     assert!(world.waits(ticket));
     world.pass(Duration::from_millis(1));
-    assert_eq!(world.joined(ticket).generation, 1);
+    assert_eq!(world.joined(ticket).generation_id, 1);
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn without_a_delay_the_first_generation_comes_at_once() {
     });
     let ticket = world.join(new_join());
     world.pass(Duration::ZERO);
-    assert_eq!(world.joined(ticket).generation, 1);
+    assert_eq!(world.joined(ticket).generation_id, 1);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_rebalance_ends_as_soon_as_all_have_joined() {
     let mut tickets = vec![world.join(new_join())];
     tickets.extend(ids.iter().map(|id| world.join(join_as(id))));
     for ticket in tickets {
-        assert_eq!(world.joined(ticket).generation, 2);
+        assert_eq!(world.joined(ticket).generation_id, 2);
     }
 }
 
@@ -67,8 +67,8 @@ fn members_that_do_not_join_within_the_longest_rebalance_timeout_are_out() {
     assert!(world.waits(ticket));
     world.pass(secs(1));
     let joined = world.joined(ticket);
-    assert_eq!((joined.generation, joined.members.len()), (2, 1));
-    assert_eq!(joined.leader, joined.member_id, "the old leader did not join");
+    assert_eq!((joined.generation_id, joined.members.len()), (2, 1));
+    assert_eq!(joined.group_leader, joined.member_id, "the old leader did not join");
     for id in &ids {
         assert_eq!(world.heartbeat(id, 1), Err(GroupError::UnknownMemberId));
     }
@@ -82,14 +82,14 @@ fn the_leader_stays_the_leader_if_it_joins() {
     for id in &ids {
         world.join(join_as(id));
     }
-    assert_eq!(world.joined(ticket).leader, ids[0]);
+    assert_eq!(world.joined(ticket).group_leader, ids[0]);
 }
 
 #[test]
 fn only_the_leader_sees_the_members_and_their_metadata() {
     let mut world = World::new();
     for joined in world.join_all(vec![new_join(), new_join()]) {
-        let seen = if joined.leader == joined.member_id { 2 } else { 0 };
+        let seen = if joined.group_leader == joined.member_id { 2 } else { 0 };
         assert_eq!(joined.members.len(), seen);
         assert!(joined.members.iter().all(|member| member.metadata == subscription_to(&["t"])));
     }
@@ -106,7 +106,7 @@ fn a_member_that_falls_silent_is_out_and_the_others_rebalance() {
     assert_eq!(world.heartbeat(&ids[0], 1), Err(GroupError::RebalanceInProgress));
     assert_eq!(world.heartbeat(&ids[1], 1), Err(GroupError::UnknownMemberId));
     let ticket = world.join(join_as(&ids[0]));
-    assert_eq!(world.joined(ticket).generation, 2);
+    assert_eq!(world.joined(ticket).generation_id, 2);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_member_that_waits_for_the_others_needs_no_heartbeat() {
     world.pass(secs(40));
     assert!(world.waits(ticket), "its session of 10 s is over, and it is still in");
     world.pass(secs(10));
-    assert_eq!(world.joined(ticket).generation, 2, "the other one's session of 50 s is over");
+    assert_eq!(world.joined(ticket).generation_id, 2, "the other one's session of 50 s is over");
 }
 
 #[test]
@@ -139,10 +139,10 @@ fn when_the_last_member_is_gone_the_group_is_empty_in_a_generation_of_its_own() 
     let mut world = World::new();
     world.stable_of(2);
     world.pass(SESSION);
-    assert_eq!((world.group.state_name(), world.group.generation()), ("Empty", 2));
+    assert_eq!((world.group.state_name(), world.group.generation_id()), ("Empty", 2));
     assert!(world.group.take_dirty());
     assert_eq!(world.group.protocol_type(), Some("consumer"));
-    assert_eq!((world.group.protocol_name(), world.group.leader()), (None, None));
+    assert_eq!((world.group.protocol_name(), world.group.group_leader()), (None, None));
     assert_eq!(world.group.next_deadline(), None);
 }
 
@@ -164,7 +164,7 @@ fn a_group_is_dirty_once_a_rebalance() {
 fn a_broker_that_stops_answers_everybody() {
     let mut world = World::new();
     let joined = world.join_all(vec![new_join(), new_join()]);
-    let follower = joined.iter().find(|each| each.member_id != each.leader).expect("one follows");
+    let follower = joined.iter().find(|each| each.member_id != each.group_leader).expect("one follows");
     let sync = world.sync(sync_as(&follower.member_id, 1));
     world.group.answer_all(GroupError::NotCoordinator);
     world.take();

@@ -21,8 +21,8 @@ fn the_stored_form_is_this() {
     let id = "s-00000000-0000-0000-0000-000000000001";
     let expected = format!(
         concat!(
-            r#"{{"version":1,"generation":1,"generation_reserved":9,"rebalancing":false,"#,
-            r#""protocol_type":"consumer","protocol_name":"range","leader":"{id}","members":[{{"#,
+            r#"{{"version":1,"generation_id":1,"generation_reserved":9,"rebalancing":false,"#,
+            r#""protocol_type":"consumer","protocol_name":"range","group_leader":"{id}","members":[{{"#,
             r#""member_id":"{id}","group_instance_id":"s","client_id":"c","client_host":"/10.0.0.1","#,
             r#""session_timeout_ms":10000,"rebalance_timeout_ms":60000,"#,
             r#""protocols":[{{"name":"range","metadata":"AAH//g=="}}],"#,
@@ -67,9 +67,9 @@ fn no_generation_is_given_twice_over_restarts_though_joins_are_not_stored() {
             if world.group.take_dirty() {
                 stored = world.group.stored();
             }
-            let generation = world.joined(ticket).generation;
-            assert!(generation > highest, "{generation} after {highest}");
-            highest = generation;
+            let generation_id = world.joined(ticket).generation_id;
+            assert!(generation_id > highest, "{generation_id} after {highest}");
+            highest = generation_id;
         }
         let group = ClassicGroup::restore(stored.clone(), ClassicGroupConfig::default(), world.now);
         world = World { uuids: world.uuids, ..World::of(group.expect("sound")) };
@@ -97,7 +97,7 @@ fn a_group_stored_between_two_generations_goes_on_with_the_rebalance() {
     assert_eq!(world.heartbeat(plain, 1), Err(GroupError::RebalanceInProgress));
     let tickets: Vec<Ticket> = new.iter().map(|id| world.join(join_as(id))).collect();
     for ticket in tickets {
-        assert!(world.joined(ticket).generation > 1);
+        assert!(world.joined(ticket).generation_id > 1);
     }
 }
 
@@ -107,12 +107,12 @@ fn an_empty_group_keeps_its_type_and_its_generation() {
     let ids = world.stable_of(1);
     world.leave(&[(&ids[0], None)]);
     let mut world = restored(&world, world.now);
-    assert_eq!((world.group.state_name(), world.group.generation()), ("Empty", 2));
+    assert_eq!((world.group.state_name(), world.group.generation_id()), ("Empty", 2));
     assert_eq!(world.group.protocol_type(), Some("consumer"));
     assert!(!world.group.is_subscribed("t"));
     let ticket = world.join(new_join());
     world.pass(DELAY);
-    assert!(world.joined(ticket).generation > 2);
+    assert!(world.joined(ticket).generation_id > 2);
 }
 
 #[test]
@@ -120,8 +120,8 @@ fn what_cannot_be_right_is_not_gone_on_with() {
     type Spoil = fn(&mut StoredClassicGroup);
     let cases: [(Spoil, RestoreError); 7] = [
         (|stored| stored.version = 2, RestoreError::UnknownVersion(2)),
-        (|stored| stored.leader = None, RestoreError::Inconsistent),
-        (|stored| stored.leader = Some("x".to_owned()), RestoreError::Inconsistent),
+        (|stored| stored.group_leader = None, RestoreError::Inconsistent),
+        (|stored| stored.group_leader = Some("x".to_owned()), RestoreError::Inconsistent),
         (|stored| stored.protocol_type = None, RestoreError::Inconsistent),
         (|stored| stored.protocol_name = None, RestoreError::Inconsistent),
         (|stored| stored.members[0].protocols.clear(), RestoreError::Inconsistent),

@@ -6,15 +6,15 @@ use super::*;
 fn syncs_wait_for_the_leader_and_each_gets_its_own() {
     let mut world = World::new();
     let joined = world.join_all(vec![new_join(), new_join(), new_join()]);
-    let leader = joined[0].leader.clone();
+    let group_leader = joined[0].group_leader.clone();
     let (mut tickets, mut ids) = (Vec::new(), Vec::new());
-    for each in joined.iter().filter(|each| each.member_id != leader) {
+    for each in joined.iter().filter(|each| each.member_id != group_leader) {
         tickets.push(world.sync(sync_as(&each.member_id, 1)));
         ids.push(each.member_id.clone());
     }
     assert!(tickets.iter().all(|ticket| world.waits(*ticket)));
     let assignments = assign(&ids[..1]);
-    let own = world.sync(SyncRequest { assignments, ..sync_as(&leader, 1) });
+    let own = world.sync(SyncRequest { assignments, ..sync_as(&group_leader, 1) });
     assert_eq!(world.synced(tickets[0]).assignment, ids[0].as_str().as_bytes());
     assert_eq!(world.synced(tickets[0]).protocol_name.as_deref(), Some("range"));
     assert_eq!(world.synced(tickets[1]).assignment, Bytes::new(), "the leader named nothing for it");
@@ -34,8 +34,8 @@ fn what_a_sync_is_refused_with() {
     type Change = fn(&mut SyncRequest);
     let cases: [(Change, GroupError); 6] = [
         (|sync| sync.member_id = MemberId::new("x"), GroupError::UnknownMemberId),
-        (|sync| sync.generation = 0, GroupError::IllegalGeneration),
-        (|sync| sync.generation = 2, GroupError::IllegalGeneration),
+        (|sync| sync.generation_id = 0, GroupError::IllegalGeneration),
+        (|sync| sync.generation_id = 2, GroupError::IllegalGeneration),
         (|sync| sync.group_instance_id = Some(GroupInstanceId::new("x")), GroupError::UnknownMemberId),
         (|sync| sync.protocol_type = Some("connect".to_owned()), GroupError::InconsistentGroupProtocol),
         (|sync| sync.protocol_name = Some("sticky".to_owned()), GroupError::InconsistentGroupProtocol),
@@ -63,11 +63,11 @@ fn what_a_sync_is_refused_with() {
 fn a_sync_that_another_of_the_same_member_overtakes_is_answered() {
     let mut world = World::new();
     let joined = world.join_all(vec![new_join(), new_join()]);
-    let follower = joined.iter().find(|each| each.member_id != each.leader).expect("one follows");
+    let follower = joined.iter().find(|each| each.member_id != each.group_leader).expect("one follows");
     let first = world.sync(sync_as(&follower.member_id, 1));
     let second = world.sync(sync_as(&follower.member_id, 1));
     assert_eq!(world.refused(first), GroupError::RebalanceInProgress);
-    world.sync(sync_as(&follower.leader, 1));
+    world.sync(sync_as(&follower.group_leader, 1));
     assert_eq!(world.synced(second).assignment, Bytes::new());
 }
 
@@ -77,10 +77,10 @@ fn members_that_do_not_sync_within_the_rebalance_timeout_are_out() {
         let mut world = World::new();
         let join = || JoinRequest { session_timeout_ms: 100_000, ..new_join() };
         let joined = world.join_all(vec![join(), join()]);
-        let leader = joined[0].leader.clone();
+        let group_leader = joined[0].group_leader.clone();
         let follower =
-            joined.iter().map(|each| &each.member_id).find(|id| **id != leader).expect("one follows");
-        let (syncs, late) = if leader_syncs { (&leader, follower) } else { (follower, &leader) };
+            joined.iter().map(|each| &each.member_id).find(|id| **id != group_leader).expect("one follows");
+        let (syncs, late) = if leader_syncs { (&group_leader, follower) } else { (follower, &group_leader) };
         let ticket = world.sync(sync_as(syncs, 1));
         // The generation began after the initial wait and its extension, of which `join_all` waits all.
         world.pass(REBALANCE);
@@ -123,11 +123,11 @@ fn a_heartbeat_hears_how_things_stand() {
         (&plain, None, 0, Err(GroupError::IllegalGeneration)),
         (&plain, None, 2, Err(GroupError::IllegalGeneration)),
     ];
-    for (member_id, instance, generation, expected) in cases {
+    for (member_id, instance, generation_id, expected) in cases {
         assert_eq!(
-            world.heartbeat_as(member_id, instance, generation),
+            world.heartbeat_as(member_id, instance, generation_id),
             expected,
-            "{instance:?} {generation}"
+            "{instance:?} {generation_id}"
         );
     }
     world.join(new_join());
