@@ -4,7 +4,7 @@
 use crate::cache::{Cache, CacheError};
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::group::{self, GroupCoordinator, GroupsConfig, GroupsStart};
+use crate::group::{GroupCoordinator, GroupsConfig, GroupsStart};
 use crate::handler::{AdvertisedListener, ClusterInfo, Context, FetchSessions, Handler};
 use crate::journal::{
     BrokerSession, EndedJournal, Joining, Journal, JournalEnd, JournalStart, RecoveryError, SessionError,
@@ -13,9 +13,7 @@ use crate::journal::{
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, LogError, ProducerIds, Reader};
 use crate::meta::keys::{DecodeKeyError, cluster, journals};
-use crate::meta::{
-    self, Compare, EmbeddedStore, Gatherer, MetadataError, MetadataStore, Standing, Transaction, Write,
-};
+use crate::meta::{self, Compare, EmbeddedStore, MetadataError, MetadataStore, Standing, Transaction, Write};
 use crate::metrics::Metrics;
 use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::{Catalog, CatalogError};
@@ -261,28 +259,17 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
     Ok((Session { journal, groups, ended: Some(ended) }, Arc::new(context)))
 }
 
-/// The groups of a session, and the tasks beside them, which end with it.
+/// The groups of a session; their tasks end with it.
 fn groups(foundation: &Foundation, catalog: &Arc<Catalog>, standing: &Standing) -> GroupCoordinator {
     let defaults = foundation.config.groups;
-    let (gatherer, gather) = Gatherer::new(standing.clone());
-    let (topics, follow_topics) = group::watch_topics(catalog);
     let mut config = GroupsConfig {
         offsets_retention: defaults.offsets_retention,
         offset_metadata_bytes_max: OFFSET_METADATA_BYTES_MAX,
         ..GroupsConfig::default()
     };
     config.classic.initial_rebalance_delay = defaults.initial_rebalance_delay;
-    let groups = GroupCoordinator::new(GroupsStart {
-        config,
-        store: Arc::clone(&foundation.metadata),
-        gatherer,
-        clock: foundation.clock.clone(),
-        topics,
-    });
-    tokio::spawn(gather);
-    tokio::spawn(follow_topics);
-    tokio::spawn(groups.clone().keep());
-    groups
+    let (standing, catalog) = (standing.clone(), Arc::clone(catalog));
+    GroupCoordinator::start(GroupsStart { config, standing, clock: foundation.clock.clone(), catalog })
 }
 
 /// Kafka's `offset.metadata.max.bytes`.

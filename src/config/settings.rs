@@ -2,7 +2,9 @@
 
 use super::listeners::{add_advertised, add_listener};
 use super::parse::{self, Complaint};
-use super::{CacheConfig, Config, JournalConfig, LimitsConfig, GroupDefaults, Listener, TlsFiles, TopicDefaults};
+use super::{
+    CacheConfig, Config, GroupDefaults, JournalConfig, LimitsConfig, Listener, TlsFiles, TopicDefaults,
+};
 use crate::types::BrokerId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -270,8 +272,9 @@ impl Given {
                 initial_rebalance_delay: self.value("group-initial-rebalance-delay", |text| {
                     parse::duration_up_to(text, INITIAL_REBALANCE_DELAY_LONGEST)
                 })?,
-                offsets_retention: self
-                    .value("offsets-retention", |text| parse::duration_up_to(text, OFFSETS_RETENTION_LONGEST))?,
+                offsets_retention: self.value("offsets-retention", |text| {
+                    parse::duration_up_to(text, OFFSETS_RETENTION_LONGEST)
+                })?,
             },
             limits: self.limits()?,
             tls: self.tls()?,

@@ -12,9 +12,11 @@ use super::consumer::{ConsumerGroupConfig, TopicsImage};
 use super::stored::{GROUPS, StoredGroup};
 use super::summary::GroupSummary;
 use super::task::GroupTask;
+use super::topics::watch_topics;
 use super::{GroupError, GroupId};
 use crate::clock::Clock;
-use crate::meta::{Gatherer, MetadataStore};
+use crate::meta::{Gatherer, MetadataStore, Standing};
+use crate::topic::Catalog;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -51,14 +53,11 @@ pub(super) struct Shared {
     /// Moments are counted from here.
     pub origin: Instant,
     mailboxes: Mutex<Mailboxes>,
+    /// Whether no group is answered for any more.
+    closed: watch::Sender<bool>,
 }
 
-#[derive(Debug, Default)]
-struct Mailboxes {
-    /// No group is answered for any more.
-    closed: bool,
-    groups: HashMap<GroupId, mpsc::Sender<Call>>,
-}
+type Mailboxes = HashMap<GroupId, mpsc::Sender<Call>>;
 
 /// Groups that are at hand at once.
 const GROUPS_MAX: usize = 100_000;
@@ -75,25 +74,39 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 pub struct GroupsStart {
     /// The rules.
     pub config: GroupsConfig,
-    /// Where groups are read from.
-    pub store: Arc<dyn MetadataStore>,
-    /// How they are written.
-    pub gatherer: Gatherer,
+    /// The session's right to write, and where groups are stored.
+    pub standing: Standing,
     /// Wall-clock time, for commits and their retention.
     pub clock: Clock,
-    /// The topics as they are now.
-    pub topics: watch::Receiver<Arc<TopicsImage>>,
+    /// The topics.
+    pub catalog: Arc<Catalog>,
 }
 
 impl GroupCoordinator {
-    /// A coordinator without groups at hand; they are read when they are asked for.
+    /// A coordinator without groups at hand; they are read when they are asked for. Its tasks end when it is closed.
     #[must_use]
-    pub fn new(start: GroupsStart) -> GroupCoordinator {
-        let GroupsStart { config, store, gatherer, clock, topics } = start;
+    pub fn start(start: GroupsStart) -> GroupCoordinator {
+        let GroupsStart { config, standing, clock, catalog } = start;
+        let store = Arc::clone(standing.store());
+        let (gatherer, gather) = Gatherer::new(standing);
+        let (topics, follow_topics) = watch_topics(&catalog);
         let mailboxes = Mutex::default();
         let origin = Instant::now();
-        let shared = Shared { config, store, gatherer, clock, topics, origin, mailboxes };
-        GroupCoordinator { shared: Arc::new(shared) }
+        let shared = Shared {
+            config,
+            store,
+            gatherer,
+            clock,
+            topics,
+            origin,
+            mailboxes,
+            closed: watch::Sender::new(false),
+        };
+        let groups = GroupCoordinator { shared: Arc::new(shared) };
+        tokio::spawn(gather);
+        tokio::spawn(follow_topics);
+        tokio::spawn(groups.clone().keep());
+        groups
     }
 
     /// The rules it goes by.
@@ -119,17 +132,17 @@ impl GroupCoordinator {
 
     fn mailbox(&self, group_id: &GroupId) -> Result<mpsc::Sender<Call>, GroupError> {
         let mut mailboxes = self.shared.mailboxes.lock();
-        if mailboxes.closed {
+        if *self.shared.closed.borrow() {
             return Err(GroupError::NotCoordinator);
         }
-        if let Some(mailbox) = mailboxes.groups.get(group_id).filter(|mailbox| !mailbox.is_closed()) {
+        if let Some(mailbox) = mailboxes.get(group_id).filter(|mailbox| !mailbox.is_closed()) {
             return Ok(mailbox.clone());
         }
-        if mailboxes.groups.len() >= GROUPS_MAX {
+        if mailboxes.len() >= GROUPS_MAX {
             return Err(GroupError::CoordinatorNotAvailable);
         }
         let (mailbox, calls) = mpsc::channel(MAILBOX_MAX);
-        mailboxes.groups.insert(group_id.clone(), mailbox.clone());
+        mailboxes.insert(group_id.clone(), mailbox.clone());
         tokio::spawn(GroupTask::new(group_id.clone(), Arc::clone(&self.shared)).run(calls));
         Ok(mailbox)
     }
@@ -139,7 +152,7 @@ impl GroupCoordinator {
         let stored = self.list_stored().await?;
         let mut groups: BTreeMap<_, _> =
             stored.into_iter().map(|group| (group.group_id.clone(), group)).collect();
-        let at_hand: Vec<GroupId> = self.shared.mailboxes.lock().groups.keys().cloned().collect();
+        let at_hand: Vec<GroupId> = self.shared.mailboxes.lock().keys().cloned().collect();
         for group_id in at_hand {
             match self.call(&group_id, super::call::Summarize).await {
                 Ok(Some(summary)) => {
@@ -173,15 +186,15 @@ impl GroupCoordinator {
 
     /// Keeps all groups going: those that were stored with members are read at once, so that members that never come
     /// back are missed; and now and then offsets go that nobody needs. Runs until the coordinator is closed.
-    pub async fn keep(self) {
+    async fn keep(self) {
         let awake = self.list_stored().await.unwrap_or_default();
         for group in awake.iter().filter(|group| group.state != "Empty") {
             if self.call(&group.group_id, super::call::Summarize).await.is_err() {
                 tracing::warn!(group = %group.group_id, "a group could not be read");
             }
         }
-        while !self.shared.mailboxes.lock().closed {
-            tokio::time::sleep(EXPIRE_EVERY).await;
+        let mut closed = self.shared.closed.subscribe();
+        while tokio::time::timeout(EXPIRE_EVERY, closed.wait_for(|closed| *closed)).await.is_err() {
             for group in self.list_stored().await.unwrap_or_default() {
                 if self.call(&group.group_id, super::call::Expire).await.is_err() {
                     tracing::debug!(group = %group.group_id, "a group could not be looked through");
@@ -193,8 +206,8 @@ impl GroupCoordinator {
     /// Answers for no group any more: whoever waits is told to look for another coordinator.
     pub fn close(&self) {
         let mut mailboxes = self.shared.mailboxes.lock();
-        mailboxes.closed = true;
-        mailboxes.groups.clear();
+        self.shared.closed.send_replace(true);
+        mailboxes.clear();
     }
 }
 
@@ -204,7 +217,7 @@ impl Shared {
         let mut mailboxes = self.mailboxes.lock();
         let quiet = calls.is_empty();
         if quiet {
-            mailboxes.groups.remove(group_id);
+            mailboxes.remove(group_id);
         }
         quiet
     }

@@ -12,7 +12,9 @@ use super::stored::{
     offsets_prefix, topic_of,
 };
 use super::summary::{GroupSummary, GroupType};
-use crate::meta::{Change, Compare, Gatherer, MetadataError, MetadataStore, Revision, SettleError, Settled, Write};
+use crate::meta::{
+    Change, Compare, Gatherer, MetadataError, MetadataStore, Revision, SettleError, Settled, Write,
+};
 use crate::types::{Moment, Timestamp, TopicId};
 use bytes::Bytes;
 
@@ -197,8 +199,8 @@ impl KeptGroup {
         }
         self.empty_since = if self.core.is_empty() { self.empty_since.or(Some(now)) } else { None };
         let is_there = has_offsets || !self.core.is_new();
-        let value = is_there
-            .then(|| StoredGroup::new(&self.group_id, self.empty_since, self.core.stored()).encode());
+        let value =
+            is_there.then(|| StoredGroup::new(&self.group_id, self.empty_since, self.core.stored()).encode());
         writes.extend(Pending::new(Target::Group, group_key(&self.group_id), value, self.revision));
     }
 
@@ -277,7 +279,7 @@ impl Core {
     /// Whether nobody ever was.
     fn is_new(&self) -> bool {
         match self {
-            Core::Classic(group) => group.is_empty() && group.generation() == 0,
+            Core::Classic(group) => group.is_empty() && group.generation_id() == 0,
             Core::Consumer(_) => false,
         }
     }
@@ -306,14 +308,22 @@ impl Core {
     }
 
     /// The group of the consumer protocol that takes the place of an empty classic one; its epochs go on.
-    pub fn into_consumer(group: &ClassicGroup, config: &GroupsConfig, now: Moment) -> Result<Core, GroupError> {
+    pub fn into_consumer(
+        group: &ClassicGroup,
+        config: &GroupsConfig,
+        now: Moment,
+    ) -> Result<Core, GroupError> {
         let stored = StoredConsumerGroup::empty(group.stored().generation_reserved);
         let group = ConsumerGroup::restore(&stored, config.consumer.clone(), now);
         group.map(|group| Core::Consumer(Box::new(group))).map_err(|_| GroupError::UnknownServerError)
     }
 
     /// The classic group that takes the place of an empty one of the consumer protocol; its generations go on.
-    pub fn into_classic(group: &ConsumerGroup, config: &GroupsConfig, now: Moment) -> Result<Core, GroupError> {
+    pub fn into_classic(
+        group: &ConsumerGroup,
+        config: &GroupsConfig,
+        now: Moment,
+    ) -> Result<Core, GroupError> {
         let stored = StoredClassicGroup::empty(group.group_epoch());
         let group = ClassicGroup::restore(stored, config.classic.clone(), now);
         group.map(|group| Core::Classic(Box::new(group))).map_err(|_| GroupError::UnknownServerError)

@@ -31,5 +31,4 @@ pub use error::GroupError;
 pub use offsets::{CommittedOffset, TransactionResult};
 pub use stored::UnreadableGroup;
 pub use summary::{ClassicDescription, GroupSummary, GroupType};
-pub use topics::watch_topics;
 pub use types::{GroupId, GroupInstanceId, MemberId, Ticket};

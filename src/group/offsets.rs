@@ -89,11 +89,6 @@ impl TopicOffsets {
         self.partitions.get(&partition.0).map(|numbered| &numbered.committed)
     }
 
-    /// What is committed, in the order of the partitions.
-    pub fn iter(&self) -> impl Iterator<Item = (PartitionIndex, &CommittedOffset)> {
-        self.partitions.iter().map(|(index, numbered)| (PartitionIndex(*index), &numbered.committed))
-    }
-
     /// Partitions of which something is committed or pending.
     pub fn partitions(&self) -> impl Iterator<Item = PartitionIndex> {
         let pending = self.pending.values().flat_map(|pending| pending.partitions.keys());
@@ -105,12 +100,6 @@ impl TopicOffsets {
     #[must_use]
     pub fn is_unstable(&self, partition: PartitionIndex) -> bool {
         self.pending.values().any(|pending| pending.partitions.contains_key(&partition.0))
-    }
-
-    /// Whether an open transaction has offsets here.
-    #[must_use]
-    pub fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
     }
 
     /// Commits an offset.
@@ -236,11 +225,7 @@ impl From<StoredTopicOffsets> for TopicOffsets {
             let partitions = restored(pending.partitions);
             (producer_id, Pending { epoch: ProducerEpoch(pending.epoch), partitions })
         });
-        TopicOffsets {
-            next: value.next,
-            partitions: restored(value.partitions),
-            pending: pending.collect(),
-        }
+        TopicOffsets { next: value.next, partitions: restored(value.partitions), pending: pending.collect() }
     }
 }
 

@@ -1,12 +1,14 @@
 //! What each request does to a group.
 
-use super::call::{Call, CommitKind, CommitOffsets, DeleteOffsets, FetchOffsets, FetchedOffset, FetchedOffsets};
+use super::GroupError;
+use super::call::{
+    Call, CommitKind, CommitOffsets, DeleteOffsets, FetchOffsets, FetchedOffset, FetchedOffsets,
+};
 use super::consumer::{self, HeartbeatAnswer};
 use super::kept::{Core, KeptGroup};
 use super::offsets::TopicOffsets;
 use super::summary::ClassicDescription;
 use super::task::{GroupTask, Waiting};
-use super::GroupError;
 use crate::types::{Timestamp, TopicName, TopicPartition};
 
 /// What is stored of one topic's offsets, in bytes; the metadata store takes a little more in one write.
@@ -86,7 +88,11 @@ impl GroupTask {
         let (now, topics) = (self.now(), self.shared.topics.borrow().clone());
         if request.member_epoch != consumer::JOIN_EPOCH && matches!(group.core, Core::Classic(_)) {
             // Only who joins can make it a group of this protocol.
-            return Err(if group.exists() { GroupError::GroupIdNotFound } else { GroupError::UnknownMemberId });
+            return Err(if group.exists() {
+                GroupError::GroupIdNotFound
+            } else {
+                GroupError::UnknownMemberId
+            });
         }
         self.as_consumer(group)?.heartbeat(now, request, &topics)
     }
@@ -144,7 +150,7 @@ fn check_commit(
     partitions: &[TopicPartition],
 ) -> Result<(), GroupError> {
     let by = &request.by;
-    if !group.exists() && by.generation >= 0 {
+    if !group.exists() && by.generation_id >= 0 {
         return Err(GroupError::IllegalGeneration);
     }
     match (&group.core, request.kind) {
@@ -156,7 +162,7 @@ fn check_commit(
                 CommitKind::Transactional { .. } => consumer::CommitKind::Transactional,
             };
             let instance = by.group_instance_id.as_ref();
-            consumers.check_offset_commit(kind, &by.member_id, by.generation, instance, partitions)
+            consumers.check_offset_commit(kind, &by.member_id, by.generation_id, instance, partitions)
         }
     }
 }
@@ -171,9 +177,9 @@ fn fetch(group: &KeptGroup, request: &FetchOffsets) -> Result<FetchedOffsets, Gr
         None => FetchedOffset::None,
     };
     if let Some(wanted) = &request.wanted {
-        let found = wanted.iter().map(|(topic_id, partition)| {
-            (*topic_id, *partition, look(group.offsets(*topic_id), *partition))
-        });
+        let found = wanted
+            .iter()
+            .map(|(topic_id, partition)| (*topic_id, *partition, look(group.offsets(*topic_id), *partition)));
         return Ok(found.collect());
     }
     let all = group.all_offsets().flat_map(|(topic_id, offsets)| {
@@ -182,13 +188,12 @@ fn fetch(group: &KeptGroup, request: &FetchOffsets) -> Result<FetchedOffsets, Gr
     Ok(all.filter(|(_, _, found)| *found != FetchedOffset::None).collect())
 }
 
+/// Members of a classic group are not asked who they are, as in Apache Kafka: some clients fill the fields in anyway.
 fn check_fetch(group: &KeptGroup, request: &FetchOffsets) -> Result<(), GroupError> {
-    let is_member = request.member_id.as_ref().is_some_and(|member_id| !member_id.is_empty());
     match &group.core {
         Core::Consumer(consumers) => {
             consumers.check_offset_fetch(request.member_id.as_ref(), request.member_epoch)
         }
-        Core::Classic(_) if is_member && request.member_epoch >= 0 => Err(GroupError::UnknownMemberId),
         Core::Classic(_) => Ok(()),
     }
 }
@@ -238,4 +243,3 @@ fn describe(group: &KeptGroup) -> Option<ClassicDescription> {
         members: classic.members(),
     })
 }
-

@@ -76,7 +76,9 @@ impl StoredGroup {
 }
 
 pub(super) fn encode_offsets(offsets: &TopicOffsets) -> Bytes {
-    serde_json::to_vec(&StoredTopicOffsets::from(offsets)).expect("numbers and strings are always JSON").into()
+    serde_json::to_vec(&StoredTopicOffsets::from(offsets))
+        .expect("numbers and strings are always JSON")
+        .into()
 }
 
 pub(super) fn decode_offsets(entry: &Entry) -> Result<TopicOffsets, UnreadableGroup> {

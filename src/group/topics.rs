@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Follows the catalogue: what groups look at, and the task that keeps it fresh, which ends with the catalogue.
-pub fn watch_topics(
+pub(super) fn watch_topics(
     catalog: &Arc<Catalog>,
 ) -> (watch::Receiver<Arc<TopicsImage>>, impl Future<Output = ()> + Send + 'static) {
     let mut changes = catalog.changes();

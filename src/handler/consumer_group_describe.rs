@@ -7,11 +7,11 @@ use super::group_error::{code, group, text};
 use crate::group::consumer::{ConsumerGroupView, MemberView, PartitionSet};
 use crate::group::{DescribeConsumer, GroupError};
 use crate::types::TopicId;
+use crate::wire::StrBytes;
 use crate::wire::messages::consumer_group_describe_response::{
     Assignment, DescribedGroup, Member, TopicPartitions,
 };
 use crate::wire::messages::{ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, TopicName};
-use crate::wire::StrBytes;
 
 /// Answers the request, group by group.
 pub async fn handle(

@@ -26,7 +26,9 @@ pub async fn handle(
         Ok(answer) => response
             .with_member_id(Some(text(answer.member_id)))
             .with_member_epoch(answer.member_epoch)
-            .with_heartbeat_interval_ms(i32::try_from(answer.heartbeat_interval.as_millis()).unwrap_or(i32::MAX))
+            .with_heartbeat_interval_ms(
+                i32::try_from(answer.heartbeat_interval.as_millis()).unwrap_or(i32::MAX),
+            )
             .with_assignment(answer.assignment.as_ref().map(assignment)),
         Err(error) => response.with_error_code(code(&error).code()).with_error_message(Some(text(error))),
     }
@@ -41,9 +43,9 @@ async fn heartbeat(
 ) -> Result<HeartbeatAnswer, GroupError> {
     let group_id = group_to_join(&request.group_id)?;
     // Version 0 may join without an id and is given one.
-    let fresh = api_version == 0 && request.member_id.is_empty() && request.member_epoch == consumer::JOIN_EPOCH;
-    let member_id =
-        if fresh { member(&clock::random_id().to_string()) } else { member(&request.member_id) };
+    let fresh =
+        api_version == 0 && request.member_id.is_empty() && request.member_epoch == consumer::JOIN_EPOCH;
+    let member_id = if fresh { member(&clock::random_id().to_string()) } else { member(&request.member_id) };
     let names = |names: Vec<crate::wire::messages::TopicName>| {
         let parsed = names.iter().map(|name| TopicName::parse(name));
         parsed.collect::<Result<_, _>>().map_err(|_| GroupError::InvalidRequest("a topic name is not legal"))

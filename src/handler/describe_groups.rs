@@ -1,8 +1,8 @@
 //! DescribeGroups, versions 0 to 6: groups of the classic protocol with their members.
 
+use super::authorized;
 use super::context::Context;
 use super::group_error::{code, group, text};
-use super::authorized;
 use crate::group::classic::MemberView;
 use crate::group::{ClassicDescription, Describe, GroupError};
 use crate::wire::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};

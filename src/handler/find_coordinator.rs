@@ -1,8 +1,8 @@
 //! FindCoordinator, versions 0 to 6: which broker answers for a group or a transactional id. Here it is this one.
 
+use super::ConnectionInfo;
 use super::context::Context;
 use super::group_error::text;
-use super::ConnectionInfo;
 use crate::wire::messages::find_coordinator_response::Coordinator;
 use crate::wire::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use crate::wire::{ErrorCode, StrBytes};
@@ -28,7 +28,11 @@ pub fn handle(
             None => response.with_node_id(node_id).with_host(text(host)).with_port(port),
             Some((code, message)) => {
                 let message = (api_version >= 1).then(|| StrBytes::from_static_str(message));
-                response.with_error_code(code.code()).with_error_message(message).with_node_id(NOBODY).with_port(-1)
+                response
+                    .with_error_code(code.code())
+                    .with_error_message(message)
+                    .with_node_id(NOBODY)
+                    .with_port(-1)
             }
         };
     }
@@ -51,8 +55,12 @@ const NOBODY: BrokerId = BrokerId(-1);
 fn refusal(key_type: i8, key: &str) -> Option<(ErrorCode, &'static str)> {
     match key_type {
         GROUP | TRANSACTION => None,
-        SHARE => is_no_share_key(key).then_some((ErrorCode::InvalidRequest, "a share key is group:topic id:partition")),
-        _ => Some((ErrorCode::InvalidRequest, "the key type is 0 for a group, 1 for a transaction, 2 for share state")),
+        SHARE => is_no_share_key(key)
+            .then_some((ErrorCode::InvalidRequest, "a share key is group:topic id:partition")),
+        _ => Some((
+            ErrorCode::InvalidRequest,
+            "the key type is 0 for a group, 1 for a transaction, 2 for share state",
+        )),
     }
 }
 

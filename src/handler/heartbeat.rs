@@ -16,7 +16,7 @@ async fn heartbeat(context: &Context, request: HeartbeatRequest) -> Result<(), G
     let heartbeat = classic::HeartbeatRequest {
         member_id: member(&request.member_id),
         group_instance_id: instance(request.group_instance_id.as_ref()),
-        generation: request.generation_id,
+        generation_id: request.generation_id,
     };
     context.groups.call(&group_id, heartbeat).await
 }

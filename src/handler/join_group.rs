@@ -68,10 +68,10 @@ fn accepted(joined: Joined, api_version: i16) -> JoinGroupResponse {
             .with_metadata(member.metadata)
     });
     JoinGroupResponse::default()
-        .with_generation_id(joined.generation)
+        .with_generation_id(joined.generation_id)
         .with_protocol_type(joined.protocol_type.filter(|_| api_version >= 7).map(text))
         .with_protocol_name(Some(joined.protocol_name.map(text).unwrap_or_default()))
-        .with_leader(text(joined.leader))
+        .with_leader(text(joined.group_leader))
         .with_skip_assignment(joined.skip_assignment)
         .with_member_id(text(joined.member_id))
         .with_members(members.collect())

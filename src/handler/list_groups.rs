@@ -14,7 +14,8 @@ pub async fn handle(context: &Context, request: &ListGroupsRequest, api_version:
         Err(error) => return ListGroupsResponse::default().with_error_code(code(&error).code()),
     };
     let wanted = groups.iter().filter(|group| {
-        passes(&request.states_filter, group.state) && passes(&request.types_filter, group.group_type.as_str())
+        passes(&request.states_filter, group.state)
+            && passes(&request.types_filter, group.group_type.as_str())
     });
     ListGroupsResponse::default().with_groups(wanted.map(|group| listed(group, api_version)).collect())
 }
@@ -28,8 +29,11 @@ fn listed(group: &GroupSummary, api_version: i16) -> ListedGroup {
     let listed = ListedGroup::default()
         .with_group_id(GroupId(text(&group.group_id)))
         .with_protocol_type(text(&group.protocol_type));
-    let listed =
-        if api_version >= 4 { listed.with_group_state(StrBytes::from_static_str(group.state)) } else { listed };
+    let listed = if api_version >= 4 {
+        listed.with_group_state(StrBytes::from_static_str(group.state))
+    } else {
+        listed
+    };
     if api_version >= 5 {
         listed.with_group_type(StrBytes::from_static_str(group.group_type.as_str()))
     } else {

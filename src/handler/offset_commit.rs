@@ -8,15 +8,21 @@ use crate::topic::Topic;
 use crate::types::{Offset, PartitionIndex, Timestamp};
 use crate::wire::ErrorCode;
 use crate::wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-use crate::wire::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
+use crate::wire::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
 use crate::wire::messages::{OffsetCommitRequest, OffsetCommitResponse};
 
 /// Answers the request; what can be committed is committed together.
-pub async fn handle(context: &Context, request: OffsetCommitRequest, api_version: i16) -> OffsetCommitResponse {
+pub async fn handle(
+    context: &Context,
+    request: OffsetCommitRequest,
+    api_version: i16,
+) -> OffsetCommitResponse {
     let by = CommitIdentity {
         member_id: member(&request.member_id),
         group_instance_id: instance(request.group_instance_id.as_ref()),
-        generation: request.generation_id_or_member_epoch,
+        generation_id: request.generation_id_or_member_epoch,
     };
     let mut offsets = Vec::new();
     let mut refusals = Vec::with_capacity(request.topics.len());

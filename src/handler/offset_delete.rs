@@ -5,7 +5,9 @@ use super::group_error::{code, code_of, group_to_join};
 use crate::group::{DeleteOffsets, GroupError};
 use crate::types::PartitionIndex;
 use crate::wire::ErrorCode;
-use crate::wire::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
+use crate::wire::messages::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
 use crate::wire::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
 /// Answers the request, partition by partition.

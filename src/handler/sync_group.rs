@@ -26,7 +26,7 @@ async fn sync(context: &Context, request: SyncGroupRequest) -> Result<Synced, Gr
     let sync = SyncRequest {
         member_id: member(&request.member_id),
         group_instance_id: instance(request.group_instance_id.as_ref()),
-        generation: request.generation_id,
+        generation_id: request.generation_id,
         protocol_type: request.protocol_type.map(|name| name.to_string()),
         protocol_name: request.protocol_name.map(|name| name.to_string()),
         assignments: request.assignments.into_iter().map(assignment).collect(),

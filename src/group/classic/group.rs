@@ -209,7 +209,10 @@ impl ClassicGroup {
     /// Answers what a member waits for with an error.
     pub(super) fn answer_waiting(&mut self, member_id: &MemberId, error: &GroupError, told: &MemberId) {
         if let Some(ticket) = self.members.take_join(member_id) {
-            self.answer(ticket, Answer::Join(Err(JoinRefused { error: error.clone(), member_id: told.clone() })));
+            self.answer(
+                ticket,
+                Answer::Join(Err(JoinRefused { error: error.clone(), member_id: told.clone() })),
+            );
         }
         let sync = self.members.get_mut(member_id).and_then(|member| member.awaiting_sync.take());
         if let Some(ticket) = sync {

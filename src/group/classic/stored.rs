@@ -52,12 +52,12 @@ impl StoredClassicGroup {
     pub fn empty(generation: i32) -> StoredClassicGroup {
         StoredClassicGroup {
             version: STORED_VERSION,
-            generation,
+            generation_id: generation,
             generation_reserved: generation,
             rebalancing: false,
             protocol_type: None,
             protocol_name: None,
-            leader: None,
+            group_leader: None,
             members: Vec::new(),
         }
     }

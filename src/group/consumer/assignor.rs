@@ -1,8 +1,8 @@
 //! The server-side assignors: who shall own what. Pure functions of the members and the topics.
 
 use super::partitions::PartitionSet;
-use crate::group::{GroupInstanceId, MemberId};
 use super::{range, uniform};
+use crate::group::{GroupInstanceId, MemberId};
 use crate::types::TopicId;
 use std::collections::{BTreeMap, BTreeSet};
 

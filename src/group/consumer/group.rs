@@ -4,10 +4,10 @@ use super::assignor::Assignor;
 use super::member::{Member, Profile};
 use super::reconcile::Holding;
 use super::request::{HeartbeatAnswer, HeartbeatRequest, JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH};
-use crate::group::{GroupError, GroupInstanceId, MemberId};
 use super::subscription::{
     SubscribedTopic, TopicsImage, all_ids, check_regex, resolve_all, subscribed_topics,
 };
+use crate::group::{GroupError, GroupInstanceId, MemberId};
 use crate::types::{Moment, TopicId, TopicName, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -124,8 +124,12 @@ impl ConsumerGroup {
 
     /// Time has passed: silent and slow members are fenced, and a target is made if one is due.
     pub fn on_time(&mut self, now: Moment) {
-        let gone: Vec<MemberId> =
-            self.members.iter().filter(|(_, member)| member.deadline() <= now).map(|(id, _)| id.clone()).collect();
+        let gone: Vec<MemberId> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.deadline() <= now)
+            .map(|(id, _)| id.clone())
+            .collect();
         if !gone.is_empty() {
             self.remove_all(now, &gone);
         }
@@ -179,7 +183,8 @@ impl ConsumerGroup {
         if old_profile != Some(&profile) {
             self.check_profile(&admission, member_id, old_profile, &profile, topics)?;
         }
-        let missed_an_answer = before.is_none_or(|member| member.holding.member_epoch != request.member_epoch);
+        let missed_an_answer =
+            before.is_none_or(|member| member.holding.member_epoch != request.member_epoch);
 
         let subscribes_anew = self.place(now, admission, member_id, profile);
         if subscribes_anew {
@@ -204,7 +209,11 @@ impl ConsumerGroup {
                 (false, _) => Err(GroupError::FencedInstanceId),
             },
             (Some(_), None) if request.instance_id.is_some() => {
-                if joins { Err(ID_IN_USE) } else { Err(GroupError::UnknownMemberId) }
+                if joins {
+                    Err(ID_IN_USE)
+                } else {
+                    Err(GroupError::UnknownMemberId)
+                }
             }
             (Some(member), _) => check_epoch(member, request).map(|()| Admission::Known),
             (None, _) if !joins && request.instance_id.is_some() => Err(GroupError::UnknownMemberId),
@@ -236,7 +245,8 @@ impl ConsumerGroup {
             Admission::Replaces(old) => old,
             Admission::New | Admission::Known => member_id,
         };
-        let others = self.members.iter().filter(|(id, _)| *id != replaced).map(|(id, member)| (id, &member.profile));
+        let others =
+            self.members.iter().filter(|(id, _)| *id != replaced).map(|(id, member)| (id, &member.profile));
         let profiles = others.chain([(member_id, profile)]);
         let own = profiles.clone().map(|(id, profile)| id.as_str().len() + profile.stored_bytes());
         let subscriptions: BTreeSet<_> = profiles.map(|(_, profile)| &profile.subscription).collect();
@@ -251,7 +261,8 @@ impl ConsumerGroup {
         let ids = resolve_all([&profile.subscription].into_iter(), topics);
         let new = subscribed_topics(ids.iter(), topics);
         let new = new.iter().filter(|(id, _)| !self.topics.contains_key(id)).map(|(_, topic)| topic);
-        let partitions: usize = self.topics.values().chain(new).map(|topic| topic.partitions.max(0) as usize).sum();
+        let partitions: usize =
+            self.topics.values().chain(new).map(|topic| topic.partitions.max(0) as usize).sum();
         if partitions > self.config.partitions_max {
             return Err(GroupError::InvalidRequest("the group would subscribe to too many partitions"));
         }
@@ -403,8 +414,7 @@ impl ConsumerGroup {
             holding
         };
         let away = self.members.iter().filter(|(_, member)| member.is_away());
-        let trimmed: Vec<(MemberId, Holding)> =
-            away.map(|(id, member)| (id.clone(), trim(member))).collect();
+        let trimmed: Vec<(MemberId, Holding)> = away.map(|(id, member)| (id.clone(), trim(member))).collect();
         for (member_id, holding) in trimmed {
             self.hold(now, &member_id, holding);
         }
@@ -429,9 +439,8 @@ impl ConsumerGroup {
         if member.holding.is_at(self.assignment_epoch) && !member.holding.assigned.keys().any(strays) {
             return false;
         }
-        let is_free = |which: &TopicPartition| {
-            self.owners.get(which).is_none_or(|owner| *owner == request.member_id)
-        };
+        let is_free =
+            |which: &TopicPartition| self.owners.get(which).is_none_or(|owner| *owner == request.member_id);
         let next = member.holding.step(&goal, request.owned.as_ref(), request.member_epoch, is_free);
         let changed = !next.assigned.keys().eq(member.holding.assigned.keys());
         self.hold(now, &request.member_id, next);
@@ -480,15 +489,18 @@ fn check_epoch(member: &Member, request: &HeartbeatRequest) -> Result<(), GroupE
     let (holding, got) = (&member.holding, request.member_epoch);
     let missed_an_answer = !member.is_away()
         && got == holding.previous_member_epoch
-        && request.owned.as_ref().is_some_and(|owned| owned.iter().all(|which| holding.assigned.contains_key(which)));
+        && request
+            .owned
+            .as_ref()
+            .is_some_and(|owned| owned.iter().all(|which| holding.assigned.contains_key(which)));
     if got == JOIN_EPOCH || got == holding.member_epoch || missed_an_answer {
         return Ok(());
     }
     Err(GroupError::FencedMemberEpoch { expected: holding.member_epoch, got })
 }
 
-
-const ID_IN_USE: GroupError = GroupError::InvalidRequest("the member id belongs to another group instance id");
+const ID_IN_USE: GroupError =
+    GroupError::InvalidRequest("the member id belongs to another group instance id");
 
 /// Targets of the first epoch are empty: so whoever joins a new group has an epoch above 0 before there is a target.
 const FIRST_EPOCH: i32 = 1;

@@ -4,8 +4,8 @@ use super::assignor::{Assignor, AssignorMember};
 use super::partitions::PartitionSet;
 use super::reconcile::{Goal, Holding, MemberState};
 use super::request::{HeartbeatRequest, STATIC_LEAVE_EPOCH};
-use crate::group::{GroupError, GroupInstanceId, MemberId};
 use super::subscription::{SubscribedIds, Subscription};
+use crate::group::{GroupError, GroupInstanceId, MemberId};
 use crate::types::Moment;
 use std::time::Duration;
 

@@ -7,7 +7,12 @@ const EPOCH: ProducerEpoch = ProducerEpoch(3);
 
 fn at(offset: i64, committed_at: i64) -> CommittedOffset {
     let metadata = format!("m{offset}");
-    CommittedOffset { offset: Offset(offset), leader_epoch: 5, metadata, committed_at: Timestamp(committed_at) }
+    CommittedOffset {
+        offset: Offset(offset),
+        leader_epoch: 5,
+        metadata,
+        committed_at: Timestamp(committed_at),
+    }
 }
 
 fn offset(offsets: &TopicOffsets, partition: PartitionIndex) -> Option<i64> {
@@ -28,7 +33,10 @@ fn pending_offsets_count_once_their_transaction_is_committed() {
         let mut offsets = TopicOffsets::default();
         offsets.commit(P0, at(5, 1));
         offsets.pend(PRODUCER, EPOCH, P0, at(9, 2));
-        assert_eq!((offset(&offsets, P0), offsets.is_unstable(P0), offsets.is_unstable(P1)), (Some(5), true, false));
+        assert_eq!(
+            (offset(&offsets, P0), offsets.is_unstable(P0), offsets.is_unstable(P1)),
+            (Some(5), true, false)
+        );
         assert!(offsets.end(PRODUCER, result));
         assert_eq!((offset(&offsets, P0), offsets.is_unstable(P0)), (expected, false));
         assert!(!offsets.end(PRODUCER, TransactionResult::Commit), "twice is once");

@@ -6,6 +6,7 @@ use super::super::{
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Config, Flags, resolve};
+use crate::group::{GroupCoordinator, GroupsConfig, GroupsStart};
 use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart};
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, ProducerIds, Reader};
@@ -155,8 +156,18 @@ async fn context(
     let (journal, run) = Journal::start(start, Box::new(move |object| committed.on_committed(&object)));
     tokio::spawn(run);
     let listener = AdvertisedListener { name: "PLAINTEXT".to_owned(), host: "here".to_owned(), port: 9092 };
+    let catalog = Arc::new(catalog);
+    let mut groups = GroupsConfig { offset_metadata_bytes_max: 100, ..GroupsConfig::default() };
+    groups.classic.initial_rebalance_delay = Duration::ZERO;
+    let groups = GroupCoordinator::start(GroupsStart {
+        config: groups,
+        standing: standing.clone(),
+        clock: clock.clone(),
+        catalog: Arc::clone(&catalog),
+    });
     Arc::new(Context {
-        catalog: Arc::new(catalog),
+        catalog,
+        groups,
         cluster: ClusterInfo {
             cluster_id: ClusterId(Uuid::from_u128(5)),
             broker_id: BrokerId(1),

@@ -6,6 +6,15 @@ const KAFKA: &[(i16, i16, i16)] = &[
     (1, 4, 18),
     (2, 1, 11),
     (3, 0, 13),
+    (8, 2, 10),
+    (9, 1, 10),
+    (10, 0, 6),
+    (11, 0, 9),
+    (12, 0, 4),
+    (13, 0, 5),
+    (14, 0, 5),
+    (15, 0, 6),
+    (16, 0, 5),
     (18, 0, 4),
     (19, 2, 7),
     (20, 1, 6),
@@ -15,9 +24,13 @@ const KAFKA: &[(i16, i16, i16)] = &[
     (33, 0, 2),
     (35, 1, 5),
     (37, 0, 3),
+    (42, 0, 2),
     (44, 0, 1),
+    (47, 0, 0),
     (60, 0, 2),
     (61, 0, 0),
+    (68, 0, 1),
+    (69, 0, 1),
     (75, 0, 0),
 ];
 
@@ -37,7 +50,7 @@ fn keys_are_sorted_and_found_by_their_number() {
     for range in SUPPORTED {
         assert_eq!(ApiKey::from_code(range.api_key.code()), Some(range.api_key));
     }
-    assert_eq!(ApiKey::from_code(8), None);
+    assert_eq!(ApiKey::from_code(4), None);
 }
 
 #[test]
@@ -54,5 +67,5 @@ fn versions_outside_of_a_range_are_not_supported() {
         assert!(is_supported(range.api_key.code(), range.max));
         assert!(!is_supported(range.api_key.code(), range.max + 1));
     }
-    assert!(!is_supported(8, 2));
+    assert!(!is_supported(8, 10));
 }
