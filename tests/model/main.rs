@@ -12,9 +12,20 @@
 //! ```
 
 mod checker;
+mod journal;
 mod list;
 mod run;
 mod transactions;
+
+#[test]
+fn the_journal_holds() {
+    run::all_hold(journal::worlds());
+}
+
+#[test]
+fn a_planted_bug_in_the_journal_is_caught() {
+    run::all_caught(journal::bugs_caught());
+}
 
 #[test]
 fn transactions_hold() {
