@@ -2,31 +2,36 @@
 //!
 //! # The rules
 //!
-//! - A session *stands* while its standing exists. Every write of a session compares the revision of its standing; a commit
-//!   also compares its journal key. To seal is to remove the standing: always safe, by anyone, at any time.
-//! - A batch is acknowledged, and visible, when its session knows that its object is committed. An object once cut never changes.
-//! - Acking a view rewrites the standing, so nothing sent before can be executed after it. A session acks only when no
-//!   commit of its own is unknown, and what it took in for partitions that it serves no more is committed, or is by the ack.
-//! - A new leader waits at the barrier: every session that stands has acked *this* view; an ack of a later one shows that
-//!   its own view is old. (It is enough to wait for those that led the partition in an earlier view.) Then it reads the tails, in one transaction
-//!   with its own standing, and serves.
-//! - An answer that names an end is given only after the standing was confirmed by a read that began after the request came.
+//! - A session *stands* while its standing exists. Every write of a session compares the revision of its
+//!   standing; a commit also compares its journal key. To seal is to remove the standing: always safe, by
+//!   anyone, at any time.
+//! - A batch is acknowledged, and visible, when its session knows that its object is committed. An object
+//!   once cut never changes.
+//! - Acking a view rewrites the standing, so nothing sent before can be executed after it. A session acks
+//!   only when no commit of its own is unknown, and what it took in for partitions that it serves no more is
+//!   committed, or is by the ack.
+//! - A new leader waits at the barrier: every session that stands has acked *this* view; an ack of a later
+//!   one shows that its own view is old. (It is enough to wait for those that led the partition in an earlier
+//!   view.) Then it reads the tails, in one transaction with its own standing, and serves.
+//! - An answer that names an end is given only after the standing was confirmed by a read that began after
+//!   the request came.
 //! - A coordinator's write compares its standing and the value. After a time-out, reading proves nothing.
 //!
 //! # What is promised
 //!
-//! One batch per offset, no gap, no batch twice, leader epochs never go back; a batch is acknowledged at one offset and keeps it;
-//! the high watermark never goes back and what was acknowledged is in every later fetch; what is committed is
-//! stored; no offset commit lands after another coordinator took over; and from every state, without further faults,
-//! all batches can still be acknowledged.
+//! One batch per offset, no gap, no batch twice, leader epochs never go back; a batch is acknowledged at one
+//! offset and keeps it; the high watermark never goes back and what was acknowledged is in every later fetch;
+//! what is committed is stored; no offset commit lands after another coordinator took over; and from every
+//! state, without further faults, all batches can still be acknowledged.
 //!
 //! # How it is modelled
 //!
-//! Time does not exist: a paused session is one whose next step comes late. A metadata transaction executes, loses its
-//! answer, or executes late; a PUT is repeated and its first attempt arrives late; views are learned late, out of step, or
-//! skipped. `journals/<s>` and `sessions/<s>` are one value. The leader is the highest member (partition 0) or the lowest (partition
-//! 1): any function that all compute alike. Seals and views have no lost answers of their own: they compare, as commits do.
-//! Not modelled: segments, manifests and deletion; the order of messages between brokers; the embedded store; fairness.
+//! Time does not exist: a paused session is one whose next step comes late. A metadata transaction executes,
+//! loses its answer, or executes late; a PUT is repeated and its first attempt arrives late; views are
+//! learned late, out of step, or skipped. `journals/<s>` and `sessions/<s>` are one value. The leader is the
+//! highest member (partition 0) or the lowest (partition 1): any function that all compute alike. Seals and
+//! views have no lost answers of their own: they compare, as commits do. Not modelled: segments, manifests
+//! and deletion; the order of messages between brokers; the embedded store; fairness.
 
 use crate::checker::Model;
 use std::ops::RangeInclusive;

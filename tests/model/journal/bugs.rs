@@ -20,7 +20,7 @@ pub enum Bug {
     LiveMeansMember,
     /// A leader answers fetches from memory, without asking whether it still stands.
     FetchUnconfirmed,
-    /// Group offsets compare that their writer stands, not the revision of its standing: reading settles nothing.
+    /// Group offsets compare that their writer stands, not the revision of its standing.
     SettledByReading,
     /// A failed PUT is repeated under the same name with more rows in it.
     RecutSameName,

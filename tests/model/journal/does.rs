@@ -1,4 +1,5 @@
-//! What each step does in a session, in the object store and at clients. Each is one atomic step: one task owns a state.
+//! What each step does in a session, in the object store and at clients. Each is one atomic step: one task
+//! owns a state.
 
 use super::Action::{self, *};
 use super::bugs::Bug;

@@ -1,4 +1,5 @@
-//! What the world of the journal is made of: two stores, the memory of each broker session, what is on its way, and ghosts.
+//! What the world of the journal is made of: two stores, the memory of each broker session, what is on its
+//! way, and ghosts.
 
 use crate::list::List;
 
@@ -37,7 +38,7 @@ pub struct State {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct MetadataStore {
-    /// All views so far: the last is the value of the key, the others are what a late watch may still deliver.
+    /// All views so far: the last is the value of the key, the others are what a late watch may still bring.
     pub views: List<Members, VIEWS>,
     /// Absent until the session registers.
     pub keys: [Option<SessionKeys>; SESSIONS],

@@ -50,7 +50,7 @@ pub fn worlds() -> Vec<Known<World>> {
         small("journal: crash, one batch", World { budget: faults(0, 1, 0), batches: ONE, ..VIEWS }),
         small("journal: readers, no time-out", World { budget: faults(0, 0, 1), views: 2, ..READERS }),
         small(
-            "journal: group, one seal",
+            "journal: group, one time-out",
             World { budget: Budget { offset_commits: 1, ..faults(1, 0, 0) }, views: 2, ..GROUP },
         ),
         full("journal: timeouts", World { views: 2, budget: faults(2, 0, 1), ..VIEWS }),
@@ -71,10 +71,20 @@ pub fn bugs_caught() -> Vec<(Bug, World)> {
 }
 
 fn world_of(bug: Bug) -> World {
+    let one = |views, budget| World { views, batches: ONE, budget, ..VIEWS };
     match bug {
-        Bug::FetchUnconfirmed | Bug::RecoverWithoutStanding => READERS,
-        Bug::SettledByReading => GROUP,
-        Bug::NobodySuspects => World { budget: faults(0, 1, 0), batches: ONE, ..VIEWS },
-        _ => VIEWS,
+        Bug::AckBeforeCommit => World { views: 2, budget: faults(0, 0, 1), ..VIEWS },
+        Bug::CommitWithoutCompare => one(2, faults(0, 0, 1)),
+        Bug::SkipBarrier | Bug::TailsBeforeBarrier | Bug::AckBeforeDrained => one(2, faults(0, 0, 0)),
+        Bug::LiveMeansMember => one(2, faults(0, 0, 0)),
+        Bug::BarrierAcksAtLeast => one(3, faults(0, 0, 0)),
+        Bug::AckBeforeResolve => one(2, faults(1, 0, 0)),
+        Bug::RecutSameName => World { views: 1, budget: faults(1, 0, 0), ..VIEWS },
+        Bug::NobodySuspects => one(2, faults(0, 1, 0)),
+        Bug::FetchUnconfirmed => World { views: 2, budget: faults(0, 0, 1), ..READERS },
+        Bug::RecoverWithoutStanding => World { views: 2, ..READERS },
+        Bug::SettledByReading => {
+            World { views: 2, budget: Budget { offset_commits: 1, ..faults(1, 0, 0) }, ..GROUP }
+        }
     }
 }

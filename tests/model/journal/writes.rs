@@ -1,5 +1,5 @@
-//! Transactions of the metadata store: they compare, and may be executed, lose their answer, or be executed late.
-//! The commit point is `write_keys`; rows become visible in `read_back_journal`.
+//! Transactions of the metadata store: they compare, and may be executed, lose their answer, or be executed
+//! late. The commit point is `write_keys`; rows become visible in `read_back_journal`.
 
 use super::World;
 use super::bugs::Bug;
@@ -105,7 +105,7 @@ impl World {
         Ok(())
     }
 
-    /// A commit's answer, or what is read after none came. Rows become visible and are acknowledged here only.
+    /// A commit's answer, or what is read after none came. Rows become visible, and are acknowledged, here.
     pub fn read_back_journal(&self, state: &mut State, id: SessionId) {
         let keys = state.meta.keys[id as usize].expect("who reads back is registered");
         if keys.sealed && !self.has(Bug::CommitWithoutCompare) {

@@ -86,7 +86,7 @@ impl World {
         Some(answer).filter(|_| fate == Fate::Answered)
     }
 
-    /// What is answered from memory is true only while the coordinator stands: it asks the metadata store first.
+    /// What is answered from memory is true only while the coordinator stands: it asks for that first.
     fn confirmed(&self, state: &mut State, at: CoordinatorId, fate: Fate, answer: Answer) -> Option<Answer> {
         if at != state.standing && !self.has(Bug::AnswerUnconfirmed) {
             state.cores[at as usize] = None;
