@@ -81,9 +81,20 @@
 //!
 //! Not modelled: producer ids that change, epochs that are used up, InitProducerId with an epoch (KIP-360),
 //! producer states that expire, sequence numbers, transactions of several producers in one log, two-phase
-//! commit (KIP-939), time. Found here: the view in a marker is not needed where ordinals are checked (world
-//! "stale markers pass" holds); it is kept as a second lock. `AppendAfterMarker` is caught with version 1
-//! only: in version 2 the marker's epoch fences the late batch.
+//! commit (KIP-939), time.
+//!
+//! # Found here
+//!
+//! - A coordinator of the past that answers AddPartitionsToTxn from memory lets the next transaction of version
+//!   1 run into the last one (`AnswerUnconfirmed`), and so does one whose write compares the value alone
+//!   (`StandingNotCompared`). Version 2 stays whole without the confirmation, by its epochs; but it fences
+//!   clients that have a later epoch than that coordinator knows, so the rule is one for both.
+//! - Time-outs must bump the epoch (`TimeoutKeepsEpoch`), and a bump for a successor must not be told to the
+//!   instance before it (`InitKeepsVerdict`).
+//! - The view in a marker is not needed where ordinals are checked (worlds "stale markers pass"): a stored
+//!   verdict stays true, whoever brings it. It is kept as a second lock.
+//! - The check of the ordinal at the append (`AppendAfterMarker`) is what saves version 1; in version 2 the
+//!   epoch of the marker fences the late batch as well.
 
 use crate::checker::Model;
 

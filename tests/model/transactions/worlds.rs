@@ -109,7 +109,9 @@ fn world_of(bug: Bug) -> World {
     let take_over = Budget { coordinator_changes: 1, ..late };
     match bug {
         Bug::NoOrdinalCheck | Bug::AppendAfterMarker => in_one_place(one([2, 0], NO_FAULT)),
-        Bug::AnswerUnconfirmed => in_one_place(one([2, 0], Budget { coordinator_changes: 1, ..NO_FAULT })),
+        Bug::AnswerUnconfirmed | Bug::StandingNotCompared => {
+            in_one_place(one([2, 0], Budget { coordinator_changes: 1, ..NO_FAULT }))
+        }
         Bug::MarkerBeforeVerdict => two([1, 0], late),
         Bug::OtherVerdictAccepted => two([1, 0], Budget { other_verdicts: 1, ..NO_FAULT }),
         Bug::WriteWithoutCompare => two([1, 0], take_over),
