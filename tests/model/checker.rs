@@ -1,9 +1,11 @@
-//! A small model checker: breadth first over every interleaving, so the first counterexample is a shortest one.
+//! A small model checker: breadth first over every interleaving, so the first counterexample is a shortest
+//! one.
 //!
 //! Two questions are answered over all states that can be reached. *Safety*: no state has a `violation`.
 //! *Liveness*: from every state some path without further faults leads to a goal, so nothing is ever stuck
-//! (there is a path; fairness and time are not modelled). Only fingerprints of 64 bits are kept, so a trace is
-//! found again by walking from the start; two states in ten million share one with a chance of about 1 in 10^5.
+//! (there is a path; fairness and time are not modelled). Only fingerprints of 64 bits are kept, so a trace
+//! is found again by walking from the start; two states in ten million share one with a chance of about 1 in
+//! 10^5.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;

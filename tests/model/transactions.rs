@@ -1,73 +1,100 @@
-//! The world of transactions: the rules that the code must follow, and every interleaving of small worlds under them.
+//! The world of transactions: the rules that the code must follow, and every interleaving of small worlds
+//! under them.
 //!
 //! # The rules
 //!
-//! *Words.* `ordinal`: counts the transactions of one transactional id, from 1. A *place* is a partition or the offsets of a
-//! group (its leader: the group's coordinator); both obey the same rules, TxnOffsetCommit is a batch. `Prepare(v)`,
-//! `Complete(v)`: v is commit or abort.
+//! *Words.* `ordinal`: counts the transactions of one transactional id, from 1. A *place* is a partition or
+//! the offsets of a group (its leader: the group's coordinator); both obey the same rules, TxnOffsetCommit is
+//! a batch. `Prepare(v)`, `Complete(v)`: v is commit or abort.
 //!
-//! **Stored**, one value per transactional id in the metadata store: producer id, producer epoch, stage (`Empty`, `Ongoing`,
-//! `Prepare(v)`, `Complete(v)`), ordinal, places, `end_may_retry`; and the time-out and times, which no rule needs. Every write
-//! compares the coordinator's standing and the value as last read or written. A write that fails or whose outcome is unknown:
-//! drop the value and all its answers (NOT_COORDINATOR, COORDINATOR_NOT_AVAILABLE), load again. An answer that stores nothing is given only after the
-//! standing was confirmed by a read that began after the request came (one read serves all that wait): else a coordinator of
-//! the past answers "added" for the next transaction of version 1, or fences who has a later epoch.
+//! **Stored**, one value per transactional id in the metadata store: producer id, producer epoch, stage
+//! (`Empty`, `Ongoing`, `Prepare(v)`, `Complete(v)`), ordinal, places, `end_may_retry`; and the time-out and
+//! times, which no rule needs. Every write compares the coordinator's standing and the value as last read or
+//! written. A write that fails or whose outcome is unknown: drop the value and all its answers
+//! (NOT_COORDINATOR, COORDINATOR_NOT_AVAILABLE), load again. An answer that stores nothing is given only
+//! after the standing was confirmed by a read that began after the request came (one read serves all that
+//! wait): else a coordinator of the past answers "added" for the next transaction of version 1, or fences who
+//! has a later epoch.
 //!
-//! **Coordinator, by request** (e: the epoch in it; E: the stored one). A producer id that is not the stored one is refused
-//! (INVALID_PRODUCER_ID_MAPPING).
-//! - *Add a place* (AddPartitionsToTxn, AddOffsetsToTxn; version 2: the leader asks for the first batch it sees). e ≠ E: fenced.
-//!   `Prepare`: CONCURRENT_TRANSACTIONS. `Ongoing`: store the place (nothing to store if it is there), answer the ordinal. `Empty`, `Complete`:
-//!   store `Ongoing`, ordinal + 1, this place only, `end_may_retry` off; answer the ordinal.
-//! - *Verify* (version 1: the leader asks for the first batch it sees). e = E, `Ongoing` and the place is in it: answer the
-//!   ordinal. e ≠ E: fenced. Else INVALID_TXN_STATE.
-//! - *EndTxn(v), version 2.* e = E: `Ongoing`: store `Prepare(v)`, E + 1, `end_may_retry` on; answer E + 1. `Prepare`:
-//!   CONCURRENT_TRANSACTIONS. `Empty`, `Complete`: abort: store `Complete(abort)` without places, E + 1, `end_may_retry` on; answer E + 1;
-//!   commit: INVALID_TXN_STATE. e + 1 = E with `end_may_retry` and stage `Prepare(v)` or `Complete(v)`, the same v: answer E.
-//!   Everything else: fenced.
-//! - *EndTxn(v), version 1.* e ≠ E: fenced. `Ongoing`: store `Prepare(v)`, epoch kept; success. `Prepare`: CONCURRENT_TRANSACTIONS.
-//!   `Complete(v)`, the same v: success. Else INVALID_TXN_STATE.
-//! - *Time-out*, both versions: only in `Ongoing`: store `Prepare(abort)`, E + 1, `end_may_retry` on (its client may learn the epoch by
-//!   EndTxn(abort), version 2; any commit is fenced).
-//! - *InitProducerId.* `Ongoing`: store `Prepare(abort)`, E + 1, `end_may_retry` **off**; answer CONCURRENT_TRANSACTIONS. `Prepare`:
-//!   CONCURRENT_TRANSACTIONS. `Empty`, `Complete`: store `Empty`, E + 1, no places, `end_may_retry` off; answer E + 1.
-//! - *Markers.* After `Prepare(v)` is known to be stored (by its own write, or loaded after a take-over), and never before, to every
-//!   place: (producer id, E, v, coordinator view, ordinal), again and again until each has answered success *for this ordinal*. Then
-//!   store `Complete(v)`. Which places have answered lives in memory only; a new coordinator begins with all of them.
-//!   EndTxn is answered when `Prepare(v)` is stored; it does not wait for the markers.
+//! **Coordinator, by request** (e: the epoch in it; E: the stored one). A producer id that is not the stored
+//! one is refused (INVALID_PRODUCER_ID_MAPPING).
+//! - *Add a place* (AddPartitionsToTxn, AddOffsetsToTxn; version 2: the leader asks for the first batch it
+//!   sees). e ≠ E: fenced. `Prepare`: CONCURRENT_TRANSACTIONS. `Ongoing`: store the place (nothing to store
+//!   if it is there), answer the ordinal. `Empty`, `Complete`: store `Ongoing`, ordinal + 1, this place only,
+//!   `end_may_retry` off; answer the ordinal.
+//! - *Verify* (version 1: the leader asks for the first batch it sees). e = E, `Ongoing` and the place is in
+//!   it: answer the ordinal. e ≠ E: fenced. Else INVALID_TXN_STATE.
+//! - *EndTxn(v), version 2.* e = E: `Ongoing`: store `Prepare(v)`, E + 1, `end_may_retry` on; answer E + 1.
+//!   `Prepare`: CONCURRENT_TRANSACTIONS. `Empty`, `Complete`: abort: store `Complete(abort)` without places,
+//!   E + 1, `end_may_retry` on; answer E + 1; commit: INVALID_TXN_STATE. e + 1 = E with `end_may_retry` and
+//!   stage `Prepare(v)` or `Complete(v)`, the same v: answer E. Everything else: fenced.
+//! - *EndTxn(v), version 1.* e ≠ E: fenced. `Ongoing`: store `Prepare(v)`, epoch kept; success. `Prepare`:
+//!   CONCURRENT_TRANSACTIONS. `Complete(v)`, the same v: success. Else INVALID_TXN_STATE.
+//! - *Time-out*, both versions: only in `Ongoing`: store `Prepare(abort)`, E + 1, `end_may_retry` on (its
+//!   client may learn the epoch by EndTxn(abort), version 2; any commit is fenced).
+//! - *InitProducerId.* `Ongoing`: store `Prepare(abort)`, E + 1, `end_may_retry` **off**; answer
+//!   CONCURRENT_TRANSACTIONS. `Prepare`: CONCURRENT_TRANSACTIONS. `Empty`, `Complete`: store `Empty`, E + 1,
+//!   no places, `end_may_retry` off; answer E + 1.
+//! - *Markers.* After `Prepare(v)` is known to be stored (by its own write, or loaded after a take-over), and
+//!   never before, to every place: (producer id, E, v, coordinator view, ordinal), again and again until each
+//!   has answered success *for this ordinal*. Then store `Complete(v)`. Which places have answered lives in
+//!   memory only; a new coordinator begins with all of them. EndTxn is answered when `Prepare(v)` is stored;
+//!   it does not wait for the markers.
 //!
-//! **Leader of a place.** Producer state: producer epoch, open ordinal (or none) and its first offset, ended ordinal (of the last
-//! marker), coordinator view (of the last marker). All of it must follow from the log: the ordinal is stored beside each batch of a transaction
-//! (an index column), and ordinal, verdict, epoch and view with each marker. A marker is written also where no batch came.
-//! - *Batch with epoch e.* e < the known epoch: fenced. A repeated batch: its offset. Open with the same epoch: append under the open ordinal. Open, and e is
-//!   greater: CONCURRENT_TRANSACTIONS (the marker is on its way). None open: ask the coordinator; with the answer, *check again, in the step that
-//!   appends*: e ≥ the known epoch, none other open, ordinal > ended; else ask again. Answers are not kept over a change of leader.
-//! - *Marker (e, v, view, o).* view < the known view: refused. e < the known epoch: refused. Open = o: write it, close the transaction. None open and
-//!   o > ended: write it (fences what is late). None open and o = ended: success, nothing is written. Any other ordinal: refused.
+//! **Leader of a place.** Producer state: producer epoch, open ordinal (or none) and its first offset, ended
+//! ordinal (of the last marker), coordinator view (of the last marker). All of it must follow from the log:
+//! the ordinal is stored beside each batch of a transaction (an index column), and ordinal, verdict, epoch
+//! and view with each marker. A marker is written also where no batch came. For a group this "log" is its
+//! stored value: pending offsets with their ordinal, and the producer state, stored before TxnOffsetCommit or
+//! the marker is answered; a commit marker makes pending offsets the committed ones in the same write.
+//! - *Batch with epoch e.* e < the known epoch: fenced. A repeated batch: its offset. Open with the same
+//!   epoch: append under the open ordinal. Open, and e is greater: CONCURRENT_TRANSACTIONS (the marker is on
+//!   its way). None open: ask the coordinator; with the answer, *check again, in the step that appends*: e ≥
+//!   the known epoch, none other open, ordinal > ended; else ask again. Answers are not kept over a change of
+//!   leader.
+//! - *Marker (e, v, view, o).* view < the known view: refused. e < the known epoch: refused. Open = o: write
+//!   it, close the transaction. None open and o > ended: write it (fences what is late). None open and o =
+//!   ended: success, nothing is written. Any other ordinal: refused.
 //! - Last stable offset: the first offset of the open transaction, else the high watermark.
 //!
 //! # What is promised
 //!
-//! All or nothing over places; what was answered as committed is never aborted, what was answered as aborted is never
-//! visible, and nothing is visible whose client has not asked for it; after InitProducerId is answered no batch of an older
-//! instance is taken; no two instances have one epoch; `Complete` means that every place has its marker; the last stable offset
-//! neither passes what is open nor goes back; and from every state whatever is open can still be ended.
+//! All or nothing over places; what was answered as committed is never aborted, what was answered as aborted
+//! is never visible, and nothing is visible whose client has not asked for it; after InitProducerId is
+//! answered no batch of an older instance is taken; no two instances have one epoch; `Complete` means that
+//! every place has its marker; the last stable offset neither passes what is open nor goes back; and from
+//! every state whatever is open can still be ended.
 //!
-//! *Version 1 cannot promise* that a late EndTxn leaves the next transaction alone (KAFKA-17754): both carry the same epoch, and
-//! the request has nothing else to tell them apart by. Ordinals then still keep each transaction whole, as the coordinator
-//! counts them: all its batches get one verdict, the stored one. `a_late_end_of_version_1_ends_the_next_transaction` shows the trace.
+//! *Version 1 cannot promise* that a late EndTxn leaves the next transaction alone (KAFKA-17754): both carry
+//! the same epoch, and the request has nothing else to tell them apart by. Ordinals then still keep each
+//! transaction whole, as the coordinator counts them: all its batches get one verdict, the stored one.
+//! `a_late_end_of_version_1_ends_the_next_transaction` shows the trace.
 //!
 //! # How it is modelled
 //!
-//! One transactional id, two instances of its producer, two places, two coordinators; a transaction has at most one batch
-//! per place. A request once sent may be handled at any time, again and again, by either coordinator, and its answer
-//! lost; a marker likewise; so delay, repetition, reordering and loss cost no steps of their own. A write of a coordinator is
-//! executed at once, or late, after its sender has given up. A change of leader reads the log again (that the log
-//! itself survives is the journal's world). A client of version 1 goes on with its epoch only if it knows what became of each batch (KIP-360).
+//! One transactional id, two instances of its producer, two places, two coordinators; a transaction has at
+//! most one batch per place. A request once sent may be handled at any time, again and again, by either
+//! coordinator, and its answer lost; a marker likewise; so delay, repetition, reordering and loss cost no
+//! steps of their own. A write of a coordinator is executed at once, or late, after its sender has given up.
+//! A change of leader reads the log again (that the log itself survives is the journal's world). A client of
+//! version 1 goes on with its epoch only if it knows what became of each batch (KIP-360).
 //!
-//! Not modelled: producer ids that change, epochs that are used up, InitProducerId with an epoch (KIP-360), producer states that
-//! expire, sequence numbers, transactions of several producers in one log, two-phase commit (KIP-939), time.
-//! Found here: the view in a marker is not needed where ordinals are checked (world "stale markers pass" holds); it is kept as
-//! a second lock. `AppendAfterMarker` is caught with version 1 only: in version 2 the marker's epoch fences the late batch.
+//! Not modelled: producer ids that change, epochs that are used up, InitProducerId with an epoch (KIP-360),
+//! producer states that expire, sequence numbers, transactions of several producers in one log, two-phase
+//! commit (KIP-939), time.
+//!
+//! # Found here
+//!
+//! - A coordinator of the past that answers AddPartitionsToTxn from memory lets the next transaction of version
+//!   1 run into the last one (`AnswerUnconfirmed`), and so does one whose write compares the value alone
+//!   (`StandingNotCompared`). Version 2 stays whole without the confirmation, by its epochs; but it fences
+//!   clients that have a later epoch than that coordinator knows, so the rule is one for both.
+//! - Time-outs must bump the epoch (`TimeoutKeepsEpoch`), and a bump for a successor must not be told to the
+//!   instance before it (`InitKeepsVerdict`).
+//! - The view in a marker is not needed where ordinals are checked (worlds "stale markers pass"): a stored
+//!   verdict stays true, whoever brings it. It is kept as a second lock.
+//! - The check of the ordinal at the append (`AppendAfterMarker`) is what saves version 1; in version 2 the
+//!   epoch of the marker fences the late batch as well.
 
 use crate::checker::Model;
 
@@ -233,11 +260,11 @@ impl World {
             let client = &state.clients[instance as usize];
             match client.life {
                 Life::Off if self.transactions[instance as usize] > 0 => {
-                    actions.push(Action::Start { instance })
+                    actions.push(Action::Start { instance });
                 }
                 Life::Starting => {
                     self.at_coordinators(state, false, |at, fate| {
-                        actions.push(Action::Init { instance, at, fate })
+                        actions.push(Action::Init { instance, at, fate });
                     });
                 }
                 Life::Running => self.end_actions(state, instance, actions),
@@ -266,7 +293,7 @@ impl World {
         for place in 0..self.places {
             if self.version == TransactionVersion::One {
                 self.at_coordinators(state, false, |at, fate| {
-                    actions.push(Action::Add { from, place, at, fate })
+                    actions.push(Action::Add { from, place, at, fate });
                 });
             }
             self.batch_actions(state, from, place, actions);
@@ -277,7 +304,7 @@ impl World {
             let sent = [(transaction.commit_sent, Verdict::Commit), (transaction.abort_sent, Verdict::Abort)];
             for (_, verdict) in sent.into_iter().filter(|sent| sent.0) {
                 self.at_coordinators(state, true, |at, fate| {
-                    actions.push(Action::End { from, verdict, at, fate })
+                    actions.push(Action::End { from, verdict, at, fate });
                 });
             }
         }
@@ -297,11 +324,13 @@ impl World {
         match self.admission(state, from, place) {
             Admission::Append(_) => actions.push(Action::AppendOpen { from, place }),
             Admission::Ask if self.has(Bug::AddNotVerified) => {
-                actions.push(Action::AppendOpen { from, place })
+                actions.push(Action::AppendOpen { from, place });
             }
             Admission::Ask => {
                 let verify = |at, fate| Action::Verify { from, place, at, fate };
-                self.at_coordinators(state, false, |at, fate| actions.push(verify(at, fate)));
+                self.at_coordinators(state, false, |at, fate| {
+                    actions.push(verify(at, fate));
+                });
             }
             Admission::Refuse => {}
         }

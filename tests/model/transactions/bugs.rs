@@ -18,6 +18,8 @@ pub enum Bug {
     OtherVerdictAccepted,
     /// The coordinator writes its value without comparing standing and value.
     WriteWithoutCompare,
+    /// The coordinator compares the value that it writes over, not its standing.
+    StandingNotCompared,
     /// A transaction is complete when the first place has its marker.
     CompleteTooEarly,
     /// A new leader knows what is open, but not the ordinals.
@@ -43,7 +45,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 19] = [
+    pub const ALL: [Bug; 20] = [
         Bug::MarkerBeforeVerdict,
         Bug::NoOrdinalCheck,
         Bug::RepeatedMarkerRefused,
@@ -52,6 +54,7 @@ impl Bug {
         Bug::BumpNotStored,
         Bug::OtherVerdictAccepted,
         Bug::WriteWithoutCompare,
+        Bug::StandingNotCompared,
         Bug::CompleteTooEarly,
         Bug::OrdinalForgotten,
         Bug::FencedOffsetCommit,

@@ -1,4 +1,5 @@
-//! What the world of transactions is made of: the stored value, coordinators, places, clients, and what is on its way.
+//! What the world of transactions is made of: the stored value, coordinators, places, clients, and what is on
+//! its way.
 
 use crate::list::List;
 
@@ -50,8 +51,8 @@ pub struct Stored {
     pub stage: Stage,
     pub ordinal: Ordinal,
     pub places: Places,
-    /// The last bump ended a transaction, by its client's EndTxn or for its age (not for a successor): an EndTxn
-    /// of version 2 with the epoch before it and the same verdict is told the epoch (again).
+    /// The last bump ended a transaction, by its client's EndTxn or for its age, not for a successor: an
+    /// EndTxn of version 2 with the epoch before it and the same verdict is told the epoch (again).
     pub end_may_retry: bool,
 }
 

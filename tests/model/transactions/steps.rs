@@ -86,7 +86,7 @@ impl World {
         Some(answer).filter(|_| fate == Fate::Answered)
     }
 
-    /// What is answered from memory is true only while the coordinator stands: it asks the metadata store first.
+    /// What is answered from memory is true only while the coordinator stands: it asks for that first.
     fn confirmed(&self, state: &mut State, at: CoordinatorId, fate: Fate, answer: Answer) -> Option<Answer> {
         if at != state.standing && !self.has(Bug::AnswerUnconfirmed) {
             state.cores[at as usize] = None;
@@ -97,7 +97,8 @@ impl World {
 
     /// One transaction of the metadata store: it compares the sender's standing and the value.
     fn execute(&self, state: &mut State, write: LateWrite) -> bool {
-        let compares = write.by == state.standing && write.expected == state.stored;
+        let stands = write.by == state.standing || self.has(Bug::StandingNotCompared);
+        let compares = stands && write.expected == state.stored;
         if !compares && !self.has(Bug::WriteWithoutCompare) {
             return false;
         }
@@ -164,7 +165,8 @@ impl World {
     fn forget_the_dead(&self, state: &mut State) {
         if !self.has(Bug::WriteWithoutCompare) {
             let (standing, stored) = (state.standing, state.stored);
-            state.late.retain(|write| write.by == standing && write.expected == stored);
+            let any_standing = self.has(Bug::StandingNotCompared);
+            state.late.retain(|write| (write.by == standing || any_standing) && write.expected == stored);
         }
     }
 

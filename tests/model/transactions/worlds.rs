@@ -42,7 +42,8 @@ const fn in_one_place(world: World) -> World {
 
 pub fn worlds() -> Vec<Known<World>> {
     let take_over = Budget { coordinator_changes: 1, late_writes: 1, ..NO_FAULT };
-    let leaders = Budget { coordinator_changes: 1, leader_changes: 1, ..NO_FAULT };
+    let change = Budget { coordinator_changes: 1, ..NO_FAULT };
+    let leaders = Budget { leader_changes: 1, ..change };
     let crash = Budget { crashes: 1, late_writes: 2, ..NO_FAULT };
     let verdicts = Budget { other_verdicts: 1, late_writes: 1, ..NO_FAULT };
     let strays = Budget { stray_inits: 1, coordinator_changes: 1, ..NO_FAULT };
@@ -62,7 +63,7 @@ pub fn worlds() -> Vec<Known<World>> {
     vec![
         small("v2: one after the other", two([2, 0], NO_FAULT)),
         small("v2: take-over", two([1, 0], take_over)),
-        small("v2: zombie", in_one_place(two([1, 1], Budget { coordinator_changes: 1, ..NO_FAULT }))),
+        small("v2: zombie", in_one_place(two([1, 1], change))),
         small("v2: leader", in_one_place(two([2, 0], leaders))),
         small("v2: other verdict", two([1, 0], verdicts)),
         small("v1: one after the other", in_one_place(one([2, 0], leaders))),
@@ -74,18 +75,22 @@ pub fn worlds() -> Vec<Known<World>> {
         full("v2: two, verdicts", two([2, 0], verdicts)),
         full("v2: zombie, two places", two([1, 1], NO_FAULT)),
         full("v2: zombie, take-over", in_one_place(two([1, 1], take_over))),
-        full("v2: zombie, new coordinator", two([1, 1], Budget { coordinator_changes: 1, ..NO_FAULT })),
+        full("v2: zombie, new coordinator", two([1, 1], change)),
         full("v2: zombie, leaders", in_one_place(two([1, 1], leaders))),
         full("v2: zombie, strays", in_one_place(two([1, 1], strays))),
         full("v2: three, one place", in_one_place(two([2, 1], take_over))),
         full("v2: everything at once", in_one_place(two([1, 1], all))),
         full("v2: stale markers pass", stale(two([2, 0], leaders))),
         full("v1: two", one([2, 0], NO_FAULT)),
-        full("v1: two, take-over", one([2, 0], take_over)),
-        full("v1: two, leaders", one([2, 0], leaders)),
-        full("v1: zombie, two places", one([1, 1], take_over)),
-        full("v1: everything at once", in_one_place(one([1, 1], all))),
-        full("v1: late EndTxn, take-over", late_ends(one([2, 0], take_over))),
+        full("v1: two, new coordinator", one([2, 0], change)),
+        full("v1: two, take-over", in_one_place(one([2, 0], take_over))),
+        full("v1: two, crash", in_one_place(one([2, 0], crash))),
+        full("v1: zombie, two places", one([1, 1], NO_FAULT)),
+        full("v1: zombie, take-over", in_one_place(one([1, 1], take_over))),
+        full("v1: zombie, leaders", in_one_place(one([1, 1], leaders))),
+        full("v1: stale markers pass", stale(in_one_place(one([2, 0], leaders)))),
+        full("v1: late EndTxn, two places", late_ends(one([2, 0], NO_FAULT))),
+        full("v1: late EndTxn, take-over", in_one_place(late_ends(one([2, 0], take_over)))),
     ]
 }
 
@@ -104,7 +109,9 @@ fn world_of(bug: Bug) -> World {
     let take_over = Budget { coordinator_changes: 1, ..late };
     match bug {
         Bug::NoOrdinalCheck | Bug::AppendAfterMarker => in_one_place(one([2, 0], NO_FAULT)),
-        Bug::AnswerUnconfirmed => in_one_place(one([2, 0], Budget { coordinator_changes: 1, ..NO_FAULT })),
+        Bug::AnswerUnconfirmed | Bug::StandingNotCompared => {
+            in_one_place(one([2, 0], Budget { coordinator_changes: 1, ..NO_FAULT }))
+        }
         Bug::MarkerBeforeVerdict => two([1, 0], late),
         Bug::OtherVerdictAccepted => two([1, 0], Budget { other_verdicts: 1, ..NO_FAULT }),
         Bug::WriteWithoutCompare => two([1, 0], take_over),
