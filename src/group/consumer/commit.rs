@@ -54,7 +54,11 @@ impl ConsumerGroup {
     }
 
     /// Whether that member at that epoch may fetch offsets. Tools come without a member id.
-    pub fn check_offset_fetch(&self, member_id: Option<&MemberId>, member_epoch: i32) -> Result<(), GroupError> {
+    pub fn check_offset_fetch(
+        &self,
+        member_id: Option<&MemberId>,
+        member_epoch: i32,
+    ) -> Result<(), GroupError> {
         let Some(member_id) = member_id.filter(|id| !(id.is_empty() && member_epoch < 0)) else {
             return Ok(());
         };

@@ -124,8 +124,12 @@ impl ConsumerGroup {
 
     /// Time has passed: silent and slow members are fenced, and a target is made if one is due.
     pub fn on_time(&mut self, now: Moment) {
-        let gone: Vec<MemberId> =
-            self.members.iter().filter(|(_, member)| member.deadline() <= now).map(|(id, _)| id.clone()).collect();
+        let gone: Vec<MemberId> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.deadline() <= now)
+            .map(|(id, _)| id.clone())
+            .collect();
         if !gone.is_empty() {
             self.remove_all(now, &gone);
         }
@@ -173,7 +177,8 @@ impl ConsumerGroup {
         if old_profile != Some(&profile) {
             self.check_profile(&admission, member_id, old_profile, &profile, topics)?;
         }
-        let missed_an_answer = before.is_none_or(|member| member.holding.member_epoch != request.member_epoch);
+        let missed_an_answer =
+            before.is_none_or(|member| member.holding.member_epoch != request.member_epoch);
 
         let subscribes_anew = self.place(now, admission, member_id, profile);
         if subscribes_anew {
@@ -198,7 +203,11 @@ impl ConsumerGroup {
                 (false, _) => Err(GroupError::FencedInstanceId(holder.clone())),
             },
             (Some(_), None) if request.instance_id.is_some() => {
-                if joins { Err(ID_IN_USE) } else { Err(unknown_instance(request)) }
+                if joins {
+                    Err(ID_IN_USE)
+                } else {
+                    Err(unknown_instance(request))
+                }
             }
             (Some(member), _) => check_epoch(member, request).map(|()| Admission::Known),
             (None, _) if !joins && request.instance_id.is_some() => Err(unknown_instance(request)),
@@ -230,7 +239,8 @@ impl ConsumerGroup {
             Admission::Replaces(old) => old,
             Admission::New | Admission::Known => member_id,
         };
-        let others = self.members.iter().filter(|(id, _)| *id != replaced).map(|(id, member)| (id, &member.profile));
+        let others =
+            self.members.iter().filter(|(id, _)| *id != replaced).map(|(id, member)| (id, &member.profile));
         let profiles = others.chain([(member_id, profile)]);
         let own = profiles.clone().map(|(id, profile)| id.as_str().len() + profile.stored_bytes());
         let subscriptions: BTreeSet<_> = profiles.map(|(_, profile)| &profile.subscription).collect();
@@ -245,7 +255,8 @@ impl ConsumerGroup {
         let ids = resolve_all([&profile.subscription].into_iter(), topics);
         let new = subscribed_topics(ids.iter(), topics);
         let new = new.iter().filter(|(id, _)| !self.topics.contains_key(id)).map(|(_, topic)| topic);
-        let partitions: usize = self.topics.values().chain(new).map(|topic| topic.partitions.max(0) as usize).sum();
+        let partitions: usize =
+            self.topics.values().chain(new).map(|topic| topic.partitions.max(0) as usize).sum();
         if partitions > self.config.partitions_max {
             return Err(GroupError::InvalidRequest("the group would subscribe to too many partitions"));
         }
@@ -337,7 +348,9 @@ impl ConsumerGroup {
         match &request.instance_id {
             Some(instance_id) => match self.instances.get(instance_id) {
                 None => Err(unknown_instance(request)),
-                Some(holder) if *holder != request.member_id => Err(GroupError::FencedInstanceId(holder.clone())),
+                Some(holder) if *holder != request.member_id => {
+                    Err(GroupError::FencedInstanceId(holder.clone()))
+                }
                 Some(_) => Ok(()),
             },
             None if self.members.contains_key(&request.member_id) => Ok(()),
@@ -397,8 +410,7 @@ impl ConsumerGroup {
             holding
         };
         let away = self.members.iter().filter(|(_, member)| member.is_away());
-        let trimmed: Vec<(MemberId, Holding)> =
-            away.map(|(id, member)| (id.clone(), trim(member))).collect();
+        let trimmed: Vec<(MemberId, Holding)> = away.map(|(id, member)| (id.clone(), trim(member))).collect();
         for (member_id, holding) in trimmed {
             self.hold(now, &member_id, holding);
         }
@@ -423,9 +435,8 @@ impl ConsumerGroup {
         if member.holding.is_at(self.assignment_epoch) && !member.holding.assigned.keys().any(strays) {
             return false;
         }
-        let is_free = |which: &TopicPartition| {
-            self.owners.get(which).is_none_or(|owner| *owner == request.member_id)
-        };
+        let is_free =
+            |which: &TopicPartition| self.owners.get(which).is_none_or(|owner| *owner == request.member_id);
         let next = member.holding.step(&goal, request.owned.as_ref(), request.member_epoch, is_free);
         let changed = !next.assigned.keys().eq(member.holding.assigned.keys());
         self.hold(now, &request.member_id, next);
@@ -474,7 +485,10 @@ fn check_epoch(member: &Member, request: &HeartbeatRequest) -> Result<(), GroupE
     let (holding, got) = (&member.holding, request.member_epoch);
     let missed_an_answer = !member.is_away()
         && got == holding.previous_member_epoch
-        && request.owned.as_ref().is_some_and(|owned| owned.iter().all(|which| holding.assigned.contains_key(which)));
+        && request
+            .owned
+            .as_ref()
+            .is_some_and(|owned| owned.iter().all(|which| holding.assigned.contains_key(which)));
     if got == JOIN_EPOCH || got == holding.member_epoch || missed_an_answer {
         return Ok(());
     }
@@ -486,7 +500,8 @@ fn unknown_instance(request: &HeartbeatRequest) -> GroupError {
     GroupError::UnknownMemberId(instance_id.unwrap_or_default())
 }
 
-const ID_IN_USE: GroupError = GroupError::InvalidRequest("the member id belongs to another group instance id");
+const ID_IN_USE: GroupError =
+    GroupError::InvalidRequest("the member id belongs to another group instance id");
 
 /// Targets of the first epoch are empty: so whoever joins a new group has an epoch above 0 before there is a target.
 const FIRST_EPOCH: i32 = 1;

@@ -42,7 +42,9 @@ pub(super) fn decode_ranges(text: &str) -> Option<Vec<i32>> {
     for range in text.split(',').filter(|range| !range.is_empty()) {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (i32, i32) = (first.parse().ok()?, last.parse().ok()?);
-        if first < 0 || last < first || (last - first) as usize >= PARTITIONS_MAX - numbers.len().min(PARTITIONS_MAX)
+        if first < 0
+            || last < first
+            || (last - first) as usize >= PARTITIONS_MAX - numbers.len().min(PARTITIONS_MAX)
         {
             return None;
         }

@@ -20,7 +20,8 @@ pub(super) fn assign(members: &[AssignorMember<'_>], topics: &BTreeMap<TopicId, 
         for (place, &index) in subscribers.iter().enumerate() {
             let from = first_of(place, subscribers.len(), partitions);
             let until = first_of(place + 1, subscribers.len(), partitions);
-            let piece = (from..until).map(|number| TopicPartition { topic_id, partition: PartitionIndex(number) });
+            let piece =
+                (from..until).map(|number| TopicPartition { topic_id, partition: PartitionIndex(number) });
             targets[index].extend(piece);
         }
     }

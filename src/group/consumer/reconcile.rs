@@ -78,8 +78,11 @@ impl Holding {
         if self.still_owns(&self.revoking, owned) {
             return self.give_up_unsubscribed(goal.subscribed);
         }
-        let (kept, leaving): (HeldPartitions, HeldPartitions) =
-            self.assigned.iter().map(|(which, epoch)| (*which, *epoch)).partition(|(which, _)| wanted.contains(which));
+        let (kept, leaving): (HeldPartitions, HeldPartitions) = self
+            .assigned
+            .iter()
+            .map(|(which, epoch)| (*which, *epoch))
+            .partition(|(which, _)| wanted.contains(which));
         if self.still_owns(&leaving, owned) {
             let state = MemberState::UnrevokedPartitions;
             return Holding { state, assigned: kept, revoking: leaving, ..self.clone() };

@@ -12,7 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 pub(super) fn assign(members: &[AssignorMember<'_>], topics: &BTreeMap<TopicId, i32>) -> Vec<PartitionSet> {
     let Some(first) = members.first() else { return Vec::new() };
-    if members.iter().all(|member| std::ptr::eq(member.subscribed, first.subscribed) || member.subscribed == first.subscribed) {
+    if members.iter().all(|member| {
+        std::ptr::eq(member.subscribed, first.subscribed) || member.subscribed == first.subscribed
+    }) {
         assign_alike(members, topics)
     } else {
         Balance::new(members, topics).run()
@@ -21,8 +23,11 @@ pub(super) fn assign(members: &[AssignorMember<'_>], topics: &BTreeMap<TopicId, 
 
 /// Everybody subscribes to the same topics.
 fn assign_alike(members: &[AssignorMember<'_>], topics: &BTreeMap<TopicId, i32>) -> Vec<PartitionSet> {
-    let topics: BTreeMap<TopicId, i32> =
-        topics.iter().filter(|(id, _)| members[0].subscribed.contains(id)).map(|(id, size)| (*id, *size)).collect();
+    let topics: BTreeMap<TopicId, i32> = topics
+        .iter()
+        .filter(|(id, _)| members[0].subscribed.contains(id))
+        .map(|(id, size)| (*id, *size))
+        .collect();
     let (mut targets, mut free) = keep(members, &topics);
     let partitions: usize = topics.values().map(|&size| size.max(0) as usize).sum();
     let (each, mut one_more) = (partitions / members.len(), partitions % members.len());
@@ -50,7 +55,10 @@ fn assign_alike(members: &[AssignorMember<'_>], topics: &BTreeMap<TopicId, i32>)
 }
 
 /// What each member may keep of its old target, and what nobody has.
-fn keep(members: &[AssignorMember<'_>], topics: &BTreeMap<TopicId, i32>) -> (Vec<PartitionSet>, PartitionSet) {
+fn keep(
+    members: &[AssignorMember<'_>],
+    topics: &BTreeMap<TopicId, i32>,
+) -> (Vec<PartitionSet>, PartitionSet) {
     let mut free: PartitionSet = topics
         .iter()
         .flat_map(|(&topic_id, &size)| {
@@ -75,7 +83,8 @@ struct Balance {
 impl Balance {
     fn new(members: &[AssignorMember<'_>], topics: &BTreeMap<TopicId, i32>) -> Balance {
         let (targets, free) = keep(members, topics);
-        let mut subscribers: BTreeMap<TopicId, Vec<usize>> = topics.keys().map(|&id| (id, Vec::new())).collect();
+        let mut subscribers: BTreeMap<TopicId, Vec<usize>> =
+            topics.keys().map(|&id| (id, Vec::new())).collect();
         for (index, member) in members.iter().enumerate() {
             for id in member.subscribed {
                 if let Some(subscribers) = subscribers.get_mut(id) {

@@ -38,7 +38,14 @@ fn a_member_commits_at_its_epoch_or_what_it_has_held_since_its_epoch() {
         ("somebody else", PLAIN, "x", now, &kept, unknown("x")),
         ("nobody while the group lives", PLAIN, "", -1, &kept, unknown("")),
         ("nobody in a transaction", Transactional, "", -1, &kept, Ok(())),
-        ("an old request", CommitKind::OffsetCommit { api_version: 8 }, "m", now, &kept, Err(GroupError::UnsupportedVersion)),
+        (
+            "an old request",
+            CommitKind::OffsetCommit { api_version: 8 },
+            "m",
+            now,
+            &kept,
+            Err(GroupError::UnsupportedVersion),
+        ),
     ];
     for (case, kind, id, epoch, partitions, expected) in cases {
         let allowed = group.check_offset_commit(kind, &MemberId::new(id), epoch, None, partitions);

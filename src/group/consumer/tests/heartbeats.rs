@@ -152,7 +152,9 @@ fn a_static_member_has_its_instance_id_alone() {
     for (case, request, error) in refused {
         assert_eq!(group.heartbeat(at(1), &of_instance(request, "i"), &image), Err(error), "{case}");
     }
-    for (case, request) in [("the id of another", join("n", &["a"])), ("a changed instance", join("m", &["a"]))] {
+    for (case, request) in
+        [("the id of another", join("n", &["a"])), ("a changed instance", join("m", &["a"]))]
+    {
         let instance = if case.starts_with("the") { "i" } else { "k" };
         let refused = group.heartbeat(at(1), &of_instance(request, instance), &image);
         assert!(matches!(refused, Err(GroupError::InvalidRequest(_))), "{case}: {refused:?}");
@@ -165,7 +167,8 @@ fn a_successor_gets_what_the_static_member_left_and_nobody_else_moves() {
     let (mut group, image) = steady(&["n"], 4);
     group.heartbeat(at(0), &of_instance(join("m", &["a"]), "i"), &image).unwrap();
     settle(&mut group, at(0), &image);
-    let (left, other, group_epoch) = (view(&group, "m").assignment, view(&group, "n"), group.describe().group_epoch);
+    let (left, other, group_epoch) =
+        (view(&group, "m").assignment, view(&group, "n"), group.describe().group_epoch);
     let bye = group.heartbeat(at(1), &of_instance(beat("m", -2), "i"), &image).unwrap();
     assert_eq!((bye.member_epoch, bye.assignment), (-2, None));
     assert_eq!(view(&group, "m").assignment, left);
@@ -230,7 +233,10 @@ fn heartbeats_are_short_only_while_partitions_are_on_their_way() {
     assert_eq!(group.heartbeat(at(0), &join("n", &["a"]), &image).unwrap().heartbeat_interval, short);
     assert_eq!(group.heartbeat(at(1), &beat("m", 2), &image).unwrap().heartbeat_interval, short);
     settle(&mut group, at(2), &image);
-    assert_eq!(group.heartbeat(at(3), &beat("m", 3), &image).unwrap().heartbeat_interval, config().heartbeat_interval);
+    assert_eq!(
+        group.heartbeat(at(3), &beat("m", 3), &image).unwrap().heartbeat_interval,
+        config().heartbeat_interval
+    );
 }
 
 #[test]

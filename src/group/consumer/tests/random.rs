@@ -21,20 +21,48 @@ enum Lost {
 
 #[derive(Clone, Debug)]
 enum Event {
-    Join { client: usize, subscription: usize, regex: usize, lost: Lost },
+    Join {
+        client: usize,
+        subscription: usize,
+        regex: usize,
+        lost: Lost,
+    },
     /// A heartbeat that says nothing.
-    Beat { client: usize, lost: Lost },
+    Beat {
+        client: usize,
+        lost: Lost,
+    },
     /// The client does what it was told and says so.
-    Acknowledge { client: usize, lost: Lost },
+    Acknowledge {
+        client: usize,
+        lost: Lost,
+    },
     /// A full request of a client that has not yet done what it was told.
-    Full { client: usize },
-    Subscribe { client: usize, subscription: usize, regex: usize },
-    Leave { client: usize },
-    LeaveForAWhile { client: usize },
+    Full {
+        client: usize,
+    },
+    Subscribe {
+        client: usize,
+        subscription: usize,
+        regex: usize,
+    },
+    Leave {
+        client: usize,
+    },
+    LeaveForAWhile {
+        client: usize,
+    },
     /// The client dies without a word; another process takes its place.
-    Die { client: usize },
-    Topic { number: usize, partitions: i32 },
-    Pass { millis: u64 },
+    Die {
+        client: usize,
+    },
+    Topic {
+        number: usize,
+        partitions: i32,
+    },
+    Pass {
+        millis: u64,
+    },
     Restore,
 }
 
@@ -91,8 +119,15 @@ impl World {
         let group = ConsumerGroup::new(config.clone());
         let stored = group.stored();
         let clients = vec![Client::default(); CLIENTS];
-        let mut world =
-            World { group, config, image: TopicsImage::new(), sizes: [(0, 0); TOPICS], now: at(0), clients, stored };
+        let mut world = World {
+            group,
+            config,
+            image: TopicsImage::new(),
+            sizes: [(0, 0); TOPICS],
+            now: at(0),
+            clients,
+            stored,
+        };
         for number in 0..TOPICS {
             world.topic(number, 3);
         }
@@ -309,7 +344,8 @@ impl World {
             assert!(view.members.iter().any(|member| member.assignment == client.owned));
         }
         let same = |a: &MemberView, b: &MemberView| {
-            (&a.subscribed_topic_names, &a.subscribed_topic_regex) == (&b.subscribed_topic_names, &b.subscribed_topic_regex)
+            (&a.subscribed_topic_names, &a.subscribed_topic_regex)
+                == (&b.subscribed_topic_names, &b.subscribed_topic_regex)
         };
         if view.members.windows(2).all(|pair| same(&pair[0], &pair[1])) {
             let counts = view.members.iter().map(|member| member.assignment.len());

@@ -34,19 +34,27 @@ fn every_change_that_matters_raises_the_group_epoch_once() {
         }),
         ("another subscription", 1, |group, image, now| {
             let names = Some([name("b")].into());
-            group.heartbeat(now, &HeartbeatRequest { subscribed_topic_names: names, ..beat("m", 2) }, image).unwrap();
+            group
+                .heartbeat(now, &HeartbeatRequest { subscribed_topic_names: names, ..beat("m", 2) }, image)
+                .unwrap();
         }),
         ("the same subscription", 0, |group, image, now| {
             let names = Some([name("a")].into());
-            group.heartbeat(now, &HeartbeatRequest { subscribed_topic_names: names, ..beat("m", 2) }, image).unwrap();
+            group
+                .heartbeat(now, &HeartbeatRequest { subscribed_topic_names: names, ..beat("m", 2) }, image)
+                .unwrap();
         }),
         ("a regex besides", 1, |group, image, now| {
             let regex = Some("b.*".to_owned());
-            group.heartbeat(now, &HeartbeatRequest { subscribed_topic_regex: regex, ..beat("m", 2) }, image).unwrap();
+            group
+                .heartbeat(now, &HeartbeatRequest { subscribed_topic_regex: regex, ..beat("m", 2) }, image)
+                .unwrap();
         }),
         ("another assignor", 0, |group, image, now| {
             let assignor = Some("range".to_owned());
-            group.heartbeat(now, &HeartbeatRequest { server_assignor: assignor, ..beat("m", 2) }, image).unwrap();
+            group
+                .heartbeat(now, &HeartbeatRequest { server_assignor: assignor, ..beat("m", 2) }, image)
+                .unwrap();
             assert!(group.take_dirty());
         }),
         ("more partitions", 1, |group, _, now| group.on_topics_changed(now, &topics(&[("a", 1, 3)]))),
@@ -110,7 +118,8 @@ fn most_votes_decide_the_assignor() {
     let mut group = ConsumerGroup::new(config());
     assert_eq!(group.describe().assignor, "uniform");
     for (id, assignor) in [("m", Some("range")), ("n", None), ("o", Some("range")), ("p", Some("uniform"))] {
-        let request = HeartbeatRequest { server_assignor: assignor.map(str::to_owned), ..join(id, &["a", "b"]) };
+        let request =
+            HeartbeatRequest { server_assignor: assignor.map(str::to_owned), ..join(id, &["a", "b"]) };
         group.heartbeat(at(0), &request, &image).unwrap();
     }
     assert_eq!(group.describe().assignor, "range");
@@ -122,7 +131,10 @@ fn most_votes_decide_the_assignor() {
 fn a_group_is_described_by_its_members_and_may_be_deleted_when_empty() {
     let (mut group, image) = steady(&["m"], 2);
     let view = group.describe();
-    assert_eq!((view.state.to_string(), view.group_epoch, view.assignment_epoch), ("Stable".to_owned(), 2, 2));
+    assert_eq!(
+        (view.state.to_string(), view.group_epoch, view.assignment_epoch),
+        ("Stable".to_owned(), 2, 2)
+    );
     let member = &view.members[0];
     assert_eq!((&member.assignment, &member.target), (&ones(&[0, 1]), &ones(&[0, 1])));
     assert_eq!(member.subscribed_topic_names, [name("a")]);

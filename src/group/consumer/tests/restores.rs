@@ -4,7 +4,11 @@ use super::fixture::*;
 use crate::group::consumer::*;
 
 /// Through the bytes and back.
-pub(super) fn restored(group: &ConsumerGroup, config: ConsumerGroupConfig, now: crate::types::Moment) -> ConsumerGroup {
+pub(super) fn restored(
+    group: &ConsumerGroup,
+    config: ConsumerGroupConfig,
+    now: crate::types::Moment,
+) -> ConsumerGroup {
     let json = serde_json::to_vec(&group.stored()).unwrap();
     ConsumerGroup::restore(&serde_json::from_slice(&json).unwrap(), config, now).unwrap()
 }
@@ -60,7 +64,9 @@ fn what_changed_of_the_topics_meanwhile_is_noticed() {
 fn the_stored_form_stays_as_it_is() {
     let (mut group, image) = steady(&["m"], 3);
     let request = of_instance(join("n", &["a"]), "i");
-    group.heartbeat(at(1), &HeartbeatRequest { server_assignor: Some("range".into()), ..request }, &image).unwrap();
+    group
+        .heartbeat(at(1), &HeartbeatRequest { server_assignor: Some("range".into()), ..request }, &image)
+        .unwrap();
     group.heartbeat(at(2), &beat("m", 2), &image).unwrap();
     let golden = concat!(
         r#"{"version":1,"group_epoch":3,"assignment_epoch":3,"#,

@@ -16,7 +16,13 @@ struct Case {
 
 fn holding((state, member_epoch, assigned, revoking): (MemberState, i32, &[i32], &[i32])) -> Holding {
     let held = |numbers: &[i32]| -> HeldPartitions { numbers.iter().map(|&n| (tp(1, n), 1)).collect() };
-    Holding { state, member_epoch, previous_member_epoch: 0, assigned: held(assigned), revoking: held(revoking) }
+    Holding {
+        state,
+        member_epoch,
+        previous_member_epoch: 0,
+        assigned: held(assigned),
+        revoking: held(revoking),
+    }
 }
 
 #[test]
