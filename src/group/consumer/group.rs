@@ -2,6 +2,7 @@
 
 use super::assignor::Assignor;
 use super::member::{Member, Profile};
+use super::partitions::PartitionSet;
 use super::reconcile::Holding;
 use super::request::{HeartbeatAnswer, HeartbeatRequest, JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH};
 use super::shared::{GroupError, GroupInstanceId, MemberId};
@@ -67,8 +68,8 @@ pub struct ConsumerGroup {
     pub(super) dirty: bool,
 }
 
-/// Who stands behind a heartbeat.
-enum Admission {
+/// Who stands behind a heartbeat or a join.
+pub(super) enum Admission {
     New,
     Known,
     /// It takes the place of this static member, which went.
@@ -166,28 +167,27 @@ impl ConsumerGroup {
         topics: &TopicsImage,
     ) -> Result<HeartbeatAnswer, GroupError> {
         let admission = self.admit(request)?;
-        let member_id = &request.member_id;
-        let before = match &admission {
-            Admission::New => None,
-            Admission::Known => self.members.get(member_id),
-            Admission::Replaces(old) => self.members.get(old),
-        };
-        let old_profile = before.map(|member| &member.profile);
-        let profile = Profile::after(old_profile, request)?;
-        if old_profile != Some(&profile) {
-            self.check_profile(&admission, member_id, old_profile, &profile, topics)?;
-        }
-        let missed_an_answer =
-            before.is_none_or(|member| member.holding.member_epoch != request.member_epoch);
+        let before = self.before(&admission, &request.member_id);
+        let profile = Profile::after(before.map(|member| &member.profile), request)?;
+        let missed_an_answer = before.is_none_or(|member| member.holding.member_epoch != request.member_epoch);
+        self.check_profile(&admission, &request.member_id, &profile, topics)?;
 
-        let subscribes_anew = self.place(now, admission, member_id, profile);
-        if subscribes_anew {
+        if self.place(now, admission, &request.member_id, profile) {
             self.resolve(topics);
             self.bump(now);
         }
         self.assign_if_due(now);
-        let changed = self.reconcile(now, request);
-        Ok(self.answer(now, request, changed || missed_an_answer || request.is_full()))
+        let changed = self.reconcile(now, &request.member_id, request.owned.as_ref(), request.member_epoch);
+        Ok(self.answer(request, changed || missed_an_answer || request.is_full()))
+    }
+
+    /// Whom the member goes on from.
+    fn before(&self, admission: &Admission, member_id: &MemberId) -> Option<&Member> {
+        match admission {
+            Admission::New => None,
+            Admission::Known => self.members.get(member_id),
+            Admission::Replaces(old) => self.members.get(old),
+        }
     }
 
     /// Who it is, if it may be here.
@@ -198,7 +198,9 @@ impl ConsumerGroup {
         match (known, holder) {
             (_, Some(holder)) if *holder != request.member_id => match (joins, &self.members[holder]) {
                 (true, _) if known.is_some() => Err(ID_IN_USE),
-                (true, member) if member.is_away() => Ok(Admission::Replaces(holder.clone())),
+                (true, member) if member.is_away() || member.profile.classic.is_some() => {
+                    Ok(Admission::Replaces(holder.clone()))
+                }
                 (true, _) => Err(GroupError::UnreleasedInstanceId(holder.clone())),
                 (false, _) => Err(GroupError::FencedInstanceId(holder.clone())),
             },
@@ -220,14 +222,17 @@ impl ConsumerGroup {
     }
 
     /// Whether the group has room for what the member now says of itself.
-    fn check_profile(
+    pub(super) fn check_profile(
         &self,
         admission: &Admission,
         member_id: &MemberId,
-        before: Option<&Profile>,
         profile: &Profile,
         topics: &TopicsImage,
     ) -> Result<(), GroupError> {
+        let before = self.before(admission, member_id).map(|member| &member.profile);
+        if before == Some(profile) {
+            return Ok(());
+        }
         let subscription = &profile.subscription;
         if before.is_none_or(|before| before.subscription != *subscription) {
             if let Some(regex) = &subscription.regex {
@@ -264,8 +269,8 @@ impl ConsumerGroup {
     }
 
     /// Puts the member at its place; whether the group needs new targets for it.
-    fn place(&mut self, now: Moment, admission: Admission, member_id: &MemberId, profile: Profile) -> bool {
-        let session_deadline = now + self.config.session_timeout;
+    pub(super) fn place(&mut self, now: Moment, admission: Admission, member_id: &MemberId, profile: Profile) -> bool {
+        let session_deadline = now + profile.session_timeout(&self.config);
         match admission {
             Admission::New => {
                 self.insert(member_id, Member::new(profile, session_deadline));
@@ -311,7 +316,7 @@ impl ConsumerGroup {
         Some(member)
     }
 
-    fn remove_all(&mut self, now: Moment, gone: &[MemberId]) {
+    pub(super) fn remove_all(&mut self, now: Moment, gone: &[MemberId]) {
         for member_id in gone {
             self.remove(member_id);
         }
@@ -368,7 +373,7 @@ impl ConsumerGroup {
     }
 
     /// Looks up anew what everybody subscribes to; whether the topics of the group have changed by that.
-    fn resolve(&mut self, topics: &TopicsImage) -> bool {
+    pub(super) fn resolve(&mut self, topics: &TopicsImage) -> bool {
         let ids = resolve_all(self.members.values().map(|member| &member.profile.subscription), topics);
         let subscribed = subscribed_topics(ids.iter(), topics);
         for (member, ids) in self.members.values_mut().zip(ids) {
@@ -379,14 +384,14 @@ impl ConsumerGroup {
         changed
     }
 
-    fn bump(&mut self, now: Moment) {
+    pub(super) fn bump(&mut self, now: Moment) {
         self.group_epoch = self.group_epoch.saturating_add(1);
         self.assignment_due = self.assignment_due.or(Some(now + self.config.assignment_delay));
         self.dirty = true;
     }
 
     /// Makes the targets that are due; nobody has to wait for those of a group without members.
-    fn assign_if_due(&mut self, now: Moment) {
+    pub(super) fn assign_if_due(&mut self, now: Moment) {
         if !self.assignment_due.is_some_and(|due| due <= now || self.members.is_empty()) {
             return;
         }
@@ -428,18 +433,23 @@ impl ConsumerGroup {
     }
 
     /// Brings the member a step nearer to its target; whether its assignment changed.
-    fn reconcile(&mut self, now: Moment, request: &HeartbeatRequest) -> bool {
-        let member = &self.members[&request.member_id];
+    pub(super) fn reconcile(
+        &mut self,
+        now: Moment,
+        member_id: &MemberId,
+        owned: Option<&PartitionSet>,
+        shown_epoch: i32,
+    ) -> bool {
+        let member = &self.members[member_id];
         let goal = member.goal(self.assignment_epoch);
         let strays = |which: &TopicPartition| !goal.subscribed.contains(&which.topic_id);
         if member.holding.is_at(self.assignment_epoch) && !member.holding.assigned.keys().any(strays) {
             return false;
         }
-        let is_free =
-            |which: &TopicPartition| self.owners.get(which).is_none_or(|owner| *owner == request.member_id);
-        let next = member.holding.step(&goal, request.owned.as_ref(), request.member_epoch, is_free);
+        let is_free = |which: &TopicPartition| self.owners.get(which).is_none_or(|owner| owner == member_id);
+        let next = member.holding.step(&goal, owned, shown_epoch, is_free);
         let changed = !next.assigned.keys().eq(member.holding.assigned.keys());
-        self.hold(now, &request.member_id, next);
+        self.hold(now, member_id, next);
         changed
     }
 
@@ -459,9 +469,8 @@ impl ConsumerGroup {
         self.dirty = true;
     }
 
-    fn answer(&self, now: Moment, request: &HeartbeatRequest, with_assignment: bool) -> HeartbeatAnswer {
+    fn answer(&self, request: &HeartbeatRequest, with_assignment: bool) -> HeartbeatAnswer {
         let member = &self.members[&request.member_id];
-        debug_assert!(member.session_deadline > now || self.config.session_timeout.is_zero());
         let assignment = with_assignment.then(|| member.holding.assigned.keys().copied().collect());
         HeartbeatAnswer {
             member_id: request.member_id.clone(),

@@ -11,8 +11,10 @@
 //! Invariant: a partition is told to a member only when no other member may still own it.
 
 mod assignor;
+mod classic_members;
 mod commit;
 mod describe;
+mod embedded;
 mod group;
 mod member;
 mod partitions;
@@ -27,8 +29,14 @@ mod tests;
 mod uniform;
 
 pub use assignor::{Assignor, AssignorMember};
+pub use classic_members::{
+    ClassicJoin, ClassicJoinAnswer, ClassicRequest, ClassicSnapshot, ClassicSnapshotMember, JoinAs,
+};
 pub use commit::CommitKind;
-pub use describe::{ConsumerGroupState, ConsumerGroupView, MemberView};
+pub use describe::{ConsumerGroupState, ConsumerGroupView, MemberProtocol, MemberView};
+pub use embedded::{
+    ClassicProtocol, EmbeddedSubscription, decode_assignment, decode_subscription, encode_assignment,
+};
 pub use group::{ConsumerGroup, ConsumerGroupConfig};
 pub use partitions::{PartitionSet, by_topic};
 pub use reconcile::MemberState;
