@@ -122,7 +122,8 @@ impl ConsumerGroup {
         for classic in &snapshot.members {
             let subscription = classic.protocols.first().and_then(|best| decode_subscription(&best.metadata));
             let subscription = subscription.ok_or(GroupError::InconsistentGroupProtocol)?;
-            let assignment = decode_assignment(&classic.assignment).ok_or(GroupError::InconsistentGroupProtocol)?;
+            let assignment =
+                decode_assignment(&classic.assignment).ok_or(GroupError::InconsistentGroupProtocol)?;
             let mut assigned = resolve_names(&assignment, topics);
             // Assignors of clients may give a partition twice; here it is the first one's.
             assigned.retain(|which| !group.owners.contains_key(which));
@@ -138,19 +139,22 @@ impl ConsumerGroup {
             group.insert(&classic.member_id, member);
         }
         group.resolve(topics);
+        let bytes = |(id, member): (&MemberId, &Member)| {
+            id.as_str().len() + member.profile.stored_bytes() + member.profile.subscription.text_bytes()
+        };
+        if group.members.iter().map(bytes).sum::<usize>() > group.config.members_bytes_max {
+            return Err(GroupError::GroupMaxSizeReached(group.members.len()));
+        }
         Ok(group)
     }
 
     /// The group as a classic one, if only classic members are left. The owner lets them join again in it.
     #[must_use]
     pub fn downgrade(&self) -> Option<ClassicSnapshot> {
-        let members: Option<Vec<_>> = self.members.iter().map(|(id, member)| self.give_back(id, member)).collect();
+        let members: Option<Vec<_>> =
+            self.members.iter().map(|(id, member)| self.give_back(id, member)).collect();
         let members = members.filter(|members| !members.is_empty())?;
-        Some(ClassicSnapshot {
-            generation_id: self.group_epoch,
-            protocol_type: CONSUMER.to_owned(),
-            members,
-        })
+        Some(ClassicSnapshot { generation_id: self.group_epoch, protocol_type: CONSUMER.to_owned(), members })
     }
 
     /// A classic member joins, or joins again.
@@ -197,10 +201,14 @@ impl ConsumerGroup {
         let group_epoch = self.group_epoch;
         let (member, classic) = self.classic_member(request)?;
         let best = classic.protocols.first().ok_or(GroupError::InconsistentGroupProtocol)?;
-        if protocol_type.is_some_and(|text| text != CONSUMER) || protocol_name.is_some_and(|name| name != best.name) {
+        if protocol_type.is_some_and(|text| text != CONSUMER)
+            || protocol_name.is_some_and(|name| name != best.name)
+        {
             return Err(GroupError::InconsistentGroupProtocol);
         }
-        if group_epoch > member.holding.member_epoch && member.holding.state != MemberState::UnrevokedPartitions {
+        if group_epoch > member.holding.member_epoch
+            && member.holding.state != MemberState::UnrevokedPartitions
+        {
             return Err(GroupError::RebalanceInProgress);
         }
         let version = decode_subscription(&best.metadata).map_or(0, |subscription| subscription.version);
@@ -249,7 +257,8 @@ impl ConsumerGroup {
     }
 
     fn leaver(&self, request: &ClassicRequest) -> Result<MemberId, GroupError> {
-        let by_instance = request.instance_id.as_ref().and_then(|instance_id| self.instances.get(instance_id));
+        let by_instance =
+            request.instance_id.as_ref().and_then(|instance_id| self.instances.get(instance_id));
         let member_id = match by_instance {
             Some(holder) if request.member_id.is_empty() => holder.clone(),
             _ => request.member_id.clone(),
@@ -276,7 +285,9 @@ impl ConsumerGroup {
         if let Some(instance_id) = instance_id {
             match self.instances.get(instance_id) {
                 None => return Err(unknown(instance_id.as_str())),
-                Some(holder) if holder != member_id => return Err(GroupError::FencedInstanceId(holder.clone())),
+                Some(holder) if holder != member_id => {
+                    return Err(GroupError::FencedInstanceId(holder.clone()));
+                }
                 Some(_) => {}
             }
         }
@@ -298,7 +309,8 @@ impl ConsumerGroup {
         let inconsistent = GroupError::InconsistentGroupProtocol;
         let others = self.members.iter().filter(|(id, _)| *id != join.member_id());
         let mut others = others.filter_map(|(_, member)| member.profile.classic.as_ref()).peekable();
-        let has = |classic: &ClassicProfile, name: &str| classic.protocols.iter().any(|known| known.name == name);
+        let has =
+            |classic: &ClassicProfile, name: &str| classic.protocols.iter().any(|known| known.name == name);
         let mut common: Vec<&str> = join.protocols.iter().map(|protocol| protocol.name.as_str()).collect();
         for classic in others.by_ref() {
             common.retain(|name| has(classic, name));
@@ -313,7 +325,8 @@ impl ConsumerGroup {
     fn admit_classic(&self, join: &ClassicJoin) -> Result<Admission, GroupError> {
         let member_id = join.member_id();
         let full = GroupError::GroupMaxSizeReached(self.config.members_max);
-        let room = || if self.members.len() < self.config.members_max { Ok(Admission::New) } else { Err(full) };
+        let room =
+            || if self.members.len() < self.config.members_max { Ok(Admission::New) } else { Err(full) };
         let Some(instance_id) = &join.instance_id else {
             return if self.members.contains_key(member_id) { Ok(Admission::Known) } else { room() };
         };
@@ -405,11 +418,14 @@ fn by_name(subscription: &EmbeddedSubscription) -> Subscription {
 
 fn resolve_names(partitions: &NamedPartitions, topics: &TopicsImage) -> PartitionSet {
     let of_topic = |(name, numbers): (&String, &std::collections::BTreeSet<i32>)| {
-        let topic_id = TopicName::parse(name).ok().and_then(|name| topics.get(&name)).map(|topic| topic.topic_id);
+        let topic_id =
+            TopicName::parse(name).ok().and_then(|name| topics.get(&name)).map(|topic| topic.topic_id);
         let numbers: Vec<i32> = numbers.iter().copied().collect();
         topic_id.into_iter().flat_map(move |topic_id| {
             let numbers = numbers.clone();
-            numbers.into_iter().map(move |number| TopicPartition { topic_id, partition: PartitionIndex(number) })
+            numbers
+                .into_iter()
+                .map(move |number| TopicPartition { topic_id, partition: PartitionIndex(number) })
         })
     };
     partitions.iter().flat_map(of_topic).collect()

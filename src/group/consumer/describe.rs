@@ -104,7 +104,11 @@ impl ConsumerGroup {
             member_id: member_id.clone(),
             instance_id: member.profile.instance_id.clone(),
             rack_id: member.profile.rack_id.clone(),
-            protocol: member.profile.classic.as_ref().map_or(MemberProtocol::Consumer, |_| MemberProtocol::Classic),
+            protocol: member
+                .profile
+                .classic
+                .as_ref()
+                .map_or(MemberProtocol::Consumer, |_| MemberProtocol::Classic),
             member_epoch: member.holding.member_epoch,
             client_id: member.profile.client_id.clone(),
             client_host: member.profile.client_host.clone(),

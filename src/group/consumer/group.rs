@@ -169,7 +169,8 @@ impl ConsumerGroup {
         let admission = self.admit(request)?;
         let before = self.before(&admission, &request.member_id);
         let profile = Profile::after(before.map(|member| &member.profile), request)?;
-        let missed_an_answer = before.is_none_or(|member| member.holding.member_epoch != request.member_epoch);
+        let missed_an_answer =
+            before.is_none_or(|member| member.holding.member_epoch != request.member_epoch);
         self.check_profile(&admission, &request.member_id, &profile, topics)?;
 
         if self.place(now, admission, &request.member_id, profile) {
@@ -269,7 +270,13 @@ impl ConsumerGroup {
     }
 
     /// Puts the member at its place; whether the group needs new targets for it.
-    pub(super) fn place(&mut self, now: Moment, admission: Admission, member_id: &MemberId, profile: Profile) -> bool {
+    pub(super) fn place(
+        &mut self,
+        now: Moment,
+        admission: Admission,
+        member_id: &MemberId,
+        profile: Profile,
+    ) -> bool {
         let session_deadline = now + profile.session_timeout(&self.config);
         match admission {
             Admission::New => {

@@ -74,7 +74,8 @@ impl Profile {
         let instance_id = self.instance_id.as_ref().map_or(0, |id| id.as_str().len());
         let rack_id = self.rack_id.as_ref().map_or(0, String::len);
         let classic = self.classic.iter().flat_map(|classic| &classic.protocols);
-        let classic: usize = classic.map(|protocol| protocol.name.len() + 2 * protocol.metadata.len() + 8).sum();
+        let classic: usize =
+            classic.map(|protocol| protocol.name.len() + 2 * protocol.metadata.len() + 8).sum();
         FIELD_NAMES_BYTES + instance_id + rack_id + self.client_id.len() + self.client_host.len() + classic
     }
 

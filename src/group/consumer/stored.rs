@@ -13,8 +13,8 @@
 //! largest group stays well below what a store takes in one value.
 
 use super::assignor::Assignor;
-use super::group::{ConsumerGroup, ConsumerGroupConfig};
 use super::embedded::ClassicProtocol;
+use super::group::{ConsumerGroup, ConsumerGroupConfig};
 use super::member::{ClassicProfile, Member, Profile};
 use super::partitions::{PartitionSet, by_topic, decode_ranges, encode_ranges};
 use super::reconcile::{HeldPartitions, Holding, MemberState};
@@ -253,7 +253,9 @@ fn store_classic(classic: &ClassicProfile) -> StoredClassic {
     let protocols = classic.protocols.iter();
     StoredClassic {
         session_timeout_ms: millis(classic.session_timeout),
-        protocols: protocols.map(|protocol| (protocol.name.clone(), encode_hex(&protocol.metadata))).collect(),
+        protocols: protocols
+            .map(|protocol| (protocol.name.clone(), encode_hex(&protocol.metadata)))
+            .collect(),
     }
 }
 
@@ -274,7 +276,11 @@ fn encode_hex(bytes: &[u8]) -> String {
 
 fn decode_hex(text: &str) -> Option<Bytes> {
     let pairs = text.as_bytes().chunks(2).map(std::str::from_utf8);
-    pairs.map(|pair| pair.ok().filter(|pair| pair.len() == 2).and_then(|pair| u8::from_str_radix(pair, 16).ok())).collect()
+    pairs
+        .map(|pair| {
+            pair.ok().filter(|pair| pair.len() == 2).and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        })
+        .collect()
 }
 
 fn millis(duration: Duration) -> u64 {

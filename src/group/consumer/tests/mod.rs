@@ -1,6 +1,7 @@
 //! Tests of the room, by what they are about.
 
 mod assignors;
+mod classic;
 mod commits;
 mod fixture;
 mod heartbeats;
