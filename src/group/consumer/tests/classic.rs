@@ -37,7 +37,7 @@ fn protocols(owned: &[(&str, &[i32])]) -> Vec<ClassicProtocol> {
     vec![ClassicProtocol { name: "cooperative-sticky".to_owned(), metadata: metadata(&["a"], owned) }]
 }
 
-fn classic_join(member_id: &str, owned: &[(&str, &[i32])]) -> ClassicJoin {
+pub(super) fn classic_join(member_id: &str, owned: &[(&str, &[i32])]) -> ClassicJoin {
     ClassicJoin {
         join_as: JoinAs::Known(MemberId::new(member_id)),
         instance_id: None,
@@ -50,11 +50,11 @@ fn classic_join(member_id: &str, owned: &[(&str, &[i32])]) -> ClassicJoin {
     }
 }
 
-fn of(member_id: &str, generation_id: i32) -> ClassicRequest {
+pub(super) fn of(member_id: &str, generation_id: i32) -> ClassicRequest {
     ClassicRequest { member_id: MemberId::new(member_id), instance_id: None, generation_id }
 }
 
-fn snapshot(members: &[(&str, &[i32])]) -> ClassicSnapshot {
+pub(super) fn snapshot(members: &[(&str, &[i32])]) -> ClassicSnapshot {
     let member = |(id, partitions): &(&str, &[i32])| ClassicSnapshotMember {
         member_id: MemberId::new(id),
         instance_id: None,

@@ -5,6 +5,7 @@ mod classic;
 mod commits;
 mod fixture;
 mod heartbeats;
+mod mixed;
 mod random;
 mod rebalances;
 mod restores;
