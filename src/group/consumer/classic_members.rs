@@ -9,7 +9,8 @@ use super::embedded::{
     ClassicProtocol, EmbeddedSubscription, NamedPartitions, decode_assignment, decode_subscription,
     encode_assignment,
 };
-use super::group::{Admission, ConsumerGroup, ConsumerGroupConfig};
+use super::group::{ConsumerGroup, ConsumerGroupConfig};
+use super::heartbeat::Admission;
 use super::member::{ClassicProfile, Member, Profile};
 use super::partitions::PartitionSet;
 use super::reconcile::{HeldPartitions, Holding, MemberState};

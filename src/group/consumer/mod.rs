@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! heartbeat ─▶ admit ─▶ profile changed? ─▶ group epoch + 1 ─▶ targets for all ─▶ step of this member ─▶ answer
-//!              group.rs  member.rs           subscription.rs    uniform.rs,         reconcile.rs
+//!              heartbeat member.rs           subscription.rs    uniform.rs,         reconcile.rs
 //!                                                               range.rs
 //! ```
 //!
@@ -16,6 +16,7 @@ mod commit;
 mod describe;
 mod embedded;
 mod group;
+mod heartbeat;
 mod member;
 mod partitions;
 mod range;
