@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! heartbeat ─▶ admit ─▶ profile changed? ─▶ group epoch + 1 ─▶ targets for all ─▶ step of this member ─▶ answer
-//!              heartbeat member.rs           subscription.rs    uniform.rs,         reconcile.rs
+//!              heartbeat.rs  member.rs       subscription.rs    uniform.rs,         reconcile.rs
 //!                                                               range.rs
 //! ```
 //!
@@ -36,7 +36,8 @@ pub use classic_members::{
 pub use commit::CommitKind;
 pub use describe::{ConsumerGroupState, ConsumerGroupView, MemberProtocol, MemberView};
 pub use embedded::{
-    ClassicProtocol, EmbeddedSubscription, decode_assignment, decode_subscription, encode_assignment,
+    ClassicProtocol, EmbeddedSubscription, NamedPartitions, decode_assignment, decode_subscription,
+    encode_assignment,
 };
 pub use group::{ConsumerGroup, ConsumerGroupConfig};
 pub use partitions::{PartitionSet, by_topic};
