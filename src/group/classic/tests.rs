@@ -175,7 +175,7 @@ impl World {
         self.group.on_heartbeat(ticket, &request, self.now);
         self.take();
         match self.answers.get(&ticket) {
-            Some(Answer::Heartbeat(result)) => *result,
+            Some(Answer::Heartbeat(result)) => result.clone(),
             other => panic!("a heartbeat is answered at once, not by {other:?}"),
         }
     }
@@ -191,7 +191,7 @@ impl World {
         self.take();
         match self.answers.get(&ticket) {
             Some(Answer::Leave(answers)) => {
-                answers.iter().map(|LeaveAnswer { result, .. }| *result).collect()
+                answers.iter().map(|LeaveAnswer { result, .. }| result.clone()).collect()
             }
             other => panic!("a leave is answered at once, not by {other:?}"),
         }
@@ -220,8 +220,8 @@ impl World {
     #[track_caller]
     fn refused(&self, ticket: Ticket) -> GroupError {
         match self.answers.get(&ticket) {
-            Some(Answer::Join(Err(refused))) => refused.error,
-            Some(Answer::Sync(Err(error))) => *error,
+            Some(Answer::Join(Err(refused))) => refused.error.clone(),
+            Some(Answer::Sync(Err(error))) => error.clone(),
             other => panic!("{ticket:?} should be refused: {other:?} in {}", self.group.state_name()),
         }
     }

@@ -1,6 +1,7 @@
 //! Who may commit and fetch offsets of a group.
 
 use super::group::ConsumerGroup;
+use super::member::Member;
 use crate::group::{GroupError, GroupInstanceId, MemberId};
 use crate::types::TopicPartition;
 use std::cmp::Ordering;
@@ -36,8 +37,9 @@ impl ConsumerGroup {
             return Ok(());
         }
         let member = self.members.get(member_id);
-        let member = member.ok_or_else(|| GroupError::UnknownMemberId)?;
-        if matches!(kind, CommitKind::OffsetCommit { api_version: ..COMMIT_VERSION_MIN }) {
+        let member = member.ok_or(GroupError::UnknownMemberId)?;
+        let too_old = matches!(kind, CommitKind::OffsetCommit { api_version: ..COMMIT_VERSION_MIN });
+        if too_old && member.profile.classic.is_none() {
             return Err(GroupError::UnsupportedVersion);
         }
         let holding = &member.holding;
@@ -45,11 +47,10 @@ impl ConsumerGroup {
             let since = holding.assigned.get(which).or_else(|| holding.revoking.get(which));
             since.is_some_and(|since| *since <= member_epoch)
         };
-        let stale = GroupError::StaleMemberEpoch { expected: holding.member_epoch, got: member_epoch };
         match member_epoch.cmp(&holding.member_epoch) {
             Ordering::Equal => Ok(()),
             Ordering::Less if member_epoch > 0 && partitions.iter().all(held_then) => Ok(()),
-            Ordering::Less | Ordering::Greater => Err(stale),
+            Ordering::Less | Ordering::Greater => Err(not_at_epoch(member, member_epoch)),
         }
     }
 
@@ -63,13 +64,21 @@ impl ConsumerGroup {
             return Ok(());
         };
         let member = self.members.get(member_id);
-        let member = member.ok_or_else(|| GroupError::UnknownMemberId)?;
-        let expected = member.holding.member_epoch;
-        if member_epoch == expected {
+        let member = member.ok_or(GroupError::UnknownMemberId)?;
+        if member_epoch == member.holding.member_epoch {
             Ok(())
         } else {
-            Err(GroupError::StaleMemberEpoch { expected, got: member_epoch })
+            Err(not_at_epoch(member, member_epoch))
         }
+    }
+}
+
+/// Classic members know their epoch as a generation.
+fn not_at_epoch(member: &Member, got: i32) -> GroupError {
+    let expected = member.holding.member_epoch;
+    match member.profile.classic {
+        None => GroupError::StaleMemberEpoch { expected, got },
+        Some(_) => GroupError::IllegalGeneration,
     }
 }
 

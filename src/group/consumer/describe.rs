@@ -53,6 +53,15 @@ pub struct ConsumerGroupView {
     pub members: Vec<MemberView>,
 }
 
+/// Which protocol a member speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberProtocol {
+    /// JoinGroup and SyncGroup: its group is on the way from one protocol to the other.
+    Classic,
+    /// ConsumerGroupHeartbeat.
+    Consumer,
+}
+
 /// A member as tools see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberView {
@@ -62,6 +71,8 @@ pub struct MemberView {
     pub instance_id: Option<GroupInstanceId>,
     /// Where it runs.
     pub rack_id: Option<String>,
+    /// Its protocol.
+    pub protocol: MemberProtocol,
     /// Its epoch.
     pub member_epoch: i32,
     /// The name the client gave itself.
@@ -101,6 +112,11 @@ impl ConsumerGroup {
             member_id: member_id.clone(),
             instance_id: member.profile.instance_id.clone(),
             rack_id: member.profile.rack_id.clone(),
+            protocol: member
+                .profile
+                .classic
+                .as_ref()
+                .map_or(MemberProtocol::Consumer, |_| MemberProtocol::Classic),
             member_epoch: member.holding.member_epoch,
             client_id: member.profile.client_id.clone(),
             client_host: member.profile.client_host.clone(),

@@ -1,6 +1,8 @@
 //! One member of a consumer group: what it said of itself, what it holds, what it shall hold, and its two timers.
 
 use super::assignor::{Assignor, AssignorMember};
+use super::embedded::ClassicProtocol;
+use super::group::ConsumerGroupConfig;
 use super::partitions::PartitionSet;
 use super::reconcile::{Goal, Holding, MemberState};
 use super::request::{HeartbeatRequest, STATIC_LEAVE_EPOCH};
@@ -19,6 +21,15 @@ pub(super) struct Profile {
     pub(super) rebalance_timeout: Duration,
     pub(super) assignor: Option<Assignor>,
     pub(super) subscription: Subscription,
+    /// Of a member of the classic protocol.
+    pub(super) classic: Option<ClassicProfile>,
+}
+
+/// What only members of the classic protocol say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ClassicProfile {
+    pub(super) session_timeout: Duration,
+    pub(super) protocols: Vec<ClassicProtocol>,
 }
 
 /// A member.
@@ -32,6 +43,8 @@ pub(super) struct Member {
     pub(super) session_deadline: Moment,
     /// It is gone if it has not given up partitions until then.
     pub(super) revoke_deadline: Option<Moment>,
+    /// Of a classic member: it is gone if it has not joined again, or not synced, until then.
+    pub(super) rejoin_deadline: Option<Moment>,
 }
 
 impl Profile {
@@ -52,6 +65,7 @@ impl Profile {
             rebalance_timeout: rebalance_timeout.unwrap_or(REBALANCE_TIMEOUT),
             assignor: request.assignor()?.or_else(|| before?.assignor),
             subscription: Subscription { names, regex },
+            classic: None,
         })
     }
 
@@ -59,7 +73,15 @@ impl Profile {
     pub(super) fn stored_bytes(&self) -> usize {
         let instance_id = self.instance_id.as_ref().map_or(0, |id| id.as_str().len());
         let rack_id = self.rack_id.as_ref().map_or(0, String::len);
-        FIELD_NAMES_BYTES + instance_id + rack_id + self.client_id.len() + self.client_host.len()
+        let classic = self.classic.iter().flat_map(|classic| &classic.protocols);
+        let classic: usize =
+            classic.map(|protocol| protocol.name.len() + 2 * protocol.metadata.len() + 8).sum();
+        FIELD_NAMES_BYTES + instance_id + rack_id + self.client_id.len() + self.client_host.len() + classic
+    }
+
+    /// How long it may be silent: classic members say it themselves.
+    pub(super) fn session_timeout(&self, config: &ConsumerGroupConfig) -> Duration {
+        self.classic.as_ref().map_or(config.session_timeout, |classic| classic.session_timeout)
     }
 }
 
@@ -73,6 +95,7 @@ impl Member {
             holding: Holding::default(),
             session_deadline,
             revoke_deadline: None,
+            rejoin_deadline: None,
         }
     }
 
@@ -103,12 +126,14 @@ impl Member {
 
     /// Its next deadline.
     pub(super) fn deadline(&self) -> Moment {
-        self.revoke_deadline.map_or(self.session_deadline, |revoke| revoke.min(self.session_deadline))
+        let others = self.revoke_deadline.into_iter().chain(self.rejoin_deadline);
+        others.fold(self.session_deadline, Moment::min)
     }
 
-    /// Takes the new holding; the time to give something up begins when the member is told to.
+    /// Takes the new holding. Classic members have their time to join again instead; for others the time to give something up begins when the member is told to.
     pub(super) fn hold(&mut self, now: Moment, holding: Holding) {
-        let begins = holding.state == MemberState::UnrevokedPartitions
+        let begins = self.profile.classic.is_none()
+            && holding.state == MemberState::UnrevokedPartitions
             && (self.revoke_deadline.is_none() || self.holding.revoking != holding.revoking);
         if begins {
             self.revoke_deadline = Some(now + self.profile.rebalance_timeout);

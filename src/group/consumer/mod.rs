@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! heartbeat ─▶ admit ─▶ profile changed? ─▶ group epoch + 1 ─▶ targets for all ─▶ step of this member ─▶ answer
-//!              group.rs  member.rs           subscription.rs    uniform.rs,         reconcile.rs
+//!              heartbeat.rs  member.rs       subscription.rs    uniform.rs,         reconcile.rs
 //!                                                               range.rs
 //! ```
 //!
@@ -11,9 +11,12 @@
 //! Invariant: a partition is told to a member only when no other member may still own it.
 
 mod assignor;
+mod classic_members;
 mod commit;
 mod describe;
+mod embedded;
 mod group;
+mod heartbeat;
 mod member;
 mod partitions;
 mod range;
@@ -26,11 +29,21 @@ mod tests;
 mod uniform;
 
 pub use assignor::{Assignor, AssignorMember};
+pub use classic_members::{
+    ClassicJoin, ClassicJoinAnswer, ClassicRequest, ClassicSnapshot, ClassicSnapshotMember, JoinAs,
+};
 pub use commit::CommitKind;
-pub use describe::{ConsumerGroupState, ConsumerGroupView, MemberView};
+pub use describe::{ConsumerGroupState, ConsumerGroupView, MemberProtocol, MemberView};
+pub use embedded::{
+    ClassicProtocol, EmbeddedSubscription, NamedPartitions, decode_assignment, decode_subscription,
+    encode_assignment,
+};
 pub use group::{ConsumerGroup, ConsumerGroupConfig};
 pub use partitions::{PartitionSet, by_topic};
 pub use reconcile::MemberState;
 pub use request::{HeartbeatAnswer, HeartbeatRequest, JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH};
 pub use stored::{StoredConsumerGroup, UnreadableConsumerGroup};
 pub use subscription::{Subscription, TopicSize, TopicsImage};
+
+#[cfg(test)]
+use super::{GroupError, GroupInstanceId, MemberId};

@@ -13,13 +13,15 @@
 //! largest group stays well below what a store takes in one value.
 
 use super::assignor::Assignor;
+use super::embedded::ClassicProtocol;
 use super::group::{ConsumerGroup, ConsumerGroupConfig};
-use super::member::{Member, Profile};
+use super::member::{ClassicProfile, Member, Profile};
 use super::partitions::{PartitionSet, by_topic, decode_ranges, encode_ranges};
 use super::reconcile::{HeldPartitions, Holding, MemberState};
 use super::subscription::{SubscribedTopic, Subscription, TopicSize, TopicsImage, resolve_all};
 use crate::group::{GroupInstanceId, MemberId};
 use crate::types::{Moment, PartitionIndex, TopicId, TopicName, TopicPartition};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -93,6 +95,15 @@ struct StoredMember {
     assigned: Vec<StoredPartitions>,
     revoking: Vec<StoredPartitions>,
     target: Option<Vec<StoredPartitions>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    classic: Option<StoredClassic>,
+}
+
+/// Of a member of the classic protocol: its session timeout, and its protocols with their metadata in hex.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct StoredClassic {
+    session_timeout_ms: u64,
+    protocols: Vec<(String, String)>,
 }
 
 /// A place in `topics`, the epoch at which the member got them, and their numbers as ranges.
@@ -242,7 +253,7 @@ fn store_member(id: &MemberId, member: &Member, subscription: usize, places: &mu
         rack_id: profile.rack_id.clone(),
         client_id: profile.client_id.clone(),
         client_host: profile.client_host.clone(),
-        rebalance_timeout_ms: u64::try_from(profile.rebalance_timeout.as_millis()).unwrap_or(u64::MAX),
+        rebalance_timeout_ms: millis(profile.rebalance_timeout),
         assignor: profile.assignor.map(|assignor| assignor.name().to_owned()),
         subscription,
         state: match holding.state {
@@ -255,7 +266,46 @@ fn store_member(id: &MemberId, member: &Member, subscription: usize, places: &mu
         assigned: places.store_held(&holding.assigned),
         revoking: places.store_held(&holding.revoking),
         target: (!on_target).then(|| places.store_set(&member.target)),
+        classic: profile.classic.as_ref().map(store_classic),
     }
+}
+
+fn store_classic(classic: &ClassicProfile) -> StoredClassic {
+    let protocols = classic.protocols.iter();
+    StoredClassic {
+        session_timeout_ms: millis(classic.session_timeout),
+        protocols: protocols
+            .map(|protocol| (protocol.name.clone(), encode_hex(&protocol.metadata)))
+            .collect(),
+    }
+}
+
+fn read_classic(stored: &StoredClassic) -> Result<ClassicProfile, UnreadableConsumerGroup> {
+    let read = |(name, metadata): &(String, String)| match decode_hex(metadata) {
+        Some(metadata) => Ok(ClassicProtocol { name: name.clone(), metadata }),
+        None => unreadable(format!("the metadata of protocol {name} is not hex")),
+    };
+    Ok(ClassicProfile {
+        session_timeout: Duration::from_millis(stored.session_timeout_ms),
+        protocols: stored.protocols.iter().map(read).collect::<Result<_, _>>()?,
+    })
+}
+
+fn encode_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn decode_hex(text: &str) -> Option<Bytes> {
+    let pairs = text.as_bytes().chunks(2).map(std::str::from_utf8);
+    pairs
+        .map(|pair| {
+            pair.ok().filter(|pair| pair.len() == 2).and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        })
+        .collect()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn store_subscription(subscription: &Subscription) -> StoredSubscription {
@@ -306,6 +356,7 @@ fn read_member(
         rebalance_timeout: Duration::from_millis(stored.rebalance_timeout_ms),
         assignor: stored.assignor.as_deref().and_then(Assignor::parse),
         subscription: subscription.clone(),
+        classic: stored.classic.as_ref().map(read_classic).transpose()?,
     };
     let holding = Holding {
         state: match stored.state {
@@ -322,7 +373,8 @@ fn read_member(
         None => holding.assigned.keys().copied().collect(),
         Some(target) => read_partitions(target, ids)?.into_keys().collect(),
     };
-    let mut member = Member::new(profile, now + config.session_timeout);
+    let session_deadline = now + profile.session_timeout(config);
+    let mut member = Member::new(profile, session_deadline);
     member.target = target;
     member.hold(now, holding);
     Ok(member)

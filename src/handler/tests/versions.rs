@@ -89,6 +89,19 @@ async fn error_code(world: &World, topic: &Topic, api_key: ApiKey, version: i16)
         ApiKey::DescribeConfigs | ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs => {
             of_configs(world, topic, api_key, version).await
         }
+        ApiKey::OffsetCommit
+        | ApiKey::OffsetFetch
+        | ApiKey::FindCoordinator
+        | ApiKey::JoinGroup
+        | ApiKey::Heartbeat
+        | ApiKey::LeaveGroup
+        | ApiKey::SyncGroup
+        | ApiKey::DescribeGroups
+        | ApiKey::ListGroups
+        | ApiKey::DeleteGroups
+        | ApiKey::OffsetDelete
+        | ApiKey::ConsumerGroupHeartbeat
+        | ApiKey::ConsumerGroupDescribe => super::groups::error_code(world, topic, api_key, version).await,
         _ => of_others(world, topic, api_key, version).await,
     }
 }

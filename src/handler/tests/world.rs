@@ -69,6 +69,14 @@ impl World {
         join(&self.metadata, &self.store, 2).await.1
     }
 
+    /// Another session takes over, and answers from now on.
+    pub async fn take_over(&mut self) {
+        let (session, _) = join(&self.metadata, &self.store, 2).await;
+        let config = Arc::clone(&self.context.config);
+        self.context = context(&self.metadata, &self.store, session, config).await;
+        self.handler.replace(Arc::clone(&self.context));
+    }
+
     pub async fn create(&self, name: &str, partitions: i32) -> Arc<Topic> {
         let name = TopicName::parse(name).expect("legal");
         let new = NewTopic { name, partitions, overrides: BTreeMap::new() };

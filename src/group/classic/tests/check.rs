@@ -23,7 +23,7 @@ fn who_may_commit_in_which_state() {
     let id = joined[0].member_id.to_string();
     let present = |refused: Result<(), GroupError>| {
         vec![
-            (by(&id, None, 1), refused, Ok(())),
+            (by(&id, None, 1), refused.clone(), Ok(())),
             (by(&id, Some("s"), 1), refused, Ok(())),
             (by(&id, Some("s"), 0), Err(IllegalGeneration), Err(IllegalGeneration)),
             (by(&id, None, 2), Err(IllegalGeneration), Err(IllegalGeneration)),

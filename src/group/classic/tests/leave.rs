@@ -18,10 +18,10 @@ fn members_leave_by_id_or_by_instance_id_each_with_its_own_answer() {
         (&holder("b-"), Some("b")),
         (&plain, Some("none")),
     ]);
-    let unknown = Err(GroupError::UnknownMemberId);
+    let unknown = || Err(GroupError::UnknownMemberId);
     assert_eq!(
         results,
-        [Ok(()), unknown, unknown, unknown, Err(GroupError::FencedInstanceId), Ok(()), unknown]
+        [Ok(()), unknown(), unknown(), unknown(), Err(GroupError::FencedInstanceId), Ok(()), unknown()]
     );
     assert_eq!(world.group.state_name(), "PreparingRebalance");
     assert_eq!(world.group.members().len(), 2);

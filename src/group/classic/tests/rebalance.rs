@@ -166,13 +166,13 @@ fn a_broker_that_stops_answers_everybody() {
     let joined = world.join_all(vec![new_join(), new_join()]);
     let follower = joined.iter().find(|each| each.member_id != each.group_leader).expect("one follows");
     let sync = world.sync(sync_as(&follower.member_id, 1));
-    world.group.answer_all(GroupError::NotCoordinator);
+    world.group.answer_all(&GroupError::NotCoordinator);
     world.take();
     assert_eq!(world.refused(sync), GroupError::NotCoordinator);
 
     let mut world = World::new();
     let join = world.join(new_join());
-    world.group.answer_all(GroupError::NotCoordinator);
+    world.group.answer_all(&GroupError::NotCoordinator);
     world.take();
     assert_eq!(world.refused(join), GroupError::NotCoordinator);
 }

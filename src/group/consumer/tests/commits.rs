@@ -25,7 +25,7 @@ fn a_member_commits_at_its_epoch_or_what_it_has_held_since_its_epoch() {
     let new: Vec<_> = m.assignment.iter().copied().filter(|which| which.partition.0 >= 2).collect();
     assert!(!kept.is_empty() && !new.is_empty());
     let stale = |got| Err(GroupError::StaleMemberEpoch { expected: now, got });
-    let unknown = |id: &str| Err(GroupError::UnknownMemberId);
+    let unknown = |_: &str| Err(GroupError::UnknownMemberId);
     let others = [tp(1, 7)];
     let cases = [
         ("at its epoch", PLAIN, "m", now, &others[..], Ok(())),

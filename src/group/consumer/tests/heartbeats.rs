@@ -142,7 +142,6 @@ fn a_static_member_has_its_instance_id_alone() {
     let mut group = ConsumerGroup::new(config());
     group.heartbeat(at(0), &of_instance(join("m", &["a"]), "i"), &image).unwrap();
     group.heartbeat(at(0), &of_instance(join("n", &["a"]), "j"), &image).unwrap();
-    let m = || MemberId::new("m");
     let refused = [
         ("another joins", join("x", &["a"]), GroupError::UnreleasedInstanceId),
         ("another lives", beat("x", 2), GroupError::FencedInstanceId),
