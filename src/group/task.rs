@@ -38,7 +38,7 @@ const QUIET_MAX: Duration = Duration::from_secs(60);
 
 /// What woke the task.
 enum Woken {
-    By(Call),
+    By(Box<Call>),
     Topics,
     Time,
     Closed,
@@ -74,7 +74,7 @@ impl GroupTask {
             match woken {
                 Woken::By(call) => {
                     quiet_since = Instant::now();
-                    self.on_calls(group, call, &mut calls);
+                    self.on_calls(group, *call, &mut calls);
                 }
                 Woken::Topics => self.on_topics_changed(group),
                 Woken::Time => {}
@@ -104,7 +104,7 @@ impl GroupTask {
         let deadline = deadline.map_or(quiet_since + QUIET_MAX, |at| self.shared.origin + at.0);
         let cares_for_topics = kept.is_some_and(|kept| matches!(kept.core, Core::Consumer(_)));
         tokio::select! {
-            call = calls.recv() => call.map_or(Woken::Closed, Woken::By),
+            call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),
             Ok(()) = topics.changed(), if cares_for_topics => Woken::Topics,
             () = tokio::time::sleep_until(deadline) => Woken::Time,
         }

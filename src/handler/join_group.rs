@@ -62,9 +62,7 @@ fn accepted(joined: Joined, api_version: i16) -> JoinGroupResponse {
     let members = joined.members.into_iter().map(|member| {
         JoinGroupResponseMember::default()
             .with_member_id(text(member.member_id))
-            .with_group_instance_id(
-                member.group_instance_id.filter(|_| api_version >= 5).map(|instance| text(instance)),
-            )
+            .with_group_instance_id(member.group_instance_id.filter(|_| api_version >= 5).map(text))
             .with_metadata(member.metadata)
     });
     JoinGroupResponse::default()

@@ -27,7 +27,6 @@ const OWN_READS: usize = 1;
 
 impl Gatherer {
     /// A gatherer for the session of `standing`, and its task, which ends when all handles are gone.
-    #[must_use]
     pub fn new(standing: Standing) -> (Gatherer, impl Future<Output = ()> + Send + 'static) {
         let (changes, waiting) = mpsc::channel(WAITING_MAX);
         (Gatherer { changes }, run(standing, waiting))
