@@ -24,6 +24,8 @@ pub mod log;
 
 pub mod group;
 
+pub mod txn;
+
 pub mod handler;
 
 pub mod net;

@@ -1,0 +1,46 @@
+//! Transactions: what the coordinator of one transactional id knows, decides and keeps.
+//!
+//! ```text
+//!            a place is added              EndTxn, time-out, InitProducerId        every place has its marker
+//!   Empty ────────────────────▶ Ongoing ─────────────────────────▶ Prepare(verdict) ────────────────▶ Complete(verdict)
+//!     ▲                            ▲                                                                  │  │
+//!     │                            └───────────────────────── a place is added ───────────────────────┘  │
+//!     └──────────────────────────────────────── InitProducerId ──────────────────────────────────────────┘
+//! ```
+//!
+//! *Words.* The *ordinal* counts the transactions of one transactional id, from 1. A *place* is a partition, or the
+//! offsets of a group: whatever gets a marker. A *verdict* is commit or abort.
+//!
+//! How it is driven: each request is answered at once; but the answer, a refusal too, is sent only after what is dirty
+//! has been stored by a transaction that compares, and one that stores nothing only after the coordinator's standing
+//! was confirmed by a read that began after the request came. After every store [`Transaction::on_stored`] is called;
+//! it may make the value dirty once more. If a store fails, or nobody knows, the core is dropped with its answers.
+//!
+//! What holds, whatever comes: an ordinal has one verdict; a producer's id with its epoch is given to one instance;
+//! a marker is sent only of what is stored; complete means that each place has its marker. The model in
+//! `tests/model/transactions` checks the rules in all small worlds.
+//! Never: it does no I/O, reads no clock, makes no ids, and knows no wire type and no leader.
+
+mod end;
+mod error;
+mod init;
+mod list;
+mod places;
+mod request;
+mod stored;
+mod transaction;
+
+pub use error::TxnError;
+pub use list::{IdPattern, TransactionFilter, TransactionState, TransactionSummary, TransactionView};
+pub use places::{Place, PlacesTooMany};
+pub use request::{
+    AddPlacesRequest, EndTxnRequest, InitProducerIdRequest, Markers, Ordinal, Producer, TransactionVersion,
+    Verdict,
+};
+pub use stored::{
+    RestoreError, StoredProducer, StoredRetry, StoredRetryOf, StoredStage, StoredTopic, StoredTransaction,
+};
+pub use transaction::{Transaction, TransactionConfig};
+
+#[cfg(test)]
+mod tests;
