@@ -85,7 +85,8 @@ impl Batch {
         let fits = self.compares + change.compares.len() <= OPERATIONS_MAX
             && self.operations + change.writes.len() <= OPERATIONS_MAX
             && self.bytes + bytes_of(change) <= TRANSACTION_BYTES_MAX;
-        let alone = !change.reads.is_empty() || self.waiting.iter().any(|other| !other.change.reads.is_empty());
+        let alone =
+            !change.reads.is_empty() || self.waiting.iter().any(|other| !other.change.reads.is_empty());
         if fits && !alone {
             self.push(waiting);
             Ok(())
