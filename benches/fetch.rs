@@ -12,7 +12,7 @@ use cenote::cache::Cache;
 use cenote::config::{CacheConfig, JournalConfig};
 use cenote::journal::Journal;
 use cenote::limits::MemoryBudget;
-use cenote::log::{BrokerLog, FirstBatch, Incoming, Partition, ReadLimit, Reader};
+use cenote::log::{BrokerLog, FirstBatch, Incoming, IsolationLevel, Partition, ReadLimit, Reader};
 use cenote::metrics::Metrics;
 use cenote::types::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition};
 use cenote::wire::batch::BatchHeader;
@@ -145,7 +145,10 @@ impl Ring {
     async fn read_next(&self) {
         let span = self.next_span.fetch_add(1, Ordering::Relaxed) % SPANS as i64;
         let from = Offset(span * self.span_offsets);
-        let plan = self.partition.read_plan(from, self.span_bytes).expect("the span is in the log");
+        let plan = self
+            .partition
+            .read_plan(from, IsolationLevel::ReadUncommitted, self.span_bytes)
+            .expect("the span is in the log");
         let limit = ReadLimit { bytes_max: self.span_bytes, first_batch: FirstBatch::WhateverItsSize };
         let read = self.reader.read(&plan, limit).await.expect("the span is in the store");
         assert_eq!(black_box(read).bytes, self.span_bytes);

@@ -7,7 +7,9 @@ mod support;
 
 use bytes::Bytes;
 use cenote::config::JournalConfig;
-use cenote::journal::{AppendRow, CommitTicket, CommittedObject, Journal, Outcome, Row, RowIndex};
+use cenote::journal::{
+    AppendRow, CommitTicket, CommittedObject, Journal, Outcome, Row, RowIndex, RowTransaction,
+};
 use cenote::limits::MemoryBudget;
 use cenote::store::paths;
 use cenote::types::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
@@ -134,6 +136,7 @@ impl Bench {
             producer_epoch: self.header.producer_epoch,
             base_sequence: self.header.base_sequence,
             attributes: self.header.attributes,
+            transaction: RowTransaction::None,
         };
         let row = Row { index, batch: self.batch.clone() };
         let permit = permit(&self.budget, &self.batch);

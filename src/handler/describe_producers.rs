@@ -1,7 +1,9 @@
-//! DescribeProducers, version 0: the idempotent producers that a partition remembers (KIP-664).
+//! DescribeProducers, version 0: the idempotent producers that a partition remembers, and what transactions they
+//! have open there (KIP-664).
 
 use super::context::Context;
 use crate::log::ActiveProducer;
+use crate::types::Offset;
 use crate::wire::ErrorCode;
 use crate::wire::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
 use crate::wire::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
@@ -35,6 +37,6 @@ fn state(producer: ActiveProducer) -> ProducerState {
         .with_producer_epoch(i32::from(producer.producer_epoch.0))
         .with_last_sequence(producer.last_sequence)
         .with_last_timestamp(producer.last_timestamp.get())
-        .with_coordinator_epoch(-1)
-        .with_current_txn_start_offset(-1)
+        .with_coordinator_epoch(producer.coordinator_view.0)
+        .with_current_txn_start_offset(producer.open_from.map_or(-1, Offset::get))
 }

@@ -11,15 +11,18 @@ use super::fetch_session::{
 };
 use crate::clock;
 use crate::limits::{MemoryPermit, Purpose};
-use crate::log::{Ends, FirstBatch, Partition, PartitionRead, ReadError, ReadLimit, ReadPlan, Waiter};
+use crate::log::{
+    Ends, FirstBatch, IsolationLevel, Partition, PartitionRead, ReadError, ReadLimit, ReadPlan, Waiter,
+};
 use crate::topic::Topic;
 use crate::types::{Offset, TopicId};
 use crate::wire::messages::FetchRequest;
 use crate::wire::{
-    ErrorCode, FetchAnswer, FetchAnswerPartition, FetchAnswerTopic, RequestFrame, RequestHeader,
-    ResponseFrame,
+    AbortedTransaction, ErrorCode, FetchAnswer, FetchAnswerPartition, FetchAnswerTopic, RequestFrame,
+    RequestHeader, ResponseFrame,
 };
 use futures_util::{StreamExt, stream};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -37,7 +40,7 @@ struct Terms {
     bytes_min: u64,
     bytes_max: u64,
     deadline: Instant,
-    read_committed: bool,
+    isolation: IsolationLevel,
 }
 
 /// A partition on its way to an answer.
@@ -65,7 +68,7 @@ pub async fn admit(context: &Arc<Context>, frame: RequestFrame, permit: MemoryPe
         bytes_min: u64::try_from(request.min_bytes).unwrap_or(0),
         bytes_max: u64::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_BYTES_MAX),
         deadline: now + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX),
-        read_committed: request.isolation_level == 1,
+        isolation: isolation(request.isolation_level),
     };
     let session = session_request(header.api_version, request);
     match context.fetch_sessions.context(now, clock::random_session_id(), session) {
@@ -82,6 +85,14 @@ pub async fn admit(context: &Arc<Context>, frame: RequestFrame, permit: MemoryPe
             }))
         }
         Err(fault) => refuse(&header, fault),
+    }
+}
+
+/// The protocol's number; anything but 1 shows all, as in Apache Kafka.
+pub(super) fn isolation(level: i8) -> IsolationLevel {
+    match level {
+        1 => IsolationLevel::ReadCommitted,
+        _ => IsolationLevel::ReadUncommitted,
     }
 }
 
@@ -231,10 +242,13 @@ fn look(sought: &Sought, terms: Terms) -> Look {
     let bytes_max = u64::try_from(sought.wanted.bytes_max).unwrap_or(0).min(terms.bytes_max);
     match &sought.found {
         Err(code) => Look::Refused(*code),
-        Ok(partition) => match partition.read_plan(Offset(sought.wanted.fetch_offset), bytes_max) {
-            Ok(plan) => Look::Plan(plan),
-            Err(_out_of_range) => Look::Refused(ErrorCode::OffsetOutOfRange),
-        },
+        Ok(partition) => {
+            let from = Offset(sought.wanted.fetch_offset);
+            match partition.read_plan(from, terms.isolation, bytes_max) {
+                Ok(plan) => Look::Plan(plan),
+                Err(_out_of_range) => Look::Refused(ErrorCode::OffsetOutOfRange),
+            }
+        }
     }
 }
 
@@ -289,7 +303,8 @@ fn answer_partition(
     ends_known: bool,
 ) -> FetchAnswerPartition {
     let partition_index = sought.partition_ref.1;
-    let aborted_transactions = terms.read_committed.then(Vec::new);
+    // Null for who reads all; a list, be it empty, for who reads what is committed.
+    let aborted_transactions = (terms.isolation == IsolationLevel::ReadCommitted).then(Vec::new);
     let refuse = |code: ErrorCode| FetchAnswerPartition {
         partition_index,
         error_code: code.code(),
@@ -305,13 +320,24 @@ fn answer_partition(
     if read.batches.is_empty() && !ends_known {
         return refuse(ErrorCode::OffsetNotAvailable);
     }
+    let from = Offset(sought.wanted.fetch_offset);
     let answer = FetchAnswerPartition {
         partition_index,
-        aborted_transactions,
+        aborted_transactions: aborted_transactions.map(|_| aborted(partition, from..read.end)),
         records: read.batches,
         ..FetchAnswerPartition::default()
     };
     if ends_known { with_ends(answer, partition.ends()) } else { answer }
+}
+
+/// What the reader has to leave out of the batches that it gets.
+fn aborted(partition: &Partition, read: Range<Offset>) -> Vec<AbortedTransaction> {
+    let aborted = partition.aborted_in(read).into_iter();
+    let aborted = aborted.map(|transaction| AbortedTransaction {
+        producer_id: transaction.producer_id.0,
+        first_offset: transaction.first_offset.get(),
+    });
+    aborted.collect()
 }
 
 fn names_an_end(code: ErrorCode) -> bool {

@@ -1,7 +1,8 @@
 //! ListOffsets, versions 1 to 10: the ends of a partition, and offsets by time.
 
 use super::context::Context;
-use crate::log::{FoundOffset, Partition, ReadError, TimeQuery};
+use super::fetch::isolation;
+use crate::log::{FoundOffset, IsolationLevel, Partition, ReadError, TimeQuery};
 use crate::types::Timestamp;
 use crate::wire::ErrorCode;
 use crate::wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -23,6 +24,8 @@ type Found = Result<Option<FoundOffset>, ErrorCode>;
 
 /// Answers the request.
 pub async fn handle(context: &Context, request: ListOffsetsRequest, api_version: i16) -> ListOffsetsResponse {
+    // Version 2 brought it; the others read what is there.
+    let isolation = isolation(request.isolation_level);
     let twice = named_twice(&request.topics);
     let mut answers = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
@@ -31,7 +34,7 @@ pub async fn handle(context: &Context, request: ListOffsetsRequest, api_version:
             let found = if twice.contains(&(topic.name.as_str(), wanted.partition_index)) {
                 Err(ErrorCode::InvalidRequest)
             } else {
-                look_up(context, &topic.name, wanted, api_version).await
+                look_up(context, (&topic.name, wanted), isolation, api_version).await
             };
             partitions.push(answer(wanted.partition_index, found, api_version));
         }
@@ -66,7 +69,12 @@ fn answer(partition_index: i32, found: Found, api_version: i16) -> ListOffsetsPa
     }
 }
 
-async fn look_up(context: &Context, topic: &str, wanted: &ListOffsetsPartition, api_version: i16) -> Found {
+async fn look_up(
+    context: &Context,
+    (topic, wanted): (&str, &ListOffsetsPartition),
+    isolation: IsolationLevel,
+    api_version: i16,
+) -> Found {
     let topic = context.topic_by_name(topic).await?;
     let partition = context.partition(&topic, wanted.partition_index)?;
     context.check_leader_epoch(&partition, wanted.current_leader_epoch)?;
@@ -76,14 +84,22 @@ async fn look_up(context: &Context, topic: &str, wanted: &ListOffsetsPartition, 
         Ok(Some(FoundOffset { offset, timestamp: Timestamp::NONE, leader_epoch }))
     };
     let ends = partition.ends();
+    let readable_end = match isolation {
+        IsolationLevel::ReadUncommitted => ends.high_watermark,
+        IsolationLevel::ReadCommitted => ends.last_stable_offset,
+    };
+    // Who reads what is committed is not sent to where it ends or beyond.
+    let find = async |query| {
+        let found = find(context, &partition, query).await?;
+        Ok(found.filter(|found| found.offset < readable_end))
+    };
     match wanted.timestamp {
-        // Nothing is open, so the last stable offset is the high watermark for either isolation level.
-        LATEST => end(ends.last_stable_offset),
+        LATEST => end(readable_end),
         EARLIEST => end(ends.log_start_offset),
         EARLIEST_LOCAL if api_version >= 8 => end(ends.log_start_offset),
         LATEST_TIERED if api_version >= 9 => Ok(None),
-        MAX_TIMESTAMP if api_version >= 7 => find(context, &partition, TimeQuery::Latest).await,
-        target if target >= 0 => find(context, &partition, TimeQuery::AtOrAfter(Timestamp(target))).await,
+        MAX_TIMESTAMP if api_version >= 7 => find(TimeQuery::Latest).await,
+        target if target >= 0 => find(TimeQuery::AtOrAfter(Timestamp(target))).await,
         _ => Err(ErrorCode::UnsupportedVersion),
     }
 }

@@ -1,11 +1,17 @@
 //! Produce, versions 3 to 13: batches are validated and take their offsets in the order in which they came;
 //! the answer waits until they are durable and committed. acks=1 means the same as acks=all.
+//!
+//! A batch that begins a transaction here first waits for the word of the transaction's coordinator. Meanwhile
+//! no later request of its connection is taken in, so the order holds.
 
 use super::Admitted;
 use super::context::Context;
+use super::verification::{self, OnFirstBatch};
 use crate::journal::Outcome;
 use crate::limits::MemoryPermit;
-use crate::log::{AppendError, Appended, BatchIdentity, DECOMPRESSED_BYTES_MAX, Incoming, SequenceError};
+use crate::log::{
+    AppendError, Appended, BatchIdentity, DECOMPRESSED_BYTES_MAX, Incoming, Partition, SequenceError,
+};
 use crate::topic::{self, CompressionType, Topic};
 use crate::types::{Timestamp, TopicId};
 use crate::wire::batch::{Codec, ProduceRules, ProducedBatch, TimestampType, validate_produced};
@@ -14,6 +20,7 @@ use crate::wire::messages::produce_response::{PartitionProduceResponse, TopicPro
 use crate::wire::messages::{ProduceRequest, ProduceResponse};
 use crate::wire::{ErrorCode, RequestFrame, RequestHeader, ResponseFrame, StrBytes};
 use bytes::Bytes;
+use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -49,6 +56,15 @@ struct Parts {
     parts: Vec<Part>,
 }
 
+/// What all parts of a request have in common.
+struct Terms {
+    api_version: i16,
+    transactional_id: Option<StrBytes>,
+    permit: Arc<MemoryPermit>,
+    /// When the client is answered at the latest.
+    deadline: Instant,
+}
+
 /// Takes a request in, in its order among those of its connection.
 pub async fn admit(context: &Arc<Context>, frame: RequestFrame, permit: MemoryPermit) -> Admitted {
     let mut request = match frame.decode::<ProduceRequest>() {
@@ -59,12 +75,17 @@ pub async fn admit(context: &Arc<Context>, frame: RequestFrame, permit: MemoryPe
     let header = frame.header;
     // The frame's bytes live on in the batches alone.
     drop(frame.body);
-    let permit = Arc::new(permit);
+    let terms = Terms {
+        api_version: header.api_version,
+        transactional_id: request.transactional_id.take().map(|id| id.0),
+        permit: Arc::new(permit),
+        deadline: Instant::now() + answer_within(timeout_ms),
+    };
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for mut topic in std::mem::take(&mut request.topic_data) {
         let data = std::mem::take(&mut topic.partition_data);
         let parts = match accepted_acks(acks) {
-            Ok(()) => append_topic(context, &header, &topic, data, &permit).await,
+            Ok(()) => append_topic(context, &terms, &topic, data).await,
             Err(refused) => refuse_all(&data, &refused),
         };
         topics.push(Parts { topic, parts });
@@ -74,8 +95,7 @@ pub async fn admit(context: &Arc<Context>, frame: RequestFrame, permit: MemoryPe
         let all_taken = topics.iter().flat_map(|topic| &topic.parts).all(|part| part.taken.is_ok());
         return if all_taken { Admitted::Silent } else { Admitted::Close };
     }
-    let deadline = Instant::now() + answer_within(timeout_ms);
-    Admitted::Waiting(Box::pin(answer(header, topics, deadline)))
+    Admitted::Waiting(Box::pin(answer(header, topics, terms.deadline)))
 }
 
 fn accepted_acks(acks: i16) -> Result<(), Refused> {
@@ -98,12 +118,11 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 
 async fn append_topic(
     context: &Context,
-    header: &RequestHeader,
+    terms: &Terms,
     wanted: &TopicProduceData,
     data: Vec<PartitionProduceData>,
-    permit: &Arc<MemoryPermit>,
 ) -> Vec<Part> {
-    let found = if header.api_version >= 13 {
+    let found = if terms.api_version >= 13 {
         context.topic_by_id(TopicId(wanted.topic_id)).await
     } else {
         context.topic_by_name(&wanted.name).await
@@ -112,12 +131,14 @@ async fn append_topic(
         Ok(topic) => topic,
         Err(code) => return refuse_all(&data, &Refused::new(code, "the topic is not known here")),
     };
-    let rules = rules(header.api_version, &topic, context.clock.now());
+    let rules = rules(terms.api_version, &topic, context.clock.now());
     let append = |data: PartitionProduceData| {
+        let (topic, rules, index) = (&topic, &rules, data.index);
         let records = data.records.unwrap_or_default();
-        Part { index: data.index, taken: append(context, &topic, data.index, records, &rules, permit) }
+        async move { Part { index, taken: append(context, terms, topic, index, records, rules).await } }
     };
-    data.into_iter().map(append).collect()
+    // Side by side: coordinators are asked about all partitions of a request at once.
+    join_all(data.into_iter().map(append)).await
 }
 
 fn refuse_all(data: &[PartitionProduceData], refused: &Refused) -> Vec<Part> {
@@ -165,29 +186,88 @@ fn target_codec(setting: CompressionType) -> Option<Codec> {
     }
 }
 
-fn append(
+async fn append(
     context: &Context,
+    terms: &Terms,
     topic: &Topic,
     index: i32,
     records: Bytes,
     rules: &ProduceRules,
-    permit: &Arc<MemoryPermit>,
 ) -> Result<Taken, Refused> {
     let no_partition = |code| Refused::new(code, format!("{} has no partition {index}", topic.name));
     let partition = context.partition(topic, index).map_err(no_partition)?;
     let batch = validate_produced(records, rules).map_err(|error| Refused::new(error.code(), error))?;
-    if batch.header.is_transactional() {
-        return Err(Refused::new(ErrorCode::InvalidTxnState, "the producer has no open transaction"));
-    }
     let append_time = match batch.header.timestamp_type() {
         TimestampType::CreateTime => Timestamp::NONE,
         TimestampType::LogAppendTime => batch.header.max_timestamp,
     };
     context.metrics.produce_batches.inc();
     context.metrics.produce_bytes.inc_by(batch.bytes.len() as u64);
-    let appended = partition.append(&context.journal, incoming(batch), permit, rules.now);
-    let appended = appended.map_err(|error| Refused::new(code_of(error), error))?;
-    Ok(Taken { appended, append_time })
+    let appended = if batch.header.is_transactional() {
+        append_in_transaction(context, terms, &partition, incoming(batch), rules.now).await
+    } else {
+        let appended = partition.append(&context.journal, incoming(batch), &terms.permit, rules.now);
+        appended.map_err(|error| refused(error, terms))
+    };
+    Ok(Taken { appended: appended?, append_time })
+}
+
+/// Asks the coordinator if the partition needs its word, and comes again with that. What the partition is told
+/// may have been overtaken; it is asked for again then.
+async fn append_in_transaction(
+    context: &Context,
+    terms: &Terms,
+    partition: &Partition,
+    incoming: Incoming,
+    now: Timestamp,
+) -> Result<Appended, Refused> {
+    let mut verified = None;
+    for _ in 0..VERIFICATIONS_MAX {
+        let came = incoming.clone();
+        let appended = partition.append_in_transaction(&context.journal, came, verified, &terms.permit, now);
+        let question = match appended {
+            Err(AppendError::NeedsVerification(question)) => question,
+            Err(error) => return Err(refused(error, terms)),
+            Ok(appended) => return Ok(appended),
+        };
+        let identity = incoming.identity.expect("a batch without a producer needs no verification");
+        let wanted = verification::Wanted {
+            transactional_id: terms.transactional_id.as_deref(),
+            producer_id: identity.producer_id,
+            producer_epoch: identity.producer_epoch,
+            topic_partition: partition.topic_partition(),
+            on_first_batch: OnFirstBatch::of(terms.api_version),
+        };
+        let asked = tokio::time::timeout_at(terms.deadline, verification::verify(context, &wanted)).await;
+        let ordinal = match asked {
+            Ok(Ok(ordinal)) => ordinal,
+            Ok(Err(code)) => {
+                return Err(Refused::new(for_client(code, terms), "the coordinator refuses the transaction"));
+            }
+            Err(_elapsed) => {
+                let code = for_client(ErrorCode::CoordinatorNotAvailable, terms);
+                return Err(Refused::new(code, "the coordinator has not answered in time"));
+            }
+        };
+        verified = Some(question.answered(ordinal));
+    }
+    Err(refused(AppendError::ConcurrentTransaction, terms))
+}
+
+/// Each time another transaction would have had to end in between.
+const VERIFICATIONS_MAX: usize = 5;
+
+/// Producers before version 12 of Produce do not retry what a coordinator would: they get an error that they
+/// retry without looking for another leader, as from Apache Kafka.
+fn for_client(code: ErrorCode, terms: &Terms) -> ErrorCode {
+    match code {
+        ErrorCode::CoordinatorNotAvailable
+        | ErrorCode::CoordinatorLoadInProgress
+        | ErrorCode::NotCoordinator
+        | ErrorCode::NetworkException => ErrorCode::NotEnoughReplicas,
+        ErrorCode::ConcurrentTransactions if terms.api_version < 12 => ErrorCode::NotEnoughReplicas,
+        code => code,
+    }
 }
 
 fn incoming(batch: ProducedBatch) -> Incoming {
@@ -207,8 +287,16 @@ fn incoming(batch: ProducedBatch) -> Incoming {
     }
 }
 
+fn refused(error: AppendError, terms: &Terms) -> Refused {
+    Refused::new(for_client(code_of(error), terms), error)
+}
+
 fn code_of(error: AppendError) -> ErrorCode {
     match error {
+        AppendError::OutsideTransaction | AppendError::NoProducer | AppendError::NeedsVerification(_) => {
+            ErrorCode::InvalidTxnState
+        }
+        AppendError::ConcurrentTransaction => ErrorCode::ConcurrentTransactions,
         AppendError::NotLeading => ErrorCode::NotLeaderOrFollower,
         AppendError::Sequence(SequenceError::OutOfOrder { .. }) => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::Sequence(SequenceError::Fenced { .. }) => ErrorCode::InvalidProducerEpoch,

@@ -3,7 +3,7 @@
 //! Nothing read here is trusted: every length is checked, and the columns against their CRC. The batches
 //! are not: [`super::recovery`] and the read path check them where they are read.
 
-use super::encode::{CONTINUATION, FORMAT, MAGIC, crc32c};
+use super::encode::{CONTINUATION, FORMAT, MAGIC, StoredTransaction, crc32c};
 use super::row::{ObjectId, RowIndex, Span, spans};
 use crate::types::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp, TopicId, TopicPartition,
@@ -128,6 +128,11 @@ impl Columns<'_> {
         if base.0 < 0 || last < base.0 || last == i64::MAX {
             return Err(Damaged("offsets out of order"));
         }
+        let transaction = StoredTransaction {
+            ordinal: i64::from_le_bytes(self.value(10, row)?),
+            coordinator_view: i32::from_le_bytes(self.value(11, row)?),
+            verdict: i8::from_le_bytes(self.value(12, row)?),
+        };
         Ok(RowIndex {
             topic_partition: TopicPartition { topic_id, partition },
             offsets: base..Offset(last + 1),
@@ -137,6 +142,7 @@ impl Columns<'_> {
             producer_epoch: ProducerEpoch(i16::from_le_bytes(self.value(7, row)?)),
             base_sequence: i32::from_le_bytes(self.value(8, row)?),
             attributes: i16::from_le_bytes(self.value(9, row)?),
+            transaction: transaction.decode().ok_or(Damaged("a transaction that makes no sense"))?,
         })
     }
 
@@ -153,7 +159,7 @@ impl Columns<'_> {
         let mut ranges = Vec::with_capacity(self.count);
         let mut start = 0_u64;
         for row in 0..self.count {
-            let end = i32::from_le_bytes(self.value(10, row + 1)?);
+            let end = i32::from_le_bytes(self.value(13, row + 1)?);
             let end = u64::try_from(end).map_err(|_| Damaged("a batch of negative length"))?;
             if end <= start || end > data_len {
                 return Err(Damaged("batches out of range"));

@@ -14,14 +14,17 @@
 //! | `base_offset`, `last_offset`, `producer_id` | int64 |
 //! | `max_timestamp` | timestamp in ms, UTC |
 //! | `producer_epoch`, `attributes` | int16 |
+//! | `transaction_ordinal` | int64: which of its producer's transactions (from 1), 0 for none |
+//! | `coordinator_view` | int32: of an end marker, the view of its coordinator; -1 for other batches |
+//! | `verdict` | int8: of an end marker, 0 for abort and 1 for commit; -1 for other batches |
 //! | `batch` | binary: the record batch (KIP-98), stamped with its offset and epoch |
 //!
 //! `batch` is last and not compressed, so a partition's batches are one byte range of the object. The CRC is
 //! that of the batch message and the index columns; the batches have their own. Any reader of Arrow
 //! files reads it. It is written by hand for one reason: the bytes of the batches are copied once.
 
-use super::row::{ObjectId, Row, RowIndex, Span, spans};
-use crate::types::SessionId;
+use super::row::{ObjectId, Row, RowIndex, RowTransaction, Span, spans};
+use crate::types::{SessionId, TransactionOrdinal, Verdict, ViewNumber};
 use crate::wire::batch;
 use arrow_ipc::convert::IpcSchemaEncoder;
 use arrow_ipc::{
@@ -45,7 +48,7 @@ pub struct EncodedObject {
     pub spans: Vec<Span>,
 }
 
-pub(super) const FORMAT: &str = "1";
+pub(super) const FORMAT: &str = "2";
 pub(super) const MAGIC: &[u8; 8] = b"ARROW1\0\0";
 pub(super) const CONTINUATION: [u8; 4] = [0xff; 4];
 /// Buffers begin at multiples of this, as Arrow recommends.
@@ -111,7 +114,7 @@ struct IndexColumns {
 impl IndexColumns {
     fn of(rows: &[Row]) -> IndexColumns {
         let mut columns =
-            IndexColumns { bytes: Vec::with_capacity(rows.len() * 80 + 1024), buffers: Vec::new() };
+            IndexColumns { bytes: Vec::with_capacity(rows.len() * 96 + 1024), buffers: Vec::new() };
         columns.put(rows, |row, out| out.put_slice(row.topic_partition.topic_id.0.as_bytes()));
         columns.put(rows, |row, out| out.put_i32_le(row.topic_partition.partition.0));
         columns.put(rows, |row, out| out.put_i64_le(row.offsets.start.0));
@@ -122,6 +125,9 @@ impl IndexColumns {
         columns.put(rows, |row, out| out.put_i16_le(row.producer_epoch.0));
         columns.put(rows, |row, out| out.put_i32_le(row.base_sequence));
         columns.put(rows, |row, out| out.put_i16_le(row.attributes));
+        columns.put(rows, |row, out| out.put_i64_le(stored(row.transaction).ordinal));
+        columns.put(rows, |row, out| out.put_i32_le(stored(row.transaction).coordinator_view));
+        columns.put(rows, |row, out| out.put_i8(stored(row.transaction).verdict));
         columns.put_batch_offsets(rows);
         columns
     }
@@ -152,6 +158,48 @@ impl IndexColumns {
     }
 }
 
+/// A [`RowTransaction`] as its three columns have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StoredTransaction {
+    pub ordinal: i64,
+    pub coordinator_view: i32,
+    pub verdict: i8,
+}
+
+fn stored(transaction: RowTransaction) -> StoredTransaction {
+    let (ordinal, coordinator_view, verdict) = match transaction {
+        RowTransaction::None => (TransactionOrdinal::NONE, ViewNumber(-1), -1),
+        RowTransaction::Batch { ordinal } => (ordinal, ViewNumber(-1), -1),
+        RowTransaction::Marker { ordinal, verdict: Verdict::Abort, coordinator_view } => {
+            (ordinal, coordinator_view, 0)
+        }
+        RowTransaction::Marker { ordinal, verdict: Verdict::Commit, coordinator_view } => {
+            (ordinal, coordinator_view, 1)
+        }
+    };
+    StoredTransaction { ordinal: ordinal.0, coordinator_view: coordinator_view.0, verdict }
+}
+
+impl StoredTransaction {
+    /// What the columns say, if it makes sense.
+    pub fn decode(self) -> Option<RowTransaction> {
+        let ordinal = TransactionOrdinal(self.ordinal);
+        let coordinator_view = ViewNumber(self.coordinator_view);
+        let verdict = match self.verdict {
+            -1 => None,
+            0 => Some(Verdict::Abort),
+            1 => Some(Verdict::Commit),
+            _ => return None,
+        };
+        match (self.ordinal, self.coordinator_view, verdict) {
+            (0, -1, None) => Some(RowTransaction::None),
+            (1.., -1, None) => Some(RowTransaction::Batch { ordinal }),
+            (1.., 0.., Some(verdict)) => Some(RowTransaction::Marker { ordinal, verdict, coordinator_view }),
+            _ => None,
+        }
+    }
+}
+
 fn schema(session: SessionId, seq: u64, index_crc32c: u32) -> Schema {
     let column = |name: &str, data_type: DataType| Field::new(name, data_type, false);
     let columns = vec![
@@ -165,6 +213,9 @@ fn schema(session: SessionId, seq: u64, index_crc32c: u32) -> Schema {
         column("producer_epoch", DataType::Int16),
         column("base_sequence", DataType::Int32),
         column("attributes", DataType::Int16),
+        column("transaction_ordinal", DataType::Int64),
+        column("coordinator_view", DataType::Int32),
+        column("verdict", DataType::Int8),
         column("batch", DataType::Binary),
     ];
     let metadata = HashMap::from([

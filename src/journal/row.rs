@@ -1,6 +1,9 @@
 //! One record batch in a journal object, and where it lies.
 
-use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicPartition};
+use crate::types::{
+    LeaderEpoch, Offset, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicPartition, TransactionOrdinal,
+    Verdict, ViewNumber,
+};
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Range;
@@ -39,6 +42,29 @@ pub struct RowIndex {
     pub base_sequence: i32,
     /// The attributes of its header (KIP-98): codec, timestamp type, transactional, control.
     pub attributes: i16,
+    /// Its part in a transaction, which the batch itself does not tell in full.
+    pub transaction: RowTransaction,
+}
+
+/// What a batch is to a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowTransaction {
+    /// It belongs to none.
+    None,
+    /// Records of one.
+    Batch {
+        /// Which of its producer's.
+        ordinal: TransactionOrdinal,
+    },
+    /// The end of one.
+    Marker {
+        /// Which of its producer's.
+        ordinal: TransactionOrdinal,
+        /// How it ended.
+        verdict: Verdict,
+        /// The view of the coordinator that sent the marker.
+        coordinator_view: ViewNumber,
+    },
 }
 
 /// A record batch on its way into a journal object.

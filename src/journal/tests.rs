@@ -3,7 +3,7 @@
 mod life;
 mod object;
 
-use super::{Row, RowIndex};
+use super::{Row, RowIndex, RowTransaction};
 use crate::types::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicId,
     TopicPartition,
@@ -36,6 +36,7 @@ pub(super) fn row(topic_partition: TopicPartition, base: i64, values: &[&str]) -
         producer_epoch: ProducerEpoch(-1),
         base_sequence: -1,
         attributes: header.attributes,
+        transaction: RowTransaction::None,
     };
     Row { index, batch }
 }

@@ -38,6 +38,14 @@ pub enum LogError {
         /// Which.
         offset: Offset,
     },
+    /// A batch or a marker of another transaction than the one that is open there.
+    #[error("partition {partition}: offset {offset} belongs to a transaction that is not open there")]
+    WrongTransaction {
+        /// Where.
+        partition: TopicPartition,
+        /// Which.
+        offset: Offset,
+    },
 }
 
 impl BrokerLog {
@@ -105,21 +113,23 @@ impl BrokerLog {
                 partition.on_recovered_span(entry.object, &objects[object].index.spans[span]);
             }
         }
-        self.recover_producers(objects, now);
-        Ok(())
+        self.recover_producers(objects, now)
     }
 
     /// Rows in the order of their offsets; objects of one session are, and sessions by their first rows.
-    fn recover_producers(&self, objects: &[RecoveredObject], now: Timestamp) {
+    fn recover_producers(&self, objects: &[RecoveredObject], now: Timestamp) -> Result<(), LogError> {
         let idempotent =
             objects.iter().flat_map(|object| &object.index.rows).filter(|row| row.producer_id.0 >= 0);
         let mut rows: Vec<_> = idempotent.collect();
         rows.sort_by_key(|row| (row.topic_partition, row.offsets.start));
         for row in rows {
             if let Some(partition) = self.partition(row.topic_partition) {
-                partition.on_recovered_row(row, now);
+                let (partition_of, offset) = (row.topic_partition, row.offsets.start);
+                let wrong = |_| LogError::WrongTransaction { partition: partition_of, offset };
+                partition.on_recovered_row(row, now).map_err(wrong)?;
             }
         }
+        Ok(())
     }
 }
 

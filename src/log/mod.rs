@@ -4,6 +4,7 @@
 //! A partition's state is behind one lock, held for microseconds and never across an await; checking that the
 //! partition is led here, giving offsets and queueing the batch in the journal are one step under it.
 
+mod append;
 mod broker_log;
 mod index;
 mod partition;
@@ -11,16 +12,21 @@ mod producer_ids;
 mod producer_state;
 mod read_plan;
 mod reader;
+mod stability;
 mod time_lookup;
+mod transaction;
 mod waiters;
 
+pub use append::{AppendError, Appended, Incoming};
 pub use broker_log::{BrokerLog, LogError};
-pub use partition::{AppendError, Appended, Ends, Incoming, Partition};
+pub use partition::{Ends, Partition};
 pub use producer_ids::ProducerIds;
 pub use producer_state::{ActiveProducer, BatchIdentity, SequenceError};
-pub use read_plan::{OutOfRange, ReadPlan};
+pub use read_plan::{IsolationLevel, OutOfRange, ReadPlan};
 pub use reader::{FirstBatch, PartitionRead, ReadError, ReadLimit, Reader};
+pub use stability::AbortedTransaction;
 pub use time_lookup::{FoundOffset, TimeQuery};
+pub use transaction::{Marker, MarkerError, MarkerTaken, Question, Verified};
 pub use waiters::Waiter;
 
 /// What the records of one batch may take when they are decompressed, wherever that is done: a batch that

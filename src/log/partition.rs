@@ -1,17 +1,15 @@
 //! One partition of the log: the owner of its offsets, its producers, and the index of what is committed.
 
 use super::index::{IndexEntry, PartitionIndex};
-use super::producer_state::{
-    Accepted, ActiveProducer, Admission, BatchIdentity, ProducerTable, SequenceError,
-};
-use super::read_plan::{OutOfRange, ReadPlan, plan};
+use super::producer_state::{Accepted, ActiveProducer, BatchIdentity, ProducerTable};
+use super::read_plan::{IsolationLevel, OutOfRange, ReadPlan, plan};
+use super::stability::{AbortedTransaction, Stability};
+use super::transaction::Marker;
 use super::waiters::{Waiter, Waiters};
-use crate::journal::{AppendRow, CommitTicket, Journal, JournalClosed, ObjectId, Row, RowIndex, Span};
-use crate::limits::MemoryPermit;
-use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, TopicPartition};
-use bytes::Bytes;
-use parking_lot::Mutex;
-use std::sync::Arc;
+use crate::journal::{CommitTicket, ObjectId, RowIndex, RowTransaction, Span};
+use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition, TransactionOrdinal};
+use parking_lot::{Mutex, MutexGuard};
+use std::ops::Range;
 
 /// A partition that this broker leads.
 #[derive(Debug)]
@@ -23,60 +21,18 @@ pub struct Partition {
 }
 
 #[derive(Debug)]
-struct State {
-    log_start_offset: Offset,
+pub(super) struct State {
+    pub(super) log_start_offset: Offset,
     /// First offset not yet committed, hence not visible.
     high_watermark: Offset,
     /// First offset not given yet.
-    log_end_offset: Offset,
+    pub(super) log_end_offset: Offset,
     index: PartitionIndex,
-    producers: ProducerTable,
+    pub(super) producers: ProducerTable,
+    pub(super) stability: Stability,
     waiters: Waiters,
     /// Closed for good: the topic is gone.
     closed: bool,
-}
-
-/// A validated batch that wants its offsets.
-#[derive(Clone, Debug)]
-pub struct Incoming {
-    /// The batch as sent.
-    pub batch: Bytes,
-    /// How many offsets it takes.
-    pub record_count: i32,
-    /// The latest of its timestamps.
-    pub max_timestamp: Timestamp,
-    /// Its producer and sequence, if it has them.
-    pub identity: Option<BatchIdentity>,
-    /// The attributes of its header.
-    pub attributes: i16,
-}
-
-/// A batch that is in the log, or on its way there.
-#[derive(Clone, Debug)]
-pub struct Appended {
-    /// The offset of its first record.
-    pub base_offset: Offset,
-    /// First readable offset of the partition, for the answer.
-    pub log_start_offset: Offset,
-    /// Says when it is durable.
-    pub ticket: CommitTicket,
-}
-
-/// Why a batch was not taken. Nothing of it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AppendError {
-    /// The producer's sequence forbids it.
-    #[error(transparent)]
-    Sequence(#[from] SequenceError),
-    /// This session no longer leads the partition.
-    #[error("this broker does not lead the partition")]
-    NotLeading,
-}
-
-impl From<JournalClosed> for AppendError {
-    fn from(_: JournalClosed) -> AppendError {
-        AppendError::NotLeading
-    }
 }
 
 /// The ends of a partition's log.
@@ -100,6 +56,7 @@ impl Partition {
             log_end_offset: Offset::ZERO,
             index: PartitionIndex::default(),
             producers: ProducerTable::default(),
+            stability: Stability::default(),
             waiters: Waiters::default(),
             closed: false,
         };
@@ -118,51 +75,10 @@ impl Partition {
         self.leader_epoch
     }
 
-    /// Gives a batch its offsets and queues it in the journal; or recognises one that was taken before.
-    pub fn append(
-        &self,
-        journal: &Journal,
-        incoming: Incoming,
-        permit: &Arc<MemoryPermit>,
-        now: Timestamp,
-    ) -> Result<Appended, AppendError> {
-        let mut state = self.state.lock();
-        if state.closed {
-            return Err(AppendError::NotLeading);
-        }
-        let log_start_offset = state.log_start_offset;
-        if let Some(identity) = incoming.identity
-            && let Admission::Repeated { offsets, ticket } = state.producers.admit(identity)?
-        {
-            return Ok(Appended { base_offset: offsets.start, log_start_offset, ticket });
-        }
-        let base_offset = state.log_end_offset;
-        let offsets = base_offset..base_offset + i64::from(incoming.record_count);
-        let row = self.row(&incoming, offsets.start, offsets.end);
-        let ticket = journal.append(AppendRow { row, permit: Arc::clone(permit) })?;
-        state.log_end_offset = offsets.end;
-        if let Some(identity) = incoming.identity {
-            let (max_timestamp, ticket) = (incoming.max_timestamp, ticket.clone());
-            state.producers.record(Accepted { identity, offsets, max_timestamp, ticket, now });
-        }
-        Ok(Appended { base_offset, log_start_offset, ticket })
-    }
-
-    fn row(&self, incoming: &Incoming, start: Offset, end: Offset) -> Row {
-        let none = (ProducerId(-1), ProducerEpoch(-1), -1);
-        let (producer_id, producer_epoch, base_sequence) =
-            incoming.identity.map_or(none, |id| (id.producer_id, id.producer_epoch, id.base_sequence));
-        let index = RowIndex {
-            topic_partition: self.topic_partition,
-            offsets: start..end,
-            leader_epoch: self.leader_epoch,
-            max_timestamp: incoming.max_timestamp,
-            producer_id,
-            producer_epoch,
-            base_sequence,
-            attributes: incoming.attributes,
-        };
-        Row { index, batch: incoming.batch.clone() }
+    /// Its state, if it may be appended to here.
+    pub(super) fn lead(&self) -> Option<MutexGuard<'_, State>> {
+        let state = self.state.lock();
+        if state.closed { None } else { Some(state) }
     }
 
     /// Makes committed batches visible and wakes who waits for them.
@@ -174,26 +90,29 @@ impl Partition {
         );
         assert!(span.offsets.end <= state.log_end_offset, "what is committed was appended");
         state.index.push(IndexEntry::new(object, span));
-        state.high_watermark = span.offsets.end;
+        state.set_high_watermark(span.offsets.end);
+        // The last stable offset moves here and nowhere else, so who waits for it is woken as well.
         state.waiters.wake();
     }
 
-    /// Takes over a row that an earlier session committed. Rows come in the order of their offsets.
-    pub(super) fn on_recovered_row(&self, row: &RowIndex, now: Timestamp) {
+    /// Takes over a row of a producer that an earlier session committed. Rows come in the order of their offsets.
+    pub(super) fn on_recovered_row(&self, row: &RowIndex, now: Timestamp) -> Result<(), OutOfPlace> {
         let mut state = self.state.lock();
-        if row.producer_id.0 >= 0 {
-            let record_count =
-                i32::try_from(row.offsets.end - row.offsets.start).expect("a batch counts in i32");
-            let identity = BatchIdentity {
-                producer_id: row.producer_id,
-                producer_epoch: row.producer_epoch,
-                base_sequence: row.base_sequence,
-                record_count,
-            };
-            let (offsets, max_timestamp) = (row.offsets.clone(), row.max_timestamp);
-            let ticket = CommitTicket::committed();
-            state.producers.record(Accepted { identity, offsets, max_timestamp, ticket, now });
+        if !state.producers.may_follow(row.producer_id, row.transaction) {
+            return Err(OutOfPlace);
         }
+        match row.transaction {
+            RowTransaction::None => state.take(accepted(row, None, now)),
+            RowTransaction::Batch { ordinal } => state.take(accepted(row, Some(ordinal), now)),
+            RowTransaction::Marker { ordinal, verdict, coordinator_view } => {
+                let (producer_id, producer_epoch) = (row.producer_id, row.producer_epoch);
+                let marker = Marker { producer_id, producer_epoch, verdict, coordinator_view, ordinal };
+                state.end(&marker, row.offsets.start, CommitTicket::committed(), now);
+            }
+        }
+        let log_start_offset = state.log_start_offset;
+        state.stability.on_committed(row.offsets.end, log_start_offset);
+        Ok(())
     }
 
     /// Takes over a span that an earlier session committed.
@@ -211,18 +130,34 @@ impl Partition {
         Ends {
             log_start_offset: state.log_start_offset,
             high_watermark: state.high_watermark,
-            last_stable_offset: state.high_watermark,
+            last_stable_offset: state.last_stable_offset(),
         }
     }
 
-    /// What to read for a fetch from `from`; empty at the end of the log.
-    pub fn read_plan(&self, from: Offset, bytes_max: u64) -> Result<ReadPlan, OutOfRange> {
+    /// What to read for a fetch from `from`; empty at the end of what the isolation level shows.
+    pub fn read_plan(
+        &self,
+        from: Offset,
+        isolation: IsolationLevel,
+        bytes_max: u64,
+    ) -> Result<ReadPlan, OutOfRange> {
         let state = self.state.lock();
         let offsets = state.log_start_offset..state.high_watermark;
         if from < offsets.start || from > offsets.end {
             return Err(OutOfRange { wanted: from, offsets });
         }
-        Ok(plan(from, state.index.from(from), bytes_max))
+        let end = match isolation {
+            IsolationLevel::ReadUncommitted => state.high_watermark,
+            IsolationLevel::ReadCommitted => state.last_stable_offset(),
+        };
+        Ok(plan(from..end, state.index.from(from), bytes_max))
+    }
+
+    /// The aborted transactions that have records or their marker in `offsets`, which were planned for a reader
+    /// of committed records: it leaves them out.
+    #[must_use]
+    pub fn aborted_in(&self, offsets: Range<Offset>) -> Vec<AbortedTransaction> {
+        self.state.lock().stability.aborted_in(offsets)
     }
 
     /// Wakes `waiter` at the next commit.
@@ -286,6 +221,35 @@ impl Partition {
         state.closed = true;
         state.waiters.wake();
     }
+}
+
+/// A committed row that no leader would have written after those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OutOfPlace;
+
+impl State {
+    fn last_stable_offset(&self) -> Offset {
+        self.stability.last_stable_offset(self.high_watermark)
+    }
+
+    fn set_high_watermark(&mut self, high_watermark: Offset) {
+        let before = self.last_stable_offset();
+        self.high_watermark = high_watermark;
+        self.stability.on_committed(high_watermark, self.log_start_offset);
+        assert!(before <= self.last_stable_offset(), "the last stable offset never goes back");
+    }
+}
+
+fn accepted(row: &RowIndex, ordinal: Option<TransactionOrdinal>, now: Timestamp) -> Accepted {
+    let record_count = i32::try_from(row.offsets.end - row.offsets.start).expect("a batch counts in i32");
+    let identity = BatchIdentity {
+        producer_id: row.producer_id,
+        producer_epoch: row.producer_epoch,
+        base_sequence: row.base_sequence,
+        record_count,
+    };
+    let (offsets, max_timestamp) = (row.offsets.clone(), row.max_timestamp);
+    Accepted { identity, ordinal, offsets, max_timestamp, ticket: CommitTicket::committed(), now }
 }
 
 /// One is enough unless its records are below the log start.

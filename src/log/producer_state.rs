@@ -1,8 +1,14 @@
 //! What a partition knows of its idempotent producers: enough to recognise a repeated batch, and to refuse
-//! one that comes too early or from a fenced producer (KIP-98, `ProducerStateManager` in Apache Kafka).
+//! one that comes too early or from a fenced producer (KIP-98, `ProducerStateManager` in Apache Kafka); and
+//! which transaction they have open here, and which ended last.
+//!
+//! A transaction is told from the next by its ordinal, as both may carry one epoch. A producer with an open
+//! transaction is never forgotten.
 
-use crate::journal::CommitTicket;
-use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp};
+use super::append::AppendError;
+use super::transaction::{Marker, MarkerError, Question, Verified};
+use crate::journal::{CommitTicket, RowTransaction};
+use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp, TransactionOrdinal, ViewNumber};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
@@ -10,7 +16,8 @@ use std::ops::Range;
 const BATCHES_REMEMBERED: usize = 5;
 /// Kafka's `producer.id.expiration.ms`.
 const EXPIRATION_MS: i64 = 24 * 60 * 60 * 1000;
-/// Producers of one partition that are remembered at once; past it the longest silent is forgotten.
+/// Producers of one partition that are remembered at once; past it the longest silent is forgotten. Those with
+/// an open transaction come on top: their coordinators bound them.
 const PRODUCERS_MAX: usize = 50_000;
 
 /// Who sent a batch, and its place in what they sent.
@@ -39,15 +46,27 @@ fn add_sequence(sequence: i32, records: i32) -> i32 {
     i32::try_from(wrapped).expect("a remainder of 2^31 fits")
 }
 
+/// What a batch says of itself, and what the coordinator has said of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum BatchKind {
+    Plain,
+    Transactional(Option<Verified>),
+}
+
 /// Whether a batch is new.
 #[derive(Clone, Debug)]
 pub(super) enum Admission {
-    New,
+    /// It may be appended, to this transaction if to one.
+    New { ordinal: Option<TransactionOrdinal> },
     /// It is in the log, or on its way there, at these offsets.
-    Repeated {
-        offsets: Range<Offset>,
-        ticket: CommitTicket,
-    },
+    Repeated { offsets: Range<Offset>, ticket: CommitTicket },
+}
+
+/// Whether a marker is new.
+#[derive(Clone, Debug)]
+pub(super) enum MarkerAdmission {
+    New,
+    Repeated { ticket: CommitTicket },
 }
 
 /// Why a batch is not taken.
@@ -78,15 +97,33 @@ pub enum SequenceError {
 #[derive(Debug, Default)]
 pub(super) struct ProducerTable {
     producers: HashMap<ProducerId, Producer>,
+    /// How many were forgotten.
+    forgotten: u64,
 }
 
 #[derive(Debug)]
 struct Producer {
     epoch: ProducerEpoch,
-    /// The latest, oldest first; never empty.
+    /// The latest of this epoch, oldest first; none where a marker alone came.
     batches: VecDeque<RememberedBatch>,
     last_timestamp: Timestamp,
     seen_at: Timestamp,
+    open: Option<OpenTransaction>,
+    ended: EndedTransaction,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OpenTransaction {
+    ordinal: TransactionOrdinal,
+    first_offset: Offset,
+}
+
+/// What the last marker said.
+#[derive(Clone, Debug)]
+struct EndedTransaction {
+    ordinal: TransactionOrdinal,
+    coordinator_view: ViewNumber,
+    ticket: CommitTicket,
 }
 
 #[derive(Clone, Debug)]
@@ -101,6 +138,8 @@ struct RememberedBatch {
 #[derive(Clone, Debug)]
 pub(super) struct Accepted {
     pub identity: BatchIdentity,
+    /// The transaction that it belongs to.
+    pub ordinal: Option<TransactionOrdinal>,
     pub offsets: Range<Offset>,
     pub max_timestamp: Timestamp,
     pub ticket: CommitTicket,
@@ -115,72 +154,170 @@ pub struct ActiveProducer {
     pub producer_id: ProducerId,
     /// Its epoch.
     pub producer_epoch: ProducerEpoch,
-    /// The sequence number of its last record.
+    /// The sequence number of its last record, -1 if a marker came after it.
     pub last_sequence: i32,
     /// The timestamp of its last batch.
     pub last_timestamp: Timestamp,
+    /// The view of the coordinator that sent its last marker, -1 if none came.
+    pub coordinator_view: ViewNumber,
+    /// Where its open transaction began.
+    pub open_from: Option<Offset>,
 }
 
 impl ProducerTable {
     /// Whether the batch follows, repeats, or must be refused. Nothing changes.
-    pub fn admit(&self, batch: BatchIdentity) -> Result<Admission, SequenceError> {
+    pub fn admit(&self, batch: BatchIdentity, kind: BatchKind) -> Result<Admission, AppendError> {
         if batch.base_sequence < 0 {
-            return Err(SequenceError::Invalid(batch.base_sequence));
+            return Err(SequenceError::Invalid(batch.base_sequence).into());
         }
-        // As in Apache Kafka, a producer not known here may begin with any number: its state may have expired.
-        let Some(known) = self.producers.get(&batch.producer_id) else { return Ok(Admission::New) };
-        if batch.producer_epoch < known.epoch {
-            return Err(SequenceError::Fenced { current: known.epoch.0, got: batch.producer_epoch.0 });
+        let known = self.producers.get(&batch.producer_id);
+        if let Some(known) = known {
+            known.check_epoch(batch.producer_epoch)?;
+            if let Some(repeated) = known.find(batch) {
+                let RememberedBatch { offsets, ticket, .. } = repeated.clone();
+                return Ok(Admission::Repeated { offsets, ticket });
+            }
         }
-        if batch.producer_epoch > known.epoch {
-            return expect_sequence(batch, 0);
+        match kind {
+            BatchKind::Plain => admit_plain(batch, known),
+            BatchKind::Transactional(verified) => self.admit_transactional(batch, known, verified),
         }
-        if let Some(repeated) = known.find(batch) {
-            return Ok(Admission::Repeated {
-                offsets: repeated.offsets.clone(),
-                ticket: repeated.ticket.clone(),
-            });
-        }
-        expect_sequence(batch, add_sequence(known.last_sequence(), 1))
     }
 
-    /// Remembers a batch that has its offsets.
-    pub fn record(&mut self, batch: Accepted) {
-        let Accepted { identity, offsets, max_timestamp, ticket, now } = batch;
-        if self.producers.len() >= PRODUCERS_MAX && !self.producers.contains_key(&identity.producer_id) {
-            self.make_room(now);
+    fn admit_transactional(
+        &self,
+        batch: BatchIdentity,
+        known: Option<&Producer>,
+        verified: Option<Verified>,
+    ) -> Result<Admission, AppendError> {
+        let open = known.and_then(|known| known.open);
+        if open.is_some() && known.is_some_and(|known| batch.producer_epoch > known.epoch) {
+            return Err(AppendError::ConcurrentTransaction);
         }
-        let epoch = identity.producer_epoch;
-        let producer = self.producers.entry(identity.producer_id).or_insert_with(|| Producer::new(epoch));
-        if producer.epoch != epoch {
-            *producer = Producer::new(epoch);
+        // Where nothing is known nothing was: what is open or has ended is remembered. A later beginning means
+        // that a batch before it was refused.
+        expect_sequence(batch, known.map_or(0, |known| known.next_sequence(batch.producer_epoch)))?;
+        let question = Question { forgotten: self.forgotten };
+        let ask = Err(AppendError::NeedsVerification(question));
+        match (open, verified) {
+            (None, None) => ask,
+            (Some(open), None) => Ok(Admission::New { ordinal: Some(open.ordinal) }),
+            (Some(open), Some(verified)) if open.ordinal != verified.ordinal => ask,
+            (_, Some(verified)) => match known {
+                Some(known) if verified.ordinal <= known.ended.ordinal => ask,
+                None if verified.question != question => ask,
+                _ => Ok(Admission::New { ordinal: Some(verified.ordinal) }),
+            },
         }
+    }
+
+    /// Remembers a batch that has its offsets; the first of them if a transaction begins with it.
+    pub fn record(&mut self, batch: Accepted) -> Option<Offset> {
+        let Accepted { identity, ordinal, offsets, max_timestamp, ticket, now } = batch;
+        let producer = self.producer(identity.producer_id, identity.producer_epoch, now);
         if producer.batches.len() == BATCHES_REMEMBERED {
             producer.batches.pop_front();
         }
+        let first_offset = offsets.start;
         let (base_sequence, last_sequence) = (identity.base_sequence, identity.last_sequence());
         producer.batches.push_back(RememberedBatch { base_sequence, last_sequence, offsets, ticket });
         producer.last_timestamp = max_timestamp;
-        producer.seen_at = now;
-    }
-
-    fn make_room(&mut self, now: Timestamp) {
-        self.producers.retain(|_, producer| now.0 - producer.seen_at.0 < EXPIRATION_MS);
-        if self.producers.len() >= PRODUCERS_MAX {
-            let oldest =
-                self.producers.iter().min_by_key(|(_, producer)| producer.seen_at).map(|(id, _)| *id);
-            oldest.and_then(|id| self.producers.remove(&id));
+        match (producer.open, ordinal) {
+            (None, Some(ordinal)) => {
+                producer.open = Some(OpenTransaction { ordinal, first_offset });
+                Some(first_offset)
+            }
+            _ => None,
         }
     }
 
+    /// Whether the marker ends what is open, or keeps out what is late; repeats; or must be refused.
+    pub fn admit_marker(&self, marker: &Marker) -> Result<MarkerAdmission, MarkerError> {
+        let wrong_ordinal = |open, ended| MarkerError::WrongOrdinal { open, ended, got: marker.ordinal };
+        let Some(known) = self.producers.get(&marker.producer_id) else {
+            let none = TransactionOrdinal::NONE;
+            return if marker.ordinal > none {
+                Ok(MarkerAdmission::New)
+            } else {
+                Err(wrong_ordinal(none, none))
+            };
+        };
+        let ended = &known.ended;
+        if marker.coordinator_view < ended.coordinator_view {
+            let (current, got) = (ended.coordinator_view, marker.coordinator_view);
+            return Err(MarkerError::StaleCoordinator { current, got });
+        }
+        if marker.producer_epoch < known.epoch {
+            return Err(MarkerError::FencedEpoch { current: known.epoch, got: marker.producer_epoch });
+        }
+        match known.open {
+            Some(open) if open.ordinal == marker.ordinal => Ok(MarkerAdmission::New),
+            Some(open) => Err(wrong_ordinal(open.ordinal, ended.ordinal)),
+            None if marker.ordinal > ended.ordinal => Ok(MarkerAdmission::New),
+            None if marker.ordinal == ended.ordinal && marker.ordinal > TransactionOrdinal::NONE => {
+                Ok(MarkerAdmission::Repeated { ticket: ended.ticket.clone() })
+            }
+            None => Err(wrong_ordinal(TransactionOrdinal::NONE, ended.ordinal)),
+        }
+    }
+
+    /// Remembers a marker that has its offset; where the transaction began that it ended, if one was open.
+    pub fn record_marker(&mut self, marker: &Marker, ticket: CommitTicket, now: Timestamp) -> Option<Offset> {
+        let Marker { producer_id, producer_epoch, coordinator_view, ordinal, .. } = *marker;
+        let producer = self.producer(producer_id, producer_epoch, now);
+        producer.last_timestamp = now;
+        producer.ended = EndedTransaction { ordinal, coordinator_view, ticket };
+        producer.open.take().map(|open| open.first_offset)
+    }
+
+    /// Whether a committed row stands where a leader would have put it.
+    pub fn may_follow(&self, producer_id: ProducerId, transaction: RowTransaction) -> bool {
+        let known = self.producers.get(&producer_id);
+        let open = known.and_then(|known| known.open);
+        match transaction {
+            RowTransaction::None => open.is_none(),
+            RowTransaction::Batch { ordinal } | RowTransaction::Marker { ordinal, .. } => match open {
+                Some(open) => open.ordinal == ordinal,
+                None => known.is_none_or(|known| ordinal > known.ended.ordinal),
+            },
+        }
+    }
+
+    /// The producer under this epoch: a new one begins without batches.
+    fn producer(&mut self, id: ProducerId, epoch: ProducerEpoch, now: Timestamp) -> &mut Producer {
+        if self.producers.len() >= PRODUCERS_MAX && !self.producers.contains_key(&id) {
+            self.make_room(now);
+        }
+        let producer = self.producers.entry(id).or_insert_with(|| Producer::new(epoch));
+        if producer.epoch != epoch {
+            producer.epoch = epoch;
+            producer.batches.clear();
+        }
+        producer.seen_at = now;
+        producer
+    }
+
+    fn make_room(&mut self, now: Timestamp) {
+        let before = self.producers.len();
+        self.producers.retain(|_, producer| producer.is_alive(now));
+        if self.producers.len() >= PRODUCERS_MAX {
+            let closed = self.producers.iter().filter(|(_, producer)| producer.open.is_none());
+            let oldest = closed.min_by_key(|(_, producer)| producer.seen_at).map(|(id, _)| *id);
+            oldest.and_then(|id| self.producers.remove(&id));
+        }
+        self.forgotten += (before - self.producers.len()) as u64;
+    }
+
     pub fn active(&self, now: Timestamp) -> Vec<ActiveProducer> {
-        let alive = self.producers.iter().filter(|(_, producer)| now.0 - producer.seen_at.0 < EXPIRATION_MS);
+        let alive = self.producers.iter().filter(|(_, producer)| producer.is_alive(now));
         let mut active: Vec<_> = alive
             .map(|(id, producer)| ActiveProducer {
                 producer_id: *id,
                 producer_epoch: producer.epoch,
-                last_sequence: producer.last_sequence(),
+                last_sequence: producer.batches.back().map_or(-1, |batch| batch.last_sequence),
                 last_timestamp: producer.last_timestamp,
+                coordinator_view: producer.ended.coordinator_view,
+                open_from: producer.open.map(|open| open.first_offset),
             })
             .collect();
         active.sort_by_key(|producer| producer.producer_id);
@@ -188,9 +325,20 @@ impl ProducerTable {
     }
 }
 
-fn expect_sequence(batch: BatchIdentity, expected: i32) -> Result<Admission, SequenceError> {
+fn admit_plain(batch: BatchIdentity, known: Option<&Producer>) -> Result<Admission, AppendError> {
+    // As in Apache Kafka, a producer not known here may begin with any number: its state may have expired.
+    if let Some(known) = known {
+        expect_sequence(batch, known.next_sequence(batch.producer_epoch))?;
+        if known.open.is_some() {
+            return Err(AppendError::OutsideTransaction);
+        }
+    }
+    Ok(Admission::New { ordinal: None })
+}
+
+fn expect_sequence(batch: BatchIdentity, expected: i32) -> Result<(), SequenceError> {
     let got = batch.base_sequence;
-    if got == expected { Ok(Admission::New) } else { Err(SequenceError::OutOfOrder { expected, got }) }
+    if got == expected { Ok(()) } else { Err(SequenceError::OutOfOrder { expected, got }) }
 }
 
 impl Producer {
@@ -200,10 +348,32 @@ impl Producer {
             batches: VecDeque::new(),
             last_timestamp: Timestamp::NONE,
             seen_at: Timestamp::NONE,
+            open: None,
+            ended: EndedTransaction {
+                ordinal: TransactionOrdinal::NONE,
+                coordinator_view: ViewNumber(-1),
+                ticket: CommitTicket::committed(),
+            },
+        }
+    }
+
+    /// Whether it is remembered for what it did of late, or has something open.
+    fn is_alive(&self, now: Timestamp) -> bool {
+        self.open.is_some() || now.0 - self.seen_at.0 < EXPIRATION_MS
+    }
+
+    fn check_epoch(&self, got: ProducerEpoch) -> Result<(), SequenceError> {
+        if got < self.epoch {
+            Err(SequenceError::Fenced { current: self.epoch.0, got: got.0 })
+        } else {
+            Ok(())
         }
     }
 
     fn find(&self, batch: BatchIdentity) -> Option<&RememberedBatch> {
+        if batch.producer_epoch != self.epoch {
+            return None;
+        }
         let last_sequence = batch.last_sequence();
         let same = |known: &&RememberedBatch| {
             known.base_sequence == batch.base_sequence && known.last_sequence == last_sequence
@@ -211,7 +381,9 @@ impl Producer {
         self.batches.iter().find(same)
     }
 
-    fn last_sequence(&self) -> i32 {
-        self.batches.back().expect("a producer is known by its batches").last_sequence
+    /// What follows under `epoch`, which is not before the known one.
+    fn next_sequence(&self, epoch: ProducerEpoch) -> i32 {
+        let last = self.batches.back().filter(|_| epoch == self.epoch);
+        last.map_or(0, |batch| add_sequence(batch.last_sequence, 1))
     }
 }

@@ -5,11 +5,22 @@ use super::reader::{FirstBatch, ReadLimit};
 use crate::types::Offset;
 use std::ops::Range;
 
+/// What a reader sees of transactions (KIP-98).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsolationLevel {
+    /// All that is committed to the log, up to the high watermark.
+    ReadUncommitted,
+    /// Up to the last stable offset; the reader leaves out what was aborted.
+    ReadCommitted,
+}
+
 /// The spans to read, in order. The first holds the wanted offset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadPlan {
     /// Where the reader wants to begin.
     pub from: Offset,
+    /// Batches from here on are not for this reader. It is where a batch begins, maybe within the last span.
+    pub end: Offset,
     /// What to read.
     pub spans: Vec<IndexEntry>,
     /// An upper bound of what they hold from `from` on, in bytes.
@@ -45,10 +56,14 @@ pub struct OutOfRange {
 /// Spans of one read: a partition of many tiny ones is read over several fetches.
 const SPANS_MAX: usize = 256;
 
-/// Takes spans from `entries` until they hold `bytes_max`, and at least one.
-pub(super) fn plan(from: Offset, entries: &[IndexEntry], bytes_max: u64) -> ReadPlan {
-    let mut plan = ReadPlan { from, ..ReadPlan::default() };
-    for entry in entries {
+/// Takes spans from `entries` until they hold `bytes_max` or reach the end of `offsets`, and at least one if
+/// there is something to read.
+pub(super) fn plan(offsets: Range<Offset>, entries: &[IndexEntry], bytes_max: u64) -> ReadPlan {
+    let mut plan = ReadPlan { from: offsets.start, end: offsets.end, ..ReadPlan::default() };
+    if offsets.is_empty() {
+        return plan;
+    }
+    for entry in entries.iter().take_while(|entry| entry.offsets.start < offsets.end) {
         let full = plan.bytes >= bytes_max || plan.spans.len() >= SPANS_MAX;
         if full && !plan.spans.is_empty() {
             break;

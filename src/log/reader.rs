@@ -6,7 +6,7 @@
 
 use super::index::IndexEntry;
 use super::partition::Partition;
-use super::read_plan::ReadPlan;
+use super::read_plan::{IsolationLevel, ReadPlan};
 use crate::cache::{Cache, CacheKey};
 use crate::store::{ObjectStore, StoreError, paths};
 use crate::types::Offset;
@@ -34,6 +34,8 @@ pub struct PartitionRead {
     pub batches: Vec<Bytes>,
     /// How many.
     pub bytes: u64,
+    /// Where the last of them ends.
+    pub end: Offset,
     /// Where the span begins in which the reader will go on.
     pub next_span: Offset,
 }
@@ -74,11 +76,10 @@ impl Reader {
         &self.cache
     }
 
-    /// The batches of the plan, from the one that holds its first offset, up to `bytes_max`; the first batch
-    /// whatever its size if `first_whatever_its_size`.
+    /// The batches of the plan, from the one that holds its first offset up to its end, within `limit`.
     pub async fn read(&self, plan: &ReadPlan, limit: ReadLimit) -> Result<PartitionRead, ReadError> {
         let spans = join_all(plan.spans.iter().map(|span| self.span(span))).await;
-        let mut read = PartitionRead::default();
+        let mut read = PartitionRead { end: plan.from, ..PartitionRead::default() };
         for (entry, span) in plan.spans.iter().zip(spans) {
             let span = match span {
                 // What comes before it is good, and the reader will ask for the rest.
@@ -87,11 +88,15 @@ impl Reader {
             };
             let skipped = if entry.offsets.start < plan.from { position_of(&span, plan.from)? } else { 0 };
             let rest = span.slice(skipped..);
-            let left = limit.bytes_max.saturating_sub(read.bytes);
-            let must_take_one = read.bytes == 0 && limit.first_batch == FirstBatch::WhateverItsSize;
-            let taken = whole_batches(&rest, left, must_take_one)?;
+            let bounds = Bounds {
+                end: plan.end,
+                bytes_max: limit.bytes_max.saturating_sub(read.bytes),
+                must_take_one: read.bytes == 0 && limit.first_batch == FirstBatch::WhateverItsSize,
+            };
+            let (taken, end) = whole_batches(&rest, entry.offsets.end, &bounds)?;
             if taken > 0 {
                 read.bytes += taken as u64;
+                read.end = end;
                 read.batches.push(rest.slice(..taken));
             }
             if taken < rest.len() {
@@ -106,7 +111,8 @@ impl Reader {
     /// Brings the spans that a reader will ask for next into the cache, beside its answer. Readers at the tail
     /// find theirs there already, and nothing is done.
     pub fn read_ahead(&self, partition: &Partition, from: Offset) {
-        let Ok(plan) = partition.read_plan(from, READ_AHEAD_BYTES) else { return };
+        let plan = partition.read_plan(from, IsolationLevel::ReadUncommitted, READ_AHEAD_BYTES);
+        let Ok(plan) = plan else { return };
         let is_missing = |entry: &IndexEntry| !self.cache.holds(&key_of(entry));
         let missing: Vec<IndexEntry> = plan.spans.into_iter().filter(is_missing).collect();
         if missing.is_empty() {
@@ -223,21 +229,31 @@ fn position_of(span: &[u8], offset: Offset) -> Result<usize, ReadError> {
     Ok(position)
 }
 
-/// The bytes of the whole batches at the beginning of `span` that fit into `bytes_max`.
-fn whole_batches(span: &[u8], bytes_max: u64, must_take_one: bool) -> Result<usize, ReadError> {
-    if span.len() as u64 <= bytes_max {
-        return Ok(span.len());
+/// Which batches of a span are wanted.
+struct Bounds {
+    /// None from this offset on.
+    end: Offset,
+    bytes_max: u64,
+    must_take_one: bool,
+}
+
+/// The bytes of the whole batches at the beginning of `span` that are within the bounds, and where the last of
+/// them ends. `span_end` is where the span ends.
+fn whole_batches(span: &[u8], span_end: Offset, bounds: &Bounds) -> Result<(usize, Offset), ReadError> {
+    if span.len() as u64 <= bounds.bytes_max && span_end <= bounds.end {
+        return Ok((span.len(), span_end));
     }
-    let mut taken = 0;
+    let (mut taken, mut taken_end) = (0, Offset::ZERO);
     while taken < span.len() {
-        let end = taken + header_at(span, taken)?.total_bytes();
-        let fits = end as u64 <= bytes_max || (taken == 0 && must_take_one);
-        if !fits {
+        let header = header_at(span, taken)?;
+        let end = taken + header.total_bytes();
+        let fits = end as u64 <= bounds.bytes_max || (taken == 0 && bounds.must_take_one);
+        if !fits || header.base_offset >= bounds.end {
             break;
         }
-        taken = end;
+        (taken, taken_end) = (end, header.offsets().end);
     }
-    Ok(taken)
+    Ok((taken, taken_end))
 }
 
 pub(super) fn header_at(span: &[u8], position: usize) -> Result<BatchHeader, ReadError> {

@@ -4,8 +4,10 @@ mod ids;
 mod moment;
 mod offset;
 mod topic;
+mod transaction;
 
 pub use ids::{BrokerId, ClusterId, LeaderEpoch, ProducerEpoch, ProducerId, SessionId, ViewNumber};
 pub use moment::Moment;
 pub use offset::{Offset, Timestamp};
 pub use topic::{PartitionIndex, TopicId, TopicName, TopicNameError, TopicPartition};
+pub use transaction::{TransactionOrdinal, Verdict};

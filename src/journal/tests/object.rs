@@ -1,13 +1,14 @@
 //! The stored form of an object, and when one is cut.
 
 use super::super::cutter::{Cut, Situation, decide};
-use super::super::{DecodeError, ObjectId, decode_index, encode};
+use super::super::encode::StoredTransaction;
+use super::super::{DecodeError, ObjectId, Row, RowIndex, RowTransaction, decode_index, encode};
 use super::{partition, row, session_id};
 use crate::config::JournalConfig;
-use crate::types::{LeaderEpoch, Offset};
+use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TransactionOrdinal, Verdict, ViewNumber};
 use crate::wire::batch::BatchHeader;
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use arrow_array::types::{Int8Type, Int64Type};
 use proptest::prelude::*;
 use std::io::Cursor;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 
 const ID: ObjectId = ObjectId { session: crate::types::SessionId(uuid::Uuid::from_u128(5)), seq: 3 };
 
-fn two_partitions() -> Vec<super::super::Row> {
+fn two_partitions() -> Vec<Row> {
     vec![
         row(partition(2, 0), 10, &["c"]),
         row(partition(1, 1), 0, &["a", "b"]),
@@ -71,10 +72,67 @@ fn the_index_is_read_back_from_a_prefix() {
     assert!(matches!(decode_index(ID, &object.bytes[..data_at - 1]), Err(DecodeError::NeedsMore { .. })));
 }
 
+/// Two batches of transaction 6 of one producer, the end of its transaction 5 before them.
+fn with_a_transaction() -> Vec<Row> {
+    let producer = |row: Row, producer_epoch, transaction| {
+        let index = RowIndex {
+            producer_id: ProducerId(77),
+            producer_epoch: ProducerEpoch(producer_epoch),
+            transaction,
+            ..row.index
+        };
+        Row { index, ..row }
+    };
+    let (ended, open) = (TransactionOrdinal(5), TransactionOrdinal(6));
+    let verdict = Verdict::Commit;
+    let marker = RowTransaction::Marker { ordinal: ended, verdict, coordinator_view: ViewNumber(9) };
+    let mut rows = two_partitions();
+    rows.push(producer(row(partition(3, 0), 0, &["marker"]), 4, marker));
+    let aborted =
+        RowTransaction::Marker { ordinal: ended, verdict: Verdict::Abort, coordinator_view: ViewNumber(0) };
+    rows.push(producer(row(partition(3, 0), 1, &["marker"]), 4, aborted));
+    for base in [2, 3] {
+        rows.push(producer(row(partition(3, 0), base, &["g"]), 4, RowTransaction::Batch { ordinal: open }));
+    }
+    rows
+}
+
+#[test]
+fn what_a_row_is_to_a_transaction_is_read_back() {
+    let object = encode(ID, with_a_transaction());
+    let file = Cursor::new(object.bytes.clone());
+    let mut reader = arrow_ipc::reader::FileReader::try_new(file, None).expect("an Arrow file");
+    let columns = reader.next().expect("one record batch").expect("legal");
+    let ordinals = columns.column_by_name("transaction_ordinal").expect("a column");
+    assert_eq!(ordinals.as_primitive::<Int64Type>().values(), &[0, 0, 0, 5, 5, 6, 6]);
+    let verdicts = columns.column_by_name("verdict").expect("a column");
+    assert_eq!(verdicts.as_primitive::<Int8Type>().values(), &[-1, -1, -1, 1, 0, -1, -1]);
+    let index = decode_index(ID, &object.bytes).expect("the whole object");
+    assert_eq!(index.rows, object.rows);
+    let marked = index.rows.iter().filter(|row| matches!(row.transaction, RowTransaction::Marker { .. }));
+    assert_eq!(marked.count(), 2);
+}
+
+#[test]
+fn columns_that_make_no_transaction_are_refused() {
+    let decode = |ordinal, coordinator_view, verdict| {
+        StoredTransaction { ordinal, coordinator_view, verdict }.decode().is_some()
+    };
+    // (ordinal, coordinator view, verdict)
+    for legal in [(0, -1, -1), (1, -1, -1), (1, 0, 0), (i64::MAX, 5, 1)] {
+        assert!(decode(legal.0, legal.1, legal.2), "{legal:?}");
+    }
+    for illegal in
+        [(-1, -1, -1), (0, 3, 1), (0, -1, 0), (1, -1, 1), (1, 3, -1), (1, 3, 2), (1, 3, -2), (1, -2, 0)]
+    {
+        assert!(!decode(illegal.0, illegal.1, illegal.2), "{illegal:?}");
+    }
+}
+
 /// The stored form must not change: objects outlive releases.
 #[test]
 fn the_bytes_of_an_object_are_those_of_the_golden_file() {
-    let object = encode(ID, two_partitions());
+    let object = encode(ID, with_a_transaction());
     let hex: String = object
         .bytes
         .chunks(32)
@@ -100,8 +158,8 @@ fn an_object_that_names_itself_differently_is_refused() {
 
 proptest! {
     #[test]
-    fn a_flipped_bit_in_the_index_is_noticed(position in 0_usize..2000, bit in 0_u8..8) {
-        let object = encode(ID, two_partitions());
+    fn a_flipped_bit_in_the_index_is_noticed(position in 0_usize..4000, bit in 0_u8..8) {
+        let object = encode(ID, with_a_transaction());
         let index = decode_index(ID, &object.bytes).expect("undamaged");
         let data_at = index.byte_ranges[0].start as usize;
         let mut damaged = object.bytes[..data_at].to_vec();

@@ -1,11 +1,13 @@
 //! Offsets, repeats, visibility, recovery.
 
-use super::super::{AppendError, Appended, BatchIdentity, BrokerLog, Incoming, LogError, Partition, Waiter};
+use super::super::{
+    AppendError, Appended, BatchIdentity, BrokerLog, Incoming, IsolationLevel, LogError, Partition, Waiter,
+};
 use crate::cache::Cache;
 use crate::config::{CacheConfig, JournalConfig};
 use crate::journal::{
     BrokerSession, Joining, Journal, JournalStart, ObjectId, Outcome, RecoveredObject, Row, RowIndex,
-    decode_index, encode,
+    RowTransaction, decode_index, encode,
 };
 use crate::limits::{MemoryBudget, Purpose};
 use crate::meta::{EmbeddedStore, MetadataStore};
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
+const ALL: IsolationLevel = IsolationLevel::ReadUncommitted;
 const TOPIC: TopicId = TopicId(Uuid::from_u128(9));
 
 /// A broker's log on a journal in memory.
@@ -101,8 +104,8 @@ async fn nothing_is_visible_before_it_is_committed() {
     let appended = world.append(plain(3)).await.expect("taken");
     assert_eq!(appended.base_offset, Offset(0));
     assert_eq!(world.partition().ends().high_watermark, Offset(0));
-    assert!(world.partition().read_plan(Offset(0), 1000).expect("the end may be read").spans.is_empty());
-    assert!(world.partition().read_plan(Offset(1), 1000).is_err());
+    assert!(world.partition().read_plan(Offset(0), ALL, 1000).expect("the end may be read").spans.is_empty());
+    assert!(world.partition().read_plan(Offset(1), ALL, 1000).is_err());
     world.journal.close();
     let mut ticket = appended.ticket;
     assert_eq!(ticket.settled().await, Outcome::Committed);
@@ -158,6 +161,7 @@ fn recovered(batches: &[(i64, i32)]) -> Vec<RecoveredObject> {
             producer_epoch: ProducerEpoch(0),
             base_sequence: *base as i32,
             attributes: 0,
+            transaction: RowTransaction::None,
         };
         let encoded = encode(id, vec![Row { index, batch: bytes(2) }]);
         RecoveredObject { id, index: decode_index(id, &encoded.bytes).expect("just encoded") }
@@ -198,12 +202,12 @@ async fn a_hole_or_two_batches_at_one_offset_stop_the_partition() {
 async fn a_read_is_planned_from_the_span_that_holds_the_offset() {
     let partition = recover(&[(0, 1), (2, 1), (4, 1)]).await.expect("without a gap");
     let starts = |from, bytes_max| {
-        let plan = partition.read_plan(Offset(from), bytes_max).expect("in range");
+        let plan = partition.read_plan(Offset(from), ALL, bytes_max).expect("in range");
         plan.spans.iter().map(|span| span.offsets.start.0).collect::<Vec<_>>()
     };
     assert_eq!(starts(3, 1_000_000), [2, 4]);
     assert_eq!(starts(0, 1), [0]);
     assert!(starts(6, 1000).is_empty());
-    assert!(partition.read_plan(Offset(7), 1000).is_err());
-    assert!(partition.read_plan(Offset(-1), 1000).is_err());
+    assert!(partition.read_plan(Offset(7), ALL, 1000).is_err());
+    assert!(partition.read_plan(Offset(-1), ALL, 1000).is_err());
 }

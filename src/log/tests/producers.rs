@@ -1,7 +1,7 @@
 //! The table of what follows, repeats or is refused.
 
-use super::super::producer_state::{Accepted, Admission, ProducerTable};
-use super::super::{BatchIdentity, SequenceError};
+use super::super::producer_state::{Accepted, Admission, BatchKind, ProducerTable};
+use super::super::{AppendError, BatchIdentity, SequenceError};
 use crate::journal::CommitTicket;
 use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp};
 
@@ -24,6 +24,7 @@ fn after(batches: &[BatchIdentity]) -> ProducerTable {
         let ticket = CommitTicket::committed();
         table.record(Accepted {
             identity: *identity,
+            ordinal: None,
             offsets,
             max_timestamp: Timestamp(5),
             ticket,
@@ -41,10 +42,11 @@ enum Answer {
 }
 
 fn check(before: &[BatchIdentity], batch: BatchIdentity, expected: &Answer) {
-    let answer = match after(before).admit(batch) {
-        Ok(Admission::New) => Answer::New,
+    let answer = match after(before).admit(batch, BatchKind::Plain) {
+        Ok(Admission::New { .. }) => Answer::New,
         Ok(Admission::Repeated { offsets, .. }) => Answer::RepeatOf(offsets.start.0),
-        Err(error) => Answer::Refused(error),
+        Err(AppendError::Sequence(error)) => Answer::Refused(error),
+        Err(error) => panic!("{error}"),
     };
     assert_eq!(&answer, expected, "{batch:?} after {before:?}");
 }

@@ -103,6 +103,19 @@ impl BatchBuilder {
     /// The batch.
     #[must_use]
     pub fn finish(self, codec: Codec, producer: ProducerStamp) -> Bytes {
+        let mut header = self.header(producer);
+        rewrite::with_codec(&mut header, &self.plain, codec)
+    }
+
+    /// The batch as one of control records, which are never compressed.
+    pub(super) fn finish_control(self, producer: ProducerStamp) -> Bytes {
+        let mut header = self.header(producer);
+        header.set_control();
+        rewrite::with_codec(&mut header, &self.plain, Codec::None)
+    }
+
+    /// All but length and CRC.
+    fn header(&self, producer: ProducerStamp) -> BatchHeader {
         let mut header = BatchHeader {
             base_offset: Offset::ZERO,
             batch_length: 0,
@@ -121,7 +134,7 @@ impl BatchBuilder {
         if producer.transactional {
             header.set_transactional();
         }
-        rewrite::with_codec(&mut header, &self.plain, codec)
+        header
     }
 }
 

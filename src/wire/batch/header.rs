@@ -196,6 +196,10 @@ impl BatchHeader {
     pub(super) fn set_transactional(&mut self) {
         self.attributes |= TRANSACTIONAL_BIT;
     }
+
+    pub(super) fn set_control(&mut self) {
+        self.attributes |= CONTROL_BIT;
+    }
 }
 
 /// Writes the offset and the leader epoch that the log gives to a batch. The CRC does not cover them.

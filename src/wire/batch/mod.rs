@@ -14,6 +14,7 @@ mod builder;
 pub mod compression;
 mod header;
 mod lookup;
+mod marker;
 mod records;
 mod rewrite;
 mod validate;
@@ -23,6 +24,7 @@ pub use builder::{BatchBuilder, NO_PRODUCER, ProducerStamp};
 pub use compression::{Codec, CompressionError};
 pub use header::{BatchHeader, HEADER_BYTES, HeaderError, MAGIC, TimestampType, split, stamp};
 pub use lookup::{offset_for_timestamp, offset_of_max_timestamp};
+pub use marker::EndMarker;
 pub use records::{DecodedBatch, Header, Headers, ReadError, Record, RecordError, Records};
 pub use validate::{BatchError, ProduceRules, ProducedBatch, validate_produced};
 

@@ -1,7 +1,7 @@
 //! Batches that real clients made (see `golden/README.md`).
 
 use super::super::*;
-use crate::types::{Offset, ProducerId, Timestamp};
+use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp, Verdict, ViewNumber};
 use bytes::Bytes;
 
 fn bytes(hex: &str) -> Bytes {
@@ -80,5 +80,25 @@ fn what_real_clients_send_is_valid() {
         };
         let valid = validate_produced(came.clone(), &rules).unwrap();
         assert_eq!(valid.bytes.as_ptr(), came.as_ptr(), "{codec:?}: passed on as it came");
+    }
+}
+
+#[test]
+fn the_end_of_a_transaction_is_written_as_apache_kafka_writes_it() {
+    let table = [
+        (Verdict::Abort, include_str!("../golden/java-abort.hex")),
+        (Verdict::Commit, include_str!("../golden/java-commit.hex")),
+    ];
+    for (verdict, hex) in table {
+        let marker = EndMarker {
+            producer_id: ProducerId(4711),
+            producer_epoch: ProducerEpoch(7),
+            verdict,
+            coordinator_view: ViewNumber(42),
+        };
+        let built = marker.encode(Timestamp(1_700_000_000_123));
+        assert_eq!(built, bytes(hex), "{verdict:?}");
+        let header = BatchHeader::decode(&built).unwrap();
+        assert!(header.is_control() && header.is_transactional() && header.crc_matches(&built));
     }
 }
