@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 mod disk;
 pub mod limits;
+pub mod mailboxes;
 pub mod metrics;
 
 pub mod wire;

@@ -5,10 +5,11 @@ use super::classic::{
     SyncRequest, Synced,
 };
 use super::consumer;
-use super::offsets::{CommittedOffset, TransactionResult};
+use super::offsets::CommittedOffset;
+use super::producers::EndOffsets;
 use super::summary::{ClassicDescription, GroupSummary};
 use super::{GroupError, MemberId};
-use crate::types::{PartitionIndex, ProducerEpoch, ProducerId, TopicId, TopicName};
+use crate::types::{PartitionIndex, ProducerEpoch, ProducerId, TopicId, TopicName, TransactionOrdinal};
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
@@ -109,16 +110,9 @@ pub enum CommitKind {
         producer_id: ProducerId,
         /// Its epoch.
         producer_epoch: ProducerEpoch,
+        /// Which of its transactions, as its coordinator says.
+        ordinal: TransactionOrdinal,
     },
-}
-
-/// A producer's transaction has ended.
-#[derive(Clone, Copy, Debug)]
-pub struct EndOffsets {
-    /// The producer.
-    pub producer_id: ProducerId,
-    /// How.
-    pub result: TransactionResult,
 }
 
 /// Offsets to fetch.

@@ -15,13 +15,13 @@ use super::task::GroupTask;
 use super::topics::watch_topics;
 use super::{GroupError, GroupId};
 use crate::clock::Clock;
+use crate::mailboxes::{Mailboxes, Undelivered};
 use crate::meta::{Gatherer, MetadataStore, Standing};
 use crate::topic::Catalog;
-use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 /// What groups may be and how long they are remembered.
@@ -52,20 +52,11 @@ pub(super) struct Shared {
     pub topics: watch::Receiver<Arc<TopicsImage>>,
     /// Moments are counted from here.
     pub origin: Instant,
-    mailboxes: Mutex<Mailboxes>,
-    /// Whether no group is answered for any more.
-    closed: watch::Sender<bool>,
+    pub mailboxes: Mailboxes<GroupId, Call>,
 }
-
-type Mailboxes = HashMap<GroupId, mpsc::Sender<Call>>;
 
 /// Groups that are at hand at once.
 const GROUPS_MAX: usize = 100_000;
-/// Requests that wait for one group; past it whoever has another waits.
-const MAILBOX_MAX: usize = 1024;
-/// A mailbox may close at the very moment it is written to; the next one does not.
-const SENDS_MAX: usize = 8;
-
 /// Kafka's `offsets.retention.check.interval.ms`.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 
@@ -90,18 +81,9 @@ impl GroupCoordinator {
         let store = Arc::clone(standing.store());
         let (gatherer, gather) = Gatherer::new(standing);
         let (topics, follow_topics) = watch_topics(&catalog);
-        let mailboxes = Mutex::default();
+        let mailboxes = Mailboxes::new(GROUPS_MAX);
         let origin = Instant::now();
-        let shared = Shared {
-            config,
-            store,
-            gatherer,
-            clock,
-            topics,
-            origin,
-            mailboxes,
-            closed: watch::Sender::new(false),
-        };
+        let shared = Shared { config, store, gatherer, clock, topics, origin, mailboxes };
         let groups = GroupCoordinator { shared: Arc::new(shared) };
         tokio::spawn(gather);
         tokio::spawn(follow_topics);
@@ -119,32 +101,15 @@ impl GroupCoordinator {
     /// outcome is not known, and the error says only that the client should ask again.
     pub async fn call<C: CallOf>(&self, group_id: &GroupId, request: C) -> Result<C::Answer, GroupError> {
         let (reply, answered) = oneshot::channel();
-        let mut call = request.call(Reply::new(reply));
-        for _ in 0..SENDS_MAX {
-            let mailbox = self.mailbox(group_id)?;
-            match mailbox.send(call).await {
-                Ok(()) => return answered.await.unwrap_or(Err(GroupError::CoordinatorNotAvailable)),
-                Err(mpsc::error::SendError(unsent)) => call = unsent,
-            }
+        let call = request.call(Reply::new(reply));
+        let begin = |calls| {
+            tokio::spawn(GroupTask::new(group_id.clone(), Arc::clone(&self.shared)).run(calls));
+        };
+        match self.shared.mailboxes.send(group_id, call, begin).await {
+            Ok(()) => answered.await.unwrap_or(Err(GroupError::CoordinatorNotAvailable)),
+            Err(Undelivered::Closed) => Err(GroupError::NotCoordinator),
+            Err(Undelivered::TooMany) => Err(GroupError::CoordinatorNotAvailable),
         }
-        Err(GroupError::CoordinatorNotAvailable)
-    }
-
-    fn mailbox(&self, group_id: &GroupId) -> Result<mpsc::Sender<Call>, GroupError> {
-        let mut mailboxes = self.shared.mailboxes.lock();
-        if *self.shared.closed.borrow() {
-            return Err(GroupError::NotCoordinator);
-        }
-        if let Some(mailbox) = mailboxes.get(group_id).filter(|mailbox| !mailbox.is_closed()) {
-            return Ok(mailbox.clone());
-        }
-        if mailboxes.len() >= GROUPS_MAX {
-            return Err(GroupError::CoordinatorNotAvailable);
-        }
-        let (mailbox, calls) = mpsc::channel(MAILBOX_MAX);
-        mailboxes.insert(group_id.clone(), mailbox.clone());
-        tokio::spawn(GroupTask::new(group_id.clone(), Arc::clone(&self.shared)).run(calls));
-        Ok(mailbox)
     }
 
     /// All groups, in the order of their names, those at hand as they are now and the others as they are stored.
@@ -152,7 +117,7 @@ impl GroupCoordinator {
         let stored = self.list_stored().await?;
         let mut groups: BTreeMap<_, _> =
             stored.into_iter().map(|group| (group.group_id.clone(), group)).collect();
-        let at_hand: Vec<GroupId> = self.shared.mailboxes.lock().keys().cloned().collect();
+        let at_hand: Vec<GroupId> = self.shared.mailboxes.keys();
         for group_id in at_hand {
             match self.call(&group_id, super::call::Summarize).await {
                 Ok(Some(summary)) => {
@@ -193,7 +158,7 @@ impl GroupCoordinator {
                 tracing::warn!(group = %group.group_id, "a group could not be read");
             }
         }
-        let mut closed = self.shared.closed.subscribe();
+        let mut closed = self.shared.mailboxes.closed();
         while tokio::time::timeout(EXPIRE_EVERY, closed.wait_for(|closed| *closed)).await.is_err() {
             for group in self.list_stored().await.unwrap_or_default() {
                 if self.call(&group.group_id, super::call::Expire).await.is_err() {
@@ -205,20 +170,6 @@ impl GroupCoordinator {
 
     /// Answers for no group any more: whoever waits is told to look for another coordinator.
     pub fn close(&self) {
-        let mut mailboxes = self.shared.mailboxes.lock();
-        self.shared.closed.send_replace(true);
-        mailboxes.clear();
-    }
-}
-
-impl Shared {
-    /// Lets go of a group's mailbox if nothing is in it; the group's task ends then.
-    pub fn retire(&self, group_id: &GroupId, calls: &mpsc::Receiver<Call>) -> bool {
-        let mut mailboxes = self.mailboxes.lock();
-        let quiet = calls.is_empty();
-        if quiet {
-            mailboxes.remove(group_id);
-        }
-        quiet
+        self.shared.mailboxes.close();
     }
 }

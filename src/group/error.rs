@@ -11,6 +11,15 @@ pub enum GroupError {
     /// Another member took over this one's instance id (KIP-345).
     #[error("another member has taken over the instance id")]
     FencedInstanceId,
+    /// The producer's transaction before this one has not ended here yet.
+    #[error("the transaction before this one has not ended here yet")]
+    ConcurrentTransactions,
+    /// The transaction is over: its coordinator is to be asked again. Never told to a client.
+    #[error("the transaction has ended")]
+    TransactionEnded,
+    /// A later epoch of the producer is known.
+    #[error("the producer is fenced by a later epoch")]
+    InvalidProducerEpoch,
     /// The member must give up its partitions and join again (KIP-848).
     #[error("the member epoch {got} is not {expected}: give up all partitions and join again")]
     FencedMemberEpoch {

@@ -7,15 +7,16 @@ use super::classic::{ClassicGroup, StoredClassicGroup};
 use super::consumer::{ConsumerGroup, StoredConsumerGroup};
 use super::coordinator::GroupsConfig;
 use super::offsets::TopicOffsets;
+use super::producers::Producers;
 use super::stored::{
-    StoredCore, StoredGroup, UnreadableGroup, decode_offsets, encode_offsets, group_key, offsets_key,
-    offsets_prefix, topic_of,
+    StoredCore, StoredGroup, UnreadableGroup, decode_offsets, decode_producers, encode_offsets,
+    encode_producers, group_key, offsets_key, offsets_prefix, producers_key, topic_of,
 };
 use super::summary::{GroupSummary, GroupType};
 use crate::meta::{
     Change, Compare, Gatherer, MetadataError, MetadataStore, Revision, SettleError, Settled, Write,
 };
-use crate::types::{Moment, Timestamp, TopicId};
+use crate::types::{Moment, ProducerId, Timestamp, TopicId, TransactionOrdinal};
 use bytes::Bytes;
 
 /// A group of either protocol.
@@ -35,6 +36,9 @@ pub(super) struct KeptGroup {
     /// The revision of what is stored; none: nothing is.
     revision: Option<Revision>,
     offsets: ByTopic<KeptOffsets>,
+    pub producers: Producers,
+    producers_revision: Option<Revision>,
+    pub producers_dirty: bool,
     dirty: bool,
 }
 
@@ -76,8 +80,15 @@ impl KeptGroup {
             empty_since: None,
             revision: entry.as_ref().map(|entry| entry.mod_revision),
             offsets: ByTopic::new(),
+            producers: Producers::default(),
+            producers_revision: None,
+            producers_dirty: false,
             dirty: false,
         };
+        if let Some(entry) = store.get(&producers_key(group_id)).await? {
+            kept.producers = decode_producers(&entry)?;
+            kept.producers_revision = Some(entry.mod_revision);
+        }
         if let Some(entry) = &entry {
             let stored = StoredGroup::decode(entry)?;
             kept.empty_since = stored.empty_since_ms.map(Timestamp);
@@ -131,7 +142,14 @@ impl KeptGroup {
         }
         self.core = Core::Classic(Box::new(ClassicGroup::new(config.classic.clone())));
         self.empty_since = None;
+        self.producers = Producers::default();
+        self.producers_dirty = true;
         self.dirty = true;
+    }
+
+    /// The transaction of that producer whose offsets are pending.
+    pub fn pending_of(&self, producer_id: ProducerId) -> Option<TransactionOrdinal> {
+        self.offsets.values().find_map(|kept| kept.offsets.pending_of(producer_id))
     }
 
     /// Makes it a group of the other protocol, which a group without members may become.
@@ -163,6 +181,11 @@ impl KeptGroup {
     pub async fn store(&mut self, gatherer: &Gatherer, now: Timestamp) -> Result<(), KeepError> {
         let mut writes = Vec::new();
         self.collect_offsets(&mut writes);
+        if std::mem::take(&mut self.producers_dirty) {
+            let value = (!self.producers.is_empty()).then(|| encode_producers(&self.producers));
+            let key = producers_key(&self.group_id);
+            writes.extend(Pending::new(Target::Producers, key, value, self.producers_revision));
+        }
         self.collect_group(&mut writes, now);
         for chunk in writes.chunks(KEYS_PER_CHANGE) {
             let change = Change {
@@ -208,6 +231,7 @@ impl KeptGroup {
         let revision = matches!(written.write, Write::Put(..)).then_some(revision);
         match (written.target, revision) {
             (Target::Group, revision) => self.revision = revision,
+            (Target::Producers, revision) => self.producers_revision = revision,
             (Target::Offsets(topic_id), Some(revision)) => {
                 if let Some(kept) = self.offsets.get_mut(&topic_id) {
                     kept.revision = Some(revision);
@@ -230,6 +254,7 @@ struct Pending {
 #[derive(Clone, Copy)]
 enum Target {
     Group,
+    Producers,
     Offsets(TopicId),
 }
 

@@ -15,6 +15,7 @@ mod coordinator;
 mod error;
 mod kept;
 mod offsets;
+mod producers;
 mod serve;
 mod stored;
 mod summary;
@@ -23,12 +24,13 @@ mod topics;
 mod types;
 
 pub use call::{
-    CommitKind, CommitOffsets, Delete, DeleteOffsets, Describe, DescribeConsumer, EndOffsets, Expire,
-    FetchOffsets, FetchedOffset, FetchedOffsets,
+    CommitKind, CommitOffsets, Delete, DeleteOffsets, Describe, DescribeConsumer, Expire, FetchOffsets,
+    FetchedOffset, FetchedOffsets,
 };
 pub use coordinator::{GroupCoordinator, GroupsConfig, GroupsStart};
 pub use error::GroupError;
-pub use offsets::{CommittedOffset, TransactionResult};
+pub use offsets::CommittedOffset;
+pub use producers::EndOffsets;
 pub use stored::UnreadableGroup;
 pub use summary::{ClassicDescription, GroupSummary, GroupType};
 pub use types::{GroupId, GroupInstanceId, MemberId, Ticket};

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! {"v":1,"next":7,"partitions":{"0":{"n":6,"offset":42,"epoch":3,"metadata":"","at":1700000000000}},
-//!  "pending":{"4000":{"epoch":1,"partitions":{"1":{…}}}}}
+//!  "pending":{"4000":{"ordinal":1,"partitions":{"1":{…}}}}}
 //! ```
 //!
 //! Offsets of an open transaction are pending: they count once it is committed, unless a later commit came first.
 //! `n` says which came first.
 
 use super::stored::VERSION;
-use crate::types::{Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp};
+use crate::types::{Offset, PartitionIndex, ProducerId, Timestamp, TransactionOrdinal, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -44,17 +44,8 @@ struct Numbered {
 /// What one producer's open transaction will commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pending {
-    epoch: ProducerEpoch,
+    ordinal: TransactionOrdinal,
     partitions: BTreeMap<i32, Numbered>,
-}
-
-/// How a transaction ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransactionResult {
-    /// Its records and offsets count.
-    Commit,
-    /// They do not.
-    Abort,
 }
 
 impl CommittedOffset {
@@ -108,28 +99,35 @@ impl TopicOffsets {
         self.partitions.insert(partition.0, Numbered { number, committed });
     }
 
-    /// Keeps an offset that counts once the producer's transaction is committed. Offsets of an earlier epoch of the
-    /// producer are of a transaction that is over.
+    /// The transaction of that producer whose offsets are pending here.
+    #[must_use]
+    pub fn pending_of(&self, producer_id: ProducerId) -> Option<TransactionOrdinal> {
+        self.pending.get(&producer_id.0).map(|pending| pending.ordinal)
+    }
+
+    /// Keeps an offset that counts once the producer's transaction is committed. Whoever calls has seen to it that no
+    /// other transaction of the producer is pending.
     pub fn pend(
         &mut self,
         producer_id: ProducerId,
-        epoch: ProducerEpoch,
+        ordinal: TransactionOrdinal,
         partition: PartitionIndex,
         committed: CommittedOffset,
     ) {
         let number = self.number();
         let pending = self.pending.entry(producer_id.0);
-        let pending = pending.or_insert_with(|| Pending { epoch, partitions: BTreeMap::new() });
-        if pending.epoch != epoch {
-            *pending = Pending { epoch, partitions: BTreeMap::new() };
-        }
+        let pending = pending.or_insert_with(|| Pending { ordinal, partitions: BTreeMap::new() });
         pending.partitions.insert(partition.0, Numbered { number, committed });
     }
 
-    /// The producer's transaction has ended; whether that changed anything. To be told twice is the same as once.
-    pub fn end(&mut self, producer_id: ProducerId, result: TransactionResult) -> bool {
+    /// That transaction has ended; whether it changed anything. To be told twice is the same as once.
+    pub fn end(&mut self, producer_id: ProducerId, ordinal: TransactionOrdinal, verdict: Verdict) -> bool {
         let Some(pending) = self.pending.remove(&producer_id.0) else { return false };
-        if result == TransactionResult::Commit {
+        if pending.ordinal != ordinal {
+            self.pending.insert(producer_id.0, pending);
+            return false;
+        }
+        if verdict == Verdict::Commit {
             for (index, numbered) in pending.partitions {
                 let later = self.partitions.get(&index).is_some_and(|now| now.number > numbered.number);
                 if !later {
@@ -190,7 +188,7 @@ fn is_none(epoch: &i32) -> bool {
 
 #[derive(Serialize, Deserialize)]
 struct StoredPending {
-    epoch: i16,
+    ordinal: i64,
     partitions: BTreeMap<i32, StoredOffset>,
 }
 
@@ -208,7 +206,7 @@ impl From<&TopicOffsets> for StoredTopicOffsets {
     fn from(offsets: &TopicOffsets) -> StoredTopicOffsets {
         let pending = offsets.pending.iter().map(|(producer_id, pending)| {
             let partitions = stored(&pending.partitions);
-            (*producer_id, StoredPending { epoch: pending.epoch.0, partitions })
+            (*producer_id, StoredPending { ordinal: pending.ordinal.0, partitions })
         });
         StoredTopicOffsets {
             v: VERSION,
@@ -223,7 +221,7 @@ impl From<StoredTopicOffsets> for TopicOffsets {
     fn from(value: StoredTopicOffsets) -> TopicOffsets {
         let pending = value.pending.into_iter().map(|(producer_id, pending)| {
             let partitions = restored(pending.partitions);
-            (producer_id, Pending { epoch: ProducerEpoch(pending.epoch), partitions })
+            (producer_id, Pending { ordinal: TransactionOrdinal(pending.ordinal), partitions })
         });
         TopicOffsets { next: value.next, partitions: restored(value.partitions), pending: pending.collect() }
     }

@@ -7,6 +7,7 @@ use super::call::{
 use super::consumer::{self, HeartbeatAnswer};
 use super::kept::{Core, KeptGroup};
 use super::offsets::TopicOffsets;
+use super::producers::{EndAdmission, EndOffsets, ProducerFault};
 use super::summary::ClassicDescription;
 use super::task::{GroupTask, Waiting};
 use crate::types::{Timestamp, TopicName, TopicPartition};
@@ -46,8 +47,8 @@ impl GroupTask {
                 self.answer(reply, answer);
             }
             Call::EndTransaction(end, reply) => {
-                group.change_offsets(|_, offsets| offsets.end(end.producer_id, end.result));
-                self.answer(reply, Ok(()));
+                let answer = self.end_transaction(group, &end);
+                self.answer(reply, answer);
             }
             Call::Fetch(request, reply) => {
                 let answer = fetch(group, &request);
@@ -116,13 +117,27 @@ impl GroupTask {
             let offsets = group.offsets_mut(topic_id);
             match request.kind {
                 CommitKind::Plain { .. } => offsets.commit(partition, committed),
-                CommitKind::Transactional { producer_id, producer_epoch } => {
-                    offsets.pend(producer_id, producer_epoch, partition, committed);
+                CommitKind::Transactional { producer_id, ordinal, .. } => {
+                    offsets.pend(producer_id, ordinal, partition, committed);
                 }
             }
         }
         if let (Core::Classic(classic), CommitKind::Plain { .. }) = (&mut group.core, request.kind) {
             classic.on_offset_commit(&request.by.member_id, self.now());
+        }
+        Ok(())
+    }
+
+    /// The marker of a transaction: its offsets count, or go; and what comes late of it changes nothing.
+    fn end_transaction(&self, group: &mut KeptGroup, end: &EndOffsets) -> Result<(), GroupError> {
+        let open = group.pending_of(end.producer_id);
+        match group.producers.check_end(end, open).map_err(of_producer)? {
+            EndAdmission::Repeated => {}
+            EndAdmission::New => {
+                group.change_offsets(|_, offsets| offsets.end(end.producer_id, end.ordinal, end.verdict));
+                group.producers.record(end, self.shared.clock.now());
+                group.producers_dirty = true;
+            }
         }
         Ok(())
     }
@@ -150,6 +165,11 @@ fn check_commit(
     partitions: &[TopicPartition],
 ) -> Result<(), GroupError> {
     let by = &request.by;
+    if let CommitKind::Transactional { producer_id, producer_epoch, ordinal } = request.kind {
+        let open = group.pending_of(producer_id);
+        let checked = group.producers.check_offsets(producer_id, producer_epoch, ordinal, open);
+        checked.map_err(of_producer)?;
+    }
     if !group.exists() && by.generation_id >= 0 {
         return Err(GroupError::IllegalGeneration);
     }
@@ -164,6 +184,14 @@ fn check_commit(
             let instance = by.group_instance_id.as_ref();
             consumers.check_offset_commit(kind, &by.member_id, by.generation_id, instance, partitions)
         }
+    }
+}
+
+fn of_producer(fault: ProducerFault) -> GroupError {
+    match fault {
+        ProducerFault::Fenced | ProducerFault::Stale => GroupError::InvalidProducerEpoch,
+        ProducerFault::Concurrent => GroupError::ConcurrentTransactions,
+        ProducerFault::Ended => GroupError::TransactionEnded,
     }
 }
 

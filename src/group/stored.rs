@@ -3,26 +3,29 @@
 //! ```text
 //! groups/<group>                     {"v":1,"name":"g","empty_since_ms":null,"core":{"protocol":"classic","group":{…}}}
 //! group-offsets/<group>/<topic id>   the committed offsets of all partitions of a topic
+//! group-producers/<group>            which transactions with offsets of the group have ended
 //! ```
 //!
-//! A group's name in a key has every byte that is not a letter, a digit, `.`, `_` or `-` as `%` and two hex digits;
-//! an empty name is `%`.
+//! Names are written in keys as [`escaped`] does.
 
 use super::classic::StoredClassicGroup;
 use super::consumer::StoredConsumerGroup;
 use super::offsets::{StoredTopicOffsets, TopicOffsets};
+use super::producers::{Producers, StoredProducers};
 use super::types::GroupId;
 use crate::meta::Entry;
+use crate::meta::keys::escaped;
 use crate::types::{Timestamp, TopicId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
 use uuid::Uuid;
 
 /// Prefix of all groups.
 pub(super) const GROUPS: &str = "groups/";
 /// Prefix of all committed offsets.
 pub(super) const OFFSETS: &str = "group-offsets/";
+/// Prefix of what is known of transactional producers.
+const PRODUCERS: &str = "group-producers/";
 pub(super) const VERSION: u32 = 1;
 
 /// A group as it is stored.
@@ -101,11 +104,26 @@ fn unreadable(entry: &Entry, reason: impl ToString) -> UnreadableGroup {
 }
 
 pub(super) fn group_key(group_id: &GroupId) -> String {
-    format!("{GROUPS}{}", Escaped(group_id.as_str()))
+    format!("{GROUPS}{}", escaped(group_id.as_str()))
+}
+
+pub(super) fn producers_key(group_id: &GroupId) -> String {
+    format!("{PRODUCERS}{}", escaped(group_id.as_str()))
+}
+
+pub(super) fn encode_producers(producers: &Producers) -> Bytes {
+    serde_json::to_vec(&StoredProducers::from(producers)).expect("numbers are always JSON").into()
+}
+
+pub(super) fn decode_producers(entry: &Entry) -> Result<Producers, UnreadableGroup> {
+    check_version(entry)?;
+    let stored: StoredProducers =
+        serde_json::from_slice(&entry.value).map_err(|error| unreadable(entry, error))?;
+    Ok(stored.into())
 }
 
 pub(super) fn offsets_prefix(group_id: &GroupId) -> String {
-    format!("{OFFSETS}{}/", Escaped(group_id.as_str()))
+    format!("{OFFSETS}{}/", escaped(group_id.as_str()))
 }
 
 pub(super) fn offsets_key(group_id: &GroupId, topic_id: TopicId) -> String {
@@ -115,21 +133,4 @@ pub(super) fn offsets_key(group_id: &GroupId, topic_id: TopicId) -> String {
 /// The topic of a key that [`offsets_key`] made.
 pub(super) fn topic_of(key: &str) -> Option<TopicId> {
     key.rsplit('/').next().and_then(|id| Uuid::parse_str(id).ok()).map(TopicId)
-}
-
-struct Escaped<'a>(&'a str);
-
-impl std::fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() {
-            return f.write_char('%');
-        }
-        for byte in self.0.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => f.write_char(byte.into())?,
-                _ => write!(f, "%{byte:02x}")?,
-            }
-        }
-        Ok(())
-    }
 }

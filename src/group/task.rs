@@ -65,7 +65,7 @@ impl GroupTask {
                     }
                     // The call that woke it is dropped, which answers it; so are those behind it.
                     while calls.try_recv().is_ok() {}
-                    if self.shared.retire(&self.group_id, &calls) {
+                    if self.shared.mailboxes.retire(&self.group_id, &calls) {
                         return;
                     }
                     continue;
@@ -87,7 +87,10 @@ impl GroupTask {
                 kept = None;
             }
             let idle = kept.as_ref().is_none_or(|kept| kept.core.is_empty() && self.waiting.is_empty());
-            if idle && quiet_since.elapsed() >= QUIET_MAX && self.shared.retire(&self.group_id, &calls) {
+            if idle
+                && quiet_since.elapsed() >= QUIET_MAX
+                && self.shared.mailboxes.retire(&self.group_id, &calls)
+            {
                 return;
             }
         }

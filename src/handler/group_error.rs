@@ -6,6 +6,10 @@ use crate::wire::{ErrorCode, StrBytes};
 /// The code that Apache Kafka answers in the same case.
 pub fn code(error: &GroupError) -> ErrorCode {
     match error {
+        GroupError::ConcurrentTransactions | GroupError::TransactionEnded => {
+            ErrorCode::ConcurrentTransactions
+        }
+        GroupError::InvalidProducerEpoch => ErrorCode::InvalidProducerEpoch,
         GroupError::CoordinatorNotAvailable => ErrorCode::CoordinatorNotAvailable,
         GroupError::FencedInstanceId => ErrorCode::FencedInstanceId,
         GroupError::FencedMemberEpoch { .. } => ErrorCode::FencedMemberEpoch,

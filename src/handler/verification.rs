@@ -2,8 +2,13 @@
 //! which of the id's transactions it is (KIP-890).
 
 use super::context::Context;
+use super::txn_error::{Fenced, code};
+use crate::txn::{AddPlaces, Place, Producer, TransactionVersion, Verify};
 use crate::types::{ProducerEpoch, ProducerId, TopicPartition, TransactionOrdinal};
 use crate::wire::ErrorCode;
+
+/// How often the coordinator is asked for one batch: each time another transaction would have had to end in between.
+pub(super) const ATTEMPTS_MAX: usize = 5;
 
 /// Who wants to begin where.
 #[derive(Clone, Debug)]
@@ -32,15 +37,20 @@ impl OnFirstBatch {
     }
 }
 
-/// Asks. There are no coordinators yet, so no transaction is open anywhere.
-pub(super) async fn verify(_: &Context, wanted: &Wanted<'_>) -> Result<TransactionOrdinal, ErrorCode> {
-    tracing::debug!(
-        transactional_id = wanted.transactional_id,
-        producer_id = wanted.producer_id.0,
-        producer_epoch = wanted.producer_epoch.0,
-        partition = %wanted.topic_partition,
-        on_first_batch = ?wanted.on_first_batch,
-        "a batch wants to begin a transaction"
-    );
-    Err(ErrorCode::InvalidTxnState)
+/// Asks the coordinator.
+pub(super) async fn verify(context: &Context, wanted: &Wanted<'_>) -> Result<TransactionOrdinal, ErrorCode> {
+    let Some(transactional_id) = wanted.transactional_id.filter(|id| !id.is_empty()) else {
+        return Err(ErrorCode::InvalidTxnState);
+    };
+    let producer = Producer { id: wanted.producer_id, epoch: wanted.producer_epoch };
+    let place = Place::Partition(wanted.topic_partition);
+    let asked = match wanted.on_first_batch {
+        OnFirstBatch::Verify => context.transactions.call(transactional_id, Verify { producer, place }).await,
+        OnFirstBatch::Add => {
+            let places = vec![place];
+            let add = AddPlaces { producer, places, transaction_version: TransactionVersion::Two };
+            context.transactions.call(transactional_id, add).await
+        }
+    };
+    asked.map_err(|error| code(error, Fenced::Unknown))
 }

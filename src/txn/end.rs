@@ -1,8 +1,9 @@
 //! EndTxn: a client commits or aborts.
 
 use super::TxnError;
-use super::request::{EndTxnRequest, Producer, TransactionVersion, Verdict};
+use super::request::{EndTxnRequest, Producer, TransactionVersion};
 use super::transaction::{EPOCH_LAST, Retry, RetryOf, Stage, Transaction};
+use crate::types::Verdict;
 use crate::types::{ProducerId, Timestamp};
 
 impl Transaction {

@@ -2,9 +2,10 @@
 
 use super::TxnError;
 use super::places::Place;
-use super::request::{Ordinal, Producer, TransactionVersion, Verdict};
+use super::request::{Producer, TransactionVersion};
 use super::transaction::{Stage, Transaction};
 use crate::types::{ProducerId, Timestamp};
+use crate::types::{TransactionOrdinal, Verdict};
 use regex::{Regex, RegexBuilder};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -46,7 +47,7 @@ pub struct TransactionView {
     /// When anything happened last.
     pub last_update: Timestamp,
     /// How many transactions there were.
-    pub ordinal: Ordinal,
+    pub ordinal: TransactionOrdinal,
     /// What the client spoke last.
     pub transaction_version: Option<TransactionVersion>,
     /// Where the transaction that is open, or being ended, writes.

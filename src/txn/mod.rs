@@ -11,7 +11,8 @@
 //! *Words.* The *ordinal* counts the transactions of one transactional id, from 1. A *place* is a partition, or the
 //! offsets of a group: whatever gets a marker. A *verdict* is commit or abort.
 //!
-//! How it is driven: each request is answered at once; but the answer, a refusal too, is sent only after what is dirty
+//! `coordinator.rs` finds the task of a transactional id, `task.rs` drives its core, `marker.rs` writes markers where
+//! the transaction wrote. How a core is driven: each request is answered at once; but the answer, a refusal too, is sent only after what is dirty
 //! has been stored by a transaction that compares, and one that stores nothing only after the coordinator's standing
 //! was confirmed by a read that began after the request came. After every store [`Transaction::on_stored`] is called;
 //! it may make the value dirty once more. If a store fails, or nobody knows, the core is dropped with its answers.
@@ -19,23 +20,30 @@
 //! What holds, whatever comes: an ordinal has one verdict; a producer's id with its epoch is given to one instance;
 //! a marker is sent only of what is stored; complete means that each place has its marker. The model in
 //! `tests/model/transactions` checks the rules in all small worlds.
-//! Never: it does no I/O, reads no clock, makes no ids, and knows no wire type and no leader.
+//! Never: a core does no I/O, reads no clock, makes no ids; and the room knows no wire type.
 
+mod call;
+mod coordinator;
 mod end;
 mod error;
 mod init;
+mod keys;
 mod list;
+mod marker;
 mod places;
 mod request;
 mod stored;
+mod task;
 mod transaction;
 
+pub use call::{AddPlaces, Describe, EndTxn, ForceAbort, InitProducerId, Verify};
+pub use coordinator::{TxnCoordinator, TxnsStart};
 pub use error::TxnError;
+pub use keys::UnreadableTransaction;
 pub use list::{IdPattern, TransactionFilter, TransactionState, TransactionSummary, TransactionView};
 pub use places::{Place, PlacesTooMany};
 pub use request::{
-    AddPlacesRequest, EndTxnRequest, InitProducerIdRequest, Markers, Ordinal, Producer, TransactionVersion,
-    Verdict,
+    AddPlacesRequest, EndTxnRequest, InitProducerIdRequest, Markers, Producer, TransactionVersion,
 };
 pub use stored::{
     RestoreError, StoredProducer, StoredRetry, StoredRetryOf, StoredStage, StoredTopic, StoredTransaction,

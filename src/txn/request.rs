@@ -1,20 +1,7 @@
 //! What is asked of a transactional id, and what it answers.
 
 use super::Place;
-use crate::types::{ProducerEpoch, ProducerId};
-
-/// How many transactions its transactional id has begun with this one; the first is 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ordinal(pub i64);
-
-/// How a transaction ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Verdict {
-    /// All of it becomes visible.
-    Commit,
-    /// None of it does.
-    Abort,
-}
+use crate::types::{ProducerEpoch, ProducerId, TransactionOrdinal, Verdict};
 
 /// Which protocol a client speaks: EndTxn from version 5 on is the second (KIP-890).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,7 +66,7 @@ pub struct Markers {
     /// How the transaction ends.
     pub verdict: Verdict,
     /// Which transaction it is.
-    pub ordinal: Ordinal,
+    pub ordinal: TransactionOrdinal,
     /// Where no marker is known to be written yet; never empty.
     pub places: Vec<Place>,
 }

@@ -12,9 +12,10 @@
 //! producer id were used up, which no arithmetic on epochs would find.
 
 use super::places::{Place, Places};
-use super::request::{Ordinal, Producer, TransactionVersion, Verdict};
+use super::request::{Producer, TransactionVersion};
 use super::transaction::{EPOCH_FENCE, EPOCH_FIRST, Retry, RetryOf, Stage, Transaction, TransactionConfig};
 use crate::types::{Moment, PartitionIndex, ProducerEpoch, ProducerId, Timestamp, TopicId, TopicPartition};
+use crate::types::{TransactionOrdinal, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -158,7 +159,7 @@ impl Transaction {
         transaction.producer = Some(stored.producer.into());
         transaction.next_producer_id = stored.next_producer_id.map(ProducerId);
         transaction.stage = stored.stage.into();
-        transaction.ordinal = Ordinal(stored.ordinal);
+        transaction.ordinal = TransactionOrdinal(stored.ordinal);
         transaction.places = restore_places(stored.topics, stored.groups)?;
         transaction.retry = stored.retry.map(Retry::from);
         transaction.timeout_ms = stored.timeout_ms;

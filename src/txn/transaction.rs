@@ -2,8 +2,9 @@
 
 use super::TxnError;
 use super::places::{PLACES_COST_MAX, Place, Places};
-use super::request::{AddPlacesRequest, Markers, Ordinal, Producer, TransactionVersion, Verdict};
+use super::request::{AddPlacesRequest, Markers, Producer, TransactionVersion};
 use crate::types::{Moment, ProducerEpoch, ProducerId, Timestamp};
+use crate::types::{TransactionOrdinal, Verdict};
 use std::time::Duration;
 
 /// The last epoch that a client is given, as in Apache Kafka. Who has it goes on with another producer id.
@@ -66,7 +67,7 @@ pub struct Transaction {
     /// While a transaction is ended whose epoch was the last: the id that its client goes on with, at epoch 0.
     pub(super) next_producer_id: Option<ProducerId>,
     pub(super) stage: Stage,
-    pub(super) ordinal: Ordinal,
+    pub(super) ordinal: TransactionOrdinal,
     pub(super) places: Places,
     pub(super) retry: Option<Retry>,
     pub(super) timeout_ms: u32,
@@ -99,7 +100,7 @@ impl Transaction {
             producer: None,
             next_producer_id: None,
             stage: Stage::Empty,
-            ordinal: Ordinal(0),
+            ordinal: TransactionOrdinal(0),
             places: Places::default(),
             retry: None,
             timeout_ms: 0,
@@ -129,7 +130,7 @@ impl Transaction {
         request: AddPlacesRequest,
         now: Moment,
         wall: Timestamp,
-    ) -> Result<Ordinal, TxnError> {
+    ) -> Result<TransactionOrdinal, TxnError> {
         self.check_producer(request.producer)?;
         match self.stage {
             Stage::Prepare(_) => return Err(TxnError::ConcurrentTransactions),
@@ -151,7 +152,7 @@ impl Transaction {
     /// A leader's question about the first batch of version 1: which transaction does it belong to?
     ///
     /// Refuses with `InvalidProducerIdMapping`, `ProducerFenced`, or `InvalidTxnState` if the place was not added.
-    pub fn on_verify(&self, producer: Producer, place: &Place) -> Result<Ordinal, TxnError> {
+    pub fn on_verify(&self, producer: Producer, place: &Place) -> Result<TransactionOrdinal, TxnError> {
         self.check_producer(producer)?;
         match self.stage {
             Stage::Ongoing if self.places.contains(place) => Ok(self.ordinal),
@@ -176,7 +177,7 @@ impl Transaction {
     }
 
     /// A place has the marker of that transaction, or is gone for good with its topic.
-    pub fn on_marker_written(&mut self, place: &Place, ordinal: Ordinal, wall: Timestamp) {
+    pub fn on_marker_written(&mut self, place: &Place, ordinal: TransactionOrdinal, wall: Timestamp) {
         let is_ending = matches!(self.stage, Stage::Prepare(_)) && self.changes.is_decision_stored();
         if is_ending && ordinal == self.ordinal {
             self.missing.remove(place);
@@ -300,7 +301,7 @@ impl Transaction {
 
     fn begin(&mut self, transaction_version: TransactionVersion, now: Moment, wall: Timestamp) {
         self.stage = Stage::Ongoing;
-        self.ordinal = Ordinal(self.ordinal.0 + 1);
+        self.ordinal = TransactionOrdinal(self.ordinal.0 + 1);
         self.retry = None;
         self.started_at = Some(wall);
         self.transaction_version = Some(transaction_version);

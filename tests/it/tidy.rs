@@ -4,9 +4,29 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms in reading order: each uses only those before it.
-const ROOMS: [&str; 20] = [
-    "types", "clock", "config", "disk", "limits", "metrics", "wire", "meta", "store", "cache", "journal",
-    "topic", "log", "group", "handler", "net", "ops", "client", "broker", "cli",
+const ROOMS: [&str; 22] = [
+    "types",
+    "clock",
+    "config",
+    "disk",
+    "limits",
+    "mailboxes",
+    "metrics",
+    "wire",
+    "meta",
+    "store",
+    "cache",
+    "journal",
+    "topic",
+    "log",
+    "group",
+    "txn",
+    "handler",
+    "net",
+    "ops",
+    "client",
+    "broker",
+    "cli",
 ];
 
 /// Neighbours that stay strangers although the order would let them meet: from, to.

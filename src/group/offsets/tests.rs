@@ -3,7 +3,7 @@ use super::*;
 const P0: PartitionIndex = PartitionIndex(0);
 const P1: PartitionIndex = PartitionIndex(1);
 const PRODUCER: ProducerId = ProducerId(7);
-const EPOCH: ProducerEpoch = ProducerEpoch(3);
+const ORDINAL: TransactionOrdinal = TransactionOrdinal(3);
 
 fn at(offset: i64, committed_at: i64) -> CommittedOffset {
     let metadata = format!("m{offset}");
@@ -29,17 +29,17 @@ fn the_last_commit_counts() {
 
 #[test]
 fn pending_offsets_count_once_their_transaction_is_committed() {
-    for (result, expected) in [(TransactionResult::Commit, Some(9)), (TransactionResult::Abort, Some(5))] {
+    for (result, expected) in [(Verdict::Commit, Some(9)), (Verdict::Abort, Some(5))] {
         let mut offsets = TopicOffsets::default();
         offsets.commit(P0, at(5, 1));
-        offsets.pend(PRODUCER, EPOCH, P0, at(9, 2));
+        offsets.pend(PRODUCER, ORDINAL, P0, at(9, 2));
         assert_eq!(
             (offset(&offsets, P0), offsets.is_unstable(P0), offsets.is_unstable(P1)),
             (Some(5), true, false)
         );
-        assert!(offsets.end(PRODUCER, result));
+        assert!(offsets.end(PRODUCER, ORDINAL, result));
         assert_eq!((offset(&offsets, P0), offsets.is_unstable(P0)), (expected, false));
-        assert!(!offsets.end(PRODUCER, TransactionResult::Commit), "twice is once");
+        assert!(!offsets.end(PRODUCER, ORDINAL, Verdict::Commit), "twice is once");
         assert_eq!(offset(&offsets, P0), expected);
     }
 }
@@ -47,26 +47,25 @@ fn pending_offsets_count_once_their_transaction_is_committed() {
 #[test]
 fn a_commit_after_a_pending_one_is_not_undone_by_it() {
     let mut offsets = TopicOffsets::default();
-    offsets.pend(PRODUCER, EPOCH, P0, at(9, 1));
+    offsets.pend(PRODUCER, ORDINAL, P0, at(9, 1));
     offsets.commit(P0, at(12, 2));
-    offsets.end(PRODUCER, TransactionResult::Commit);
+    offsets.end(PRODUCER, ORDINAL, Verdict::Commit);
     assert_eq!(offset(&offsets, P0), Some(12));
 }
 
 #[test]
-fn offsets_of_a_transaction_that_is_over_do_not_mix_with_the_next() {
+fn the_end_of_another_transaction_changes_nothing() {
     let mut offsets = TopicOffsets::default();
-    offsets.pend(PRODUCER, EPOCH, P0, at(9, 1));
-    offsets.pend(PRODUCER, ProducerEpoch(4), P1, at(2, 2));
-    offsets.end(PRODUCER, TransactionResult::Commit);
-    assert_eq!((offset(&offsets, P0), offset(&offsets, P1)), (None, Some(2)));
+    offsets.pend(PRODUCER, ORDINAL, P0, at(9, 1));
+    assert!(!offsets.end(PRODUCER, TransactionOrdinal(2), Verdict::Commit));
+    assert_eq!((offset(&offsets, P0), offsets.pending_of(PRODUCER)), (None, Some(ORDINAL)));
 }
 
 #[test]
 fn deleted_offsets_are_gone_pending_or_not() {
     let mut offsets = TopicOffsets::default();
     offsets.commit(P0, at(5, 1));
-    offsets.pend(PRODUCER, EPOCH, P0, at(9, 1));
+    offsets.pend(PRODUCER, ORDINAL, P0, at(9, 1));
     assert!(offsets.delete(P0));
     assert!(!offsets.delete(P0) && offsets.is_empty());
 }
@@ -77,9 +76,9 @@ fn what_is_old_expires_unless_a_transaction_is_about_to_replace_it() {
     offsets.commit(P0, at(5, 100));
     offsets.commit(P1, at(5, 200));
     assert!(!offsets.expire(Timestamp(100)));
-    offsets.pend(PRODUCER, EPOCH, P0, at(9, 300));
+    offsets.pend(PRODUCER, ORDINAL, P0, at(9, 300));
     assert!(!offsets.expire(Timestamp(200)));
-    offsets.end(PRODUCER, TransactionResult::Abort);
+    offsets.end(PRODUCER, ORDINAL, Verdict::Abort);
     assert!(offsets.expire(Timestamp(200)));
     assert_eq!(offsets.partitions().collect::<Vec<_>>(), [P1]);
 }
@@ -88,11 +87,11 @@ fn what_is_old_expires_unless_a_transaction_is_about_to_replace_it() {
 fn the_stored_form_gives_back_what_was_stored_and_is_small() {
     let mut offsets = TopicOffsets::default();
     offsets.commit(P0, CommittedOffset { leader_epoch: -1, metadata: String::new(), ..at(5, 100) });
-    offsets.pend(PRODUCER, EPOCH, P1, at(9, 300));
+    offsets.pend(PRODUCER, ORDINAL, P1, at(9, 300));
     let text = serde_json::to_string(&StoredTopicOffsets::from(&offsets)).unwrap();
     let expected = concat!(
         r#"{"v":1,"next":2,"partitions":{"0":{"n":0,"offset":5,"at":100}},"#,
-        r#""pending":{"7":{"epoch":3,"partitions":{"1":{"n":1,"offset":9,"epoch":5,"metadata":"m9","at":300}}}}}"#
+        r#""pending":{"7":{"ordinal":3,"partitions":{"1":{"n":1,"offset":9,"epoch":5,"metadata":"m9","at":300}}}}}"#
     );
     assert_eq!(text, expected);
     let stored: StoredTopicOffsets = serde_json::from_str(&text).unwrap();

@@ -58,6 +58,44 @@ fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<T, DecodeKeyError> {
     Ok(versioned.value)
 }
 
+/// A name that clients chose, as part of a key: every byte that is not a letter, a digit, `.`, `_` or `-` is `%` and two
+/// hex digits; an empty name is `%`.
+#[must_use]
+pub fn escaped(name: &str) -> String {
+    use std::fmt::Write;
+    let mut escaped = String::with_capacity(name.len());
+    if name.is_empty() {
+        escaped.push('%');
+    }
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => escaped.push(byte.into()),
+            _ => write!(escaped, "%{byte:02x}").expect("a string takes what is written to it"),
+        }
+    }
+    escaped
+}
+
+/// The name that [`escaped`] made a part of a key of; none if it did not.
+#[must_use]
+pub fn unescaped(part: &str) -> Option<String> {
+    if part == "%" {
+        return Some(String::new());
+    }
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+        bytes.push(high << 4 | low);
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// Ids as text.
 mod text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

@@ -91,3 +91,13 @@ async fn a_sealed_session_takes_no_ids() {
     assert!(matches!(error, TakeBlockError::Standing(StandingError::Lost)));
     assert!(standing.is_lost());
 }
+
+#[test]
+fn a_name_in_a_key_has_no_separators_and_no_two_names_share_one() {
+    for (name, expected) in
+        [("", "%"), ("a.B_9-", "a.B_9-"), ("%", "%25"), ("a/b", "a%2fb"), ("é", "%c3%a9"), ("a b", "a%20b")]
+    {
+        assert_eq!(super::escaped(name), expected);
+        assert_eq!(super::unescaped(expected).as_deref(), Some(name));
+    }
+}

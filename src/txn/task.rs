@@ -1,0 +1,332 @@
+//! The task that owns one transactional id: it takes what is in the mailbox, stores what has changed, answers, and writes
+//! markers until each place has its own.
+
+use super::call::{Call, Reply};
+use super::coordinator::Shared;
+use super::keys::{self, UnreadableTransaction};
+use super::marker::Written;
+use super::places::Place;
+use super::stored::RestoreError;
+use super::{Markers, Transaction, TxnError};
+use crate::meta::{Change, Compare, MetadataError, Revision, SettleError, Settled, StandingError, Write};
+use crate::types::{Moment, ProducerId, TransactionOrdinal};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// One transactional id's task.
+pub(super) struct TxnTask {
+    transactional_id: Arc<str>,
+    shared: Arc<Shared>,
+    /// Answers that go out once what has changed is stored, or, if nothing has, the standing is confirmed.
+    after: Vec<Box<dyn FnOnce() + Send>>,
+    /// An id that no producer was given yet.
+    fresh_producer_id: Option<ProducerId>,
+    /// Markers on their way, of one transaction.
+    writing: FuturesUnordered<BoxFuture<'static, Marked>>,
+    /// When the markers that could not be written are tried again.
+    again_at: Option<Instant>,
+    pause: Duration,
+}
+
+/// A marker was tried.
+struct Marked {
+    place: Place,
+    ordinal: TransactionOrdinal,
+    written: Written,
+}
+
+/// The core, and what of it is stored.
+struct Kept {
+    core: Transaction,
+    revision: Option<Revision>,
+}
+
+/// Why a transactional id cannot be read or written. What was asked of it meanwhile is not known to have happened.
+#[derive(Debug, thiserror::Error)]
+enum KeepError {
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    #[error(transparent)]
+    Unreadable(#[from] UnreadableTransaction),
+    #[error(transparent)]
+    Inconsistent(#[from] RestoreError),
+    #[error(transparent)]
+    Settle(#[from] SettleError),
+    #[error(transparent)]
+    Standing(#[from] StandingError),
+    #[error("another broker has changed the transaction")]
+    Changed,
+}
+
+/// What woke the task.
+enum Woken {
+    By(Box<Call>),
+    Marked(Marked),
+    Time,
+    Closed,
+}
+
+/// Requests that are looked at before the value is stored.
+const BURST_MAX: usize = 64;
+/// Markers of one transaction on their way at once.
+const MARKERS_AT_ONCE: usize = 256;
+/// A transactional id that nobody asks for anything ends its task after this, unless something is open.
+const QUIET_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Kafka's `transactional.id.expiration.ms`.
+pub(super) const EXPIRATION: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl TxnTask {
+    pub fn new(transactional_id: Arc<str>, shared: Arc<Shared>) -> TxnTask {
+        TxnTask {
+            transactional_id,
+            shared,
+            after: Vec::new(),
+            fresh_producer_id: None,
+            writing: FuturesUnordered::new(),
+            again_at: None,
+            pause: PAUSE_MIN,
+        }
+    }
+
+    /// Runs until the transactional id is quiet, or the coordinator closes.
+    pub async fn run(mut self, mut calls: mpsc::Receiver<Call>) {
+        let mut kept: Option<Kept> = None;
+        let mut quiet_since = Instant::now();
+        loop {
+            let deadline = kept.as_ref().and_then(|kept| kept.core.next_deadline());
+            let woken = self.wake(&mut calls, deadline, quiet_since).await;
+            if matches!(woken, Woken::Closed) {
+                return;
+            }
+            let own = match self.loaded(&mut kept).await {
+                Ok(own) => own,
+                Err(error) => {
+                    tracing::error!(transactional_id = %self.transactional_id, %error, "a transaction cannot be read");
+                    // The call that woke it is dropped, which answers it; so are those behind it.
+                    while calls.try_recv().is_ok() {}
+                    if self.shared.mailboxes.retire(&self.transactional_id, &calls) {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            match woken {
+                Woken::By(call) => {
+                    quiet_since = Instant::now();
+                    self.on_calls(&mut own.core, *call, &mut calls).await;
+                }
+                Woken::Marked(marked) => self.on_marked(&mut own.core, &marked),
+                Woken::Time | Woken::Closed => {}
+            }
+            own.core.on_time(self.shared.now(), self.shared.clock.now());
+            if let Err(error) = self.store_and_answer(own).await {
+                tracing::warn!(transactional_id = %self.transactional_id, %error, "a transaction could not be stored, it is read again");
+                self.after.clear();
+                self.writing.clear();
+                kept = None;
+                continue;
+            }
+            self.send_markers(&own.core);
+            let is_open = own.core.next_deadline().is_some() || own.core.markers_to_send().is_some();
+            if !is_open && quiet_since.elapsed() >= QUIET_MAX {
+                self.forget_if_expired(own).await;
+                if self.shared.mailboxes.retire(&self.transactional_id, &calls) {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn wake(
+        &mut self,
+        calls: &mut mpsc::Receiver<Call>,
+        deadline: Option<Moment>,
+        quiet_since: Instant,
+    ) -> Woken {
+        let timer = deadline.map(|at| self.shared.origin + at.0);
+        let timer = timer.into_iter().chain(self.again_at).min();
+        let timer = timer.unwrap_or_else(|| (quiet_since + QUIET_MAX).max(Instant::now() + PAUSE_MIN));
+        tokio::select! {
+            call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),
+            Some(marked) = self.writing.next() => Woken::Marked(marked),
+            () = tokio::time::sleep_until(timer) => Woken::Time,
+        }
+    }
+
+    async fn loaded<'a>(&mut self, kept: &'a mut Option<Kept>) -> Result<&'a mut Kept, KeepError> {
+        if kept.is_none() {
+            let (config, now) = (self.shared.config, self.shared.now());
+            let entry = self.shared.store().get(&keys::key(&self.transactional_id)).await?;
+            let core = match &entry {
+                Some(entry) => Transaction::restore(keys::decode(entry)?, config, now)?,
+                None => Transaction::new(config),
+            };
+            *kept = Some(Kept { core, revision: entry.map(|entry| entry.mod_revision) });
+        }
+        Ok(kept.as_mut().expect("it was just loaded"))
+    }
+
+    /// Takes the call that woke it, and those that came with it.
+    async fn on_calls(&mut self, core: &mut Transaction, first: Call, calls: &mut mpsc::Receiver<Call>) {
+        let mut next = Some(first);
+        for _ in 0..BURST_MAX {
+            let Some(call) = next else { return };
+            self.bring_producer_id(core, &call).await;
+            self.on_call(core, call);
+            next = calls.try_recv().ok();
+        }
+        if let Some(call) = next {
+            self.bring_producer_id(core, &call).await;
+            self.on_call(core, call);
+        }
+    }
+
+    /// Has an id at hand that was never given, if the call may need one. Without one the call is refused.
+    async fn bring_producer_id(&mut self, core: &Transaction, call: &Call) {
+        let may_need = matches!(call, Call::Init(..) | Call::End(..)) && core.needs_producer_id();
+        if may_need && self.fresh_producer_id.is_none() {
+            match self.shared.producer_ids.next().await {
+                Ok(producer_id) => self.fresh_producer_id = Some(producer_id),
+                Err(error) => tracing::warn!(%error, "no producer id could be taken"),
+            }
+        }
+    }
+
+    fn on_call(&mut self, core: &mut Transaction, call: Call) {
+        let (now, wall) = (self.shared.now(), self.shared.clock.now());
+        match call {
+            Call::Init(init, reply) => {
+                let answer = core.on_init_producer_id(init.with(self.fresh_producer_id), wall);
+                self.keep_unless_given(&answer);
+                self.answer(reply, answer);
+            }
+            Call::Add(add, reply) => {
+                let answer = core.on_add_places(add.into(), now, wall);
+                self.answer(reply, answer);
+            }
+            Call::Verify(verify, reply) => {
+                let answer = core.on_verify(verify.producer, &verify.place);
+                self.answer(reply, answer);
+            }
+            Call::End(end, reply) => {
+                let answer = core.on_end(end.with(self.fresh_producer_id), wall);
+                self.keep_unless_given(&answer);
+                self.answer(reply, answer);
+            }
+            Call::Describe(reply) => {
+                let answer = core.describe();
+                self.answer(reply, answer);
+            }
+            Call::Abort(reply) => {
+                let answer = core.on_force_abort(wall);
+                self.answer(reply, answer);
+            }
+        }
+    }
+
+    fn keep_unless_given(&mut self, answer: &Result<super::Producer, TxnError>) {
+        let given = answer.as_ref().is_ok_and(|producer| Some(producer.id) == self.fresh_producer_id);
+        if given {
+            self.fresh_producer_id = None;
+        }
+    }
+
+    fn answer<T: Send + 'static>(&mut self, reply: Reply<T>, answer: Result<T, TxnError>) {
+        self.after.push(Box::new(move || reply.send(answer)));
+    }
+
+    fn on_marked(&mut self, core: &mut Transaction, marked: &Marked) {
+        match marked.written {
+            Written::Yes => core.on_marker_written(&marked.place, marked.ordinal, self.shared.clock.now()),
+            Written::NotYet => {
+                self.again_at = Some(Instant::now() + self.pause);
+                self.pause = (self.pause * 2).min(PAUSE_MAX);
+            }
+        }
+    }
+
+    /// Stores what has changed, then answers. Answers that changed nothing wait for a look at the standing: a
+    /// coordinator of the past must not give any.
+    async fn store_and_answer(&mut self, kept: &mut Kept) -> Result<(), KeepError> {
+        let mut stored = false;
+        while kept.core.take_dirty() {
+            self.store(kept).await?;
+            kept.core.on_stored(self.shared.clock.now());
+            stored = true;
+        }
+        if !stored && !self.after.is_empty() {
+            self.shared.standing.confirm().await?;
+        }
+        self.after.drain(..).for_each(|answer| answer());
+        Ok(())
+    }
+
+    async fn store(&mut self, kept: &mut Kept) -> Result<(), KeepError> {
+        let key = keys::key(&self.transactional_id);
+        let Some(stored) = kept.core.stored() else { return Ok(()) };
+        let write = Write::Put(key.clone(), keys::encode(&stored));
+        kept.revision = Some(self.settle(kept.revision, key, write).await?);
+        Ok(())
+    }
+
+    async fn settle(
+        &mut self,
+        revision: Option<Revision>,
+        key: String,
+        write: Write,
+    ) -> Result<Revision, KeepError> {
+        let compare = match revision {
+            Some(revision) => Compare::Unchanged(key, revision),
+            None => Compare::Absent(key),
+        };
+        let change = Change { compares: vec![compare], writes: vec![write], reads: Vec::new() };
+        match self.shared.gatherer.settle(change).await? {
+            Settled::Applied(revision) => Ok(revision),
+            Settled::Refused(_) => Err(KeepError::Changed),
+        }
+    }
+
+    /// Sends the markers that are missing, unless some are on their way: those that could not be written come again after a
+    /// pause.
+    fn send_markers(&mut self, core: &Transaction) {
+        if !self.writing.is_empty() || self.again_at.is_some_and(|at| at > Instant::now()) {
+            return;
+        }
+        self.again_at = None;
+        let Some(markers) = core.markers_to_send() else {
+            self.pause = PAUSE_MIN;
+            return;
+        };
+        let markers = Arc::new(markers);
+        for place in markers.places.iter().take(MARKERS_AT_ONCE).cloned() {
+            self.writing.push(Box::pin(mark(Arc::clone(&self.shared), Arc::clone(&markers), place)));
+        }
+    }
+
+    /// A transactional id that nobody has used for long goes; whoever comes again begins anew with another producer id.
+    async fn forget_if_expired(&mut self, kept: &mut Kept) {
+        let Some(revision) = kept.revision else { return };
+        if !kept.core.is_expired(self.shared.clock.now(), EXPIRATION) {
+            return;
+        }
+        let key = keys::key(&self.transactional_id);
+        match self.settle(Some(revision), key.clone(), Write::Delete(key)).await {
+            Ok(_) => {
+                tracing::info!(transactional_id = %self.transactional_id, "an unused transactional id is forgotten")
+            }
+            Err(error) => tracing::warn!(%error, "an unused transactional id could not be forgotten"),
+        }
+        *kept = Kept { core: Transaction::new(self.shared.config), revision: None };
+    }
+}
+
+async fn mark(shared: Arc<Shared>, markers: Arc<Markers>, place: Place) -> Marked {
+    let written = shared.markers.write(&markers, &place).await;
+    Marked { place, ordinal: markers.ordinal, written }
+}
