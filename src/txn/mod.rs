@@ -19,6 +19,12 @@
 //! What holds, whatever comes: an ordinal has one verdict; a producer's id with its epoch is given to one instance;
 //! a marker is sent only of what is stored; complete means that each place has its marker. The model in
 //! `tests/model/transactions` checks the rules in all small worlds.
+//!
+//! Where this differs from Apache Kafka: who goes on (KIP-360) is checked in every stage, so that a fenced instance does
+//! not abort its successor's transaction, and may come again when its own was aborted for that; an EndTxn that comes
+//! again while markers are being written is answered; after the last epoch the client's next id is known at once, and
+//! what it sends under that id too early is told to wait.
+//!
 //! Never: it does no I/O, reads no clock, makes no ids, and knows no wire type and no leader.
 
 mod end;

@@ -47,6 +47,16 @@ fn who_goes_on_over_its_open_transaction_comes_again_until_it_is_aborted() {
 }
 
 #[test]
+fn who_was_taken_over_in_its_open_transaction_does_not_come_back() {
+    let mut setup = Setup::ongoing();
+    assert_eq!(setup.init(None), "ConcurrentTransactions");
+    assert_eq!(setup.init(Some(producer(FIRST, 0))), "ProducerFenced");
+    setup.write_markers();
+    assert_eq!(setup.init(Some(producer(FIRST, 0))), "ProducerFenced");
+    assert_eq!(setup.init(None), "100:2");
+}
+
+#[test]
 fn who_is_not_present_does_not_abort_the_open_transaction() {
     let mut setup = Setup::empty_at(5);
     setup.add(producer(FIRST, 5), &[0]);
