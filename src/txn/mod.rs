@@ -22,8 +22,7 @@
 //!
 //! Where this differs from Apache Kafka: who goes on (KIP-360) is checked in every stage, so that a fenced instance does
 //! not abort its successor's transaction, and may come again when its own was aborted for that; an EndTxn that comes
-//! again while markers are being written is answered; after the last epoch the client's next id is known at once, and
-//! what it sends under that id too early is told to wait.
+//! again while markers are being written is answered.
 //!
 //! Never: it does no I/O, reads no clock, makes no ids, and knows no wire type and no leader.
 
@@ -38,7 +37,7 @@ mod transaction;
 
 pub use error::TxnError;
 pub use list::{IdPattern, TransactionFilter, TransactionState, TransactionSummary, TransactionView};
-pub use places::{Place, PlacesTooMany};
+pub use places::Place;
 pub use request::{
     AddPlacesRequest, EndTxnRequest, InitProducerIdRequest, Markers, Ordinal, Producer, TransactionVersion,
     Verdict,
