@@ -20,7 +20,12 @@
 //! What holds, whatever comes: an ordinal has one verdict; a producer's id with its epoch is given to one instance;
 //! a marker is sent only of what is stored; complete means that each place has its marker. The model in
 //! `tests/model/transactions` checks the rules in all small worlds.
-//! Never: a core does no I/O, reads no clock, makes no ids; and the room knows no wire type.
+//!
+//! Where this differs from Apache Kafka: who goes on (KIP-360) is checked in every stage, so that a fenced instance does
+//! not abort its successor's transaction, and may come again when its own was aborted for that; an EndTxn that comes
+//! again while markers are being written is answered.
+//!
+//! Never: it does no I/O, reads no clock, makes no ids, and knows no wire type and no leader.
 
 mod call;
 mod coordinator;
@@ -41,7 +46,7 @@ pub use coordinator::{TxnCoordinator, TxnsStart};
 pub use error::TxnError;
 pub use keys::UnreadableTransaction;
 pub use list::{IdPattern, TransactionFilter, TransactionState, TransactionSummary, TransactionView};
-pub use places::{Place, PlacesTooMany};
+pub use places::Place;
 pub use request::{
     AddPlacesRequest, EndTxnRequest, InitProducerIdRequest, Markers, Producer, TransactionVersion,
 };

@@ -33,7 +33,7 @@ impl fmt::Display for Place {
 /// A transaction may not have that many places, or names that long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a transaction has at most 100,000 places, which fit what may be stored")]
-pub struct PlacesTooMany;
+pub(super) struct PlacesTooMany;
 
 /// A set of places that knows its size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
