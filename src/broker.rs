@@ -17,6 +17,7 @@ use crate::meta::{self, Compare, EmbeddedStore, MetadataError, MetadataStore, St
 use crate::metrics::Metrics;
 use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::{Catalog, CatalogError};
+use crate::txn::{TransactionConfig, TxnCoordinator, TxnsStart};
 use crate::types::{ClusterId, LeaderEpoch, SessionId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,7 @@ const CACHE_CLOSE_MAX: Duration = Duration::from_secs(1);
 struct Session {
     journal: Journal,
     groups: GroupCoordinator,
+    transactions: TxnCoordinator,
     /// Nothing once it was awaited.
     ended: Option<JoinHandle<JournalEnd>>,
 }
@@ -193,6 +195,7 @@ impl Broker {
     /// Takes nothing more in, commits what was taken in, and closes the stores.
     pub async fn close(self) {
         self.foundation.stopping.cancel();
+        self.session.transactions.close();
         self.session.groups.close();
         self.session.journal.close();
         if let Some(ended) = self.session.ended {
@@ -229,6 +232,18 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
     let (journal, run) = Journal::start(start, Box::new(move |object| committed_log.on_committed(&object)));
     let catalog = Arc::new(catalog);
     let groups = groups(foundation, &catalog, &standing);
+    let producer_ids = Arc::new(ProducerIds::new(Arc::clone(metadata), standing.clone()));
+    let transactions = TxnCoordinator::start(TxnsStart {
+        config: TransactionConfig::default(),
+        standing: standing.clone(),
+        view,
+        clock: clock.clone(),
+        producer_ids: Arc::clone(&producer_ids),
+        log: Arc::clone(&log),
+        journal: journal.clone(),
+        catalog: Arc::clone(&catalog),
+        groups: groups.clone(),
+    });
     let context = Context {
         catalog,
         cluster: ClusterInfo {
@@ -242,7 +257,8 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         log,
         reader: Reader::new(cache.clone(), store.clone()),
         journal: journal.clone(),
-        producer_ids: ProducerIds::new(Arc::clone(metadata), standing.clone()),
+        producer_ids,
+        transactions: transactions.clone(),
         standing,
         groups: groups.clone(),
         fetch_sessions: FetchSessions::default(),
@@ -250,13 +266,14 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         metrics: Arc::clone(metrics),
         stopping: foundation.stopping.clone(),
     };
-    let groups_of_session = groups.clone();
+    let (groups_of_session, transactions_of_session) = (groups.clone(), transactions.clone());
     let ended = tokio::spawn(async move {
         let end = run.await;
+        transactions_of_session.close();
         groups_of_session.close();
         end
     });
-    Ok((Session { journal, groups, ended: Some(ended) }, Arc::new(context)))
+    Ok((Session { journal, groups, transactions, ended: Some(ended) }, Arc::new(context)))
 }
 
 /// The groups of a session; their tasks end with it.

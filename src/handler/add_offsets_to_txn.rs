@@ -16,12 +16,9 @@ pub async fn handle(
     AddOffsetsToTxnResponse::default().with_error_code(outcome.err().map_or(0, |code| code.code()))
 }
 
-async fn add(
-    context: &Context,
-    request: &AddOffsetsToTxnRequest,
-    api_version: i16,
-) -> Result<(), ErrorCode> {
-    let group = super::group_error::group(&request.group_id).map_err(|error| super::group_error::code(&error))?;
+async fn add(context: &Context, request: &AddOffsetsToTxnRequest, api_version: i16) -> Result<(), ErrorCode> {
+    let group =
+        super::group_error::group(&request.group_id).map_err(|error| super::group_error::code(&error))?;
     let add = AddPlaces {
         producer: producer(request.producer_id, request.producer_epoch),
         places: vec![Place::Group(group.as_str().into())],

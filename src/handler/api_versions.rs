@@ -8,7 +8,7 @@ use crate::wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
 pub fn handle(request: &ApiVersionsRequest, api_version: i16) -> ApiVersionsResponse {
     let named = is_name(&request.client_software_name) && is_name(&request.client_software_version);
     let refused = (api_version >= 3 && !named).then_some(ErrorCode::InvalidRequest);
-    api::versions_response(refused)
+    api::versions_response(refused, api_version)
 }
 
 /// Letters, digits, dots and dashes, beginning and ending with a letter or digit.

@@ -10,6 +10,7 @@ use crate::log::{BrokerLog, Partition, ProducerIds, Reader};
 use crate::meta::Standing;
 use crate::metrics::Metrics;
 use crate::topic::{Catalog, CatalogError, Topic};
+use crate::txn::TxnCoordinator;
 use crate::types::{BrokerId, ClusterId, PartitionIndex, TopicId, TopicPartition, ViewNumber};
 use crate::wire::ErrorCode;
 use std::sync::Arc;
@@ -35,7 +36,9 @@ pub struct Context {
     /// The session's right to write, and to name an end.
     pub standing: Standing,
     /// Ids for idempotent producers.
-    pub producer_ids: ProducerIds,
+    pub producer_ids: Arc<ProducerIds>,
+    /// Transactional producers.
+    pub transactions: TxnCoordinator,
     /// Groups, and their offsets.
     pub groups: GroupCoordinator,
     /// What consumers fetch.

@@ -7,13 +7,12 @@ use crate::txn::{Describe, Place, TransactionView};
 use crate::types::TopicId;
 use crate::wire::StrBytes;
 use crate::wire::messages::describe_transactions_response::{TopicData, TransactionState};
-use crate::wire::messages::{DescribeTransactionsRequest, DescribeTransactionsResponse, ProducerId, TopicName};
+use crate::wire::messages::{
+    DescribeTransactionsRequest, DescribeTransactionsResponse, ProducerId, TopicName,
+};
 
 /// Answers the request, transactional id by transactional id.
-pub async fn handle(
-    context: &Context,
-    request: DescribeTransactionsRequest,
-) -> DescribeTransactionsResponse {
+pub async fn handle(context: &Context, request: DescribeTransactionsRequest) -> DescribeTransactionsResponse {
     let mut states = Vec::with_capacity(request.transactional_ids.len());
     for transactional_id in request.transactional_ids {
         let described = context.transactions.call(&transactional_id, Describe).await;

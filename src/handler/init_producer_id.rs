@@ -13,7 +13,7 @@ pub async fn handle(
     request: &InitProducerIdRequest,
     api_version: i16,
 ) -> InitProducerIdResponse {
-    let answer = match request.transactional_id.as_deref() {
+    let answer = match request.transactional_id.as_deref().map(|id| id.as_str()) {
         None => idempotent(context).await,
         Some("") => Err(ErrorCode::InvalidRequest),
         Some(transactional_id) => transactional(context, request, transactional_id, api_version).await,

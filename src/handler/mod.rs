@@ -2,6 +2,8 @@
 //!
 //! A handler authorizes, splits, asks a room, and translates back. No rule of the log lives here.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_configs;
 mod api_versions;
 mod authorized;
@@ -19,6 +21,8 @@ mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
+mod end_txn;
 mod fetch;
 mod fetch_session;
 mod find_coordinator;
@@ -30,6 +34,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -37,6 +42,8 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
+mod txn_error;
+mod txn_offset_commit;
 mod verification;
 
 pub use context::{AdvertisedListener, ClusterInfo, Context};
@@ -177,7 +184,7 @@ async fn admit(
             answer(&frame, async |request| delete_topics::handle(context, request).await).await
         }
         ApiKey::InitProducerId => {
-            answer(&frame, async |request| init_producer_id::handle(context, &request).await).await
+            answer(&frame, async |request| init_producer_id::handle(context, &request, version).await).await
         }
         ApiKey::OffsetCommit => {
             answer(&frame, async |request| offset_commit::handle(context, request, version).await).await
@@ -252,6 +259,25 @@ async fn admit(
         }
         ApiKey::DescribeTopicPartitions => {
             answer(&frame, async |request| describe_topic_partitions::handle(context, request).await).await
+        }
+        ApiKey::AddPartitionsToTxn => {
+            answer(&frame, async |request| add_partitions_to_txn::handle(context, request, version).await)
+                .await
+        }
+        ApiKey::AddOffsetsToTxn => {
+            answer(&frame, async |request| add_offsets_to_txn::handle(context, request, version).await).await
+        }
+        ApiKey::EndTxn => {
+            answer(&frame, async |request| end_txn::handle(context, &request, version).await).await
+        }
+        ApiKey::TxnOffsetCommit => {
+            answer(&frame, async |request| txn_offset_commit::handle(context, request, version).await).await
+        }
+        ApiKey::DescribeTransactions => {
+            answer(&frame, async |request| describe_transactions::handle(context, request).await).await
+        }
+        ApiKey::ListTransactions => {
+            answer(&frame, async |request| list_transactions::handle(context, &request).await).await
         }
         // Not advertised, and so not met here.
         _ => Admitted::Answer(ResponseFrame::unsupported_version(header)),

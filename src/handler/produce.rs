@@ -222,7 +222,7 @@ async fn append_in_transaction(
     now: Timestamp,
 ) -> Result<Appended, Refused> {
     let mut verified = None;
-    for _ in 0..VERIFICATIONS_MAX {
+    for _ in 0..verification::ATTEMPTS_MAX {
         let came = incoming.clone();
         let appended = partition.append_in_transaction(&context.journal, came, verified, &terms.permit, now);
         let question = match appended {
@@ -253,9 +253,6 @@ async fn append_in_transaction(
     }
     Err(refused(AppendError::ConcurrentTransaction, terms))
 }
-
-/// Each time another transaction would have had to end in between.
-const VERIFICATIONS_MAX: usize = 5;
 
 /// Producers before version 12 of Produce do not retry what a coordinator would: they get an error that they
 /// retry without looking for another leader, as from Apache Kafka.

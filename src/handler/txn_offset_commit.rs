@@ -34,11 +34,8 @@ pub async fn handle(
     for topic in &request.topics {
         refusals.push(sort_out(context, topic, &mut offsets).await);
     }
-    let outcome = if offsets.is_empty() {
-        None
-    } else {
-        commit(context, &request, offsets, api_version).await.err()
-    };
+    let outcome =
+        if offsets.is_empty() { None } else { commit(context, &request, offsets, api_version).await.err() };
     let topics = request.topics.into_iter().zip(refusals).map(|(topic, refused)| {
         let partitions = topic.partitions.iter().zip(refused).map(|(partition, refused)| {
             TxnOffsetCommitResponsePartition::default()

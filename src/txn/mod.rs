@@ -25,7 +25,8 @@
 //! not abort its successor's transaction, and may come again when its own was aborted for that; an EndTxn that comes
 //! again while markers are being written is answered.
 //!
-//! Never: it does no I/O, reads no clock, makes no ids, and knows no wire type and no leader.
+//! `coordinator.rs` finds the task of a transactional id, `task.rs` drives its core, `marker.rs` writes markers where the
+//! transaction wrote. Never: the core does no I/O, reads no clock and makes no ids; and the room knows no wire type.
 
 mod call;
 mod coordinator;
@@ -55,5 +56,7 @@ pub use stored::{
 };
 pub use transaction::{Transaction, TransactionConfig};
 
+#[cfg(test)]
+use crate::types::{TransactionOrdinal, Verdict};
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,9 @@
 
 use super::error::{ErrorCode, error_code};
 use kafka_protocol::messages::ApiVersionsResponse;
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use kafka_protocol::messages::produce_request::ProduceRequest;
-use kafka_protocol::protocol::Message;
+use kafka_protocol::protocol::{Message, StrBytes};
 
 /// The APIs whose requests can be read, named and numbered as Kafka does. Those in [`SUPPORTED`] are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,6 +136,10 @@ pub const SUPPORTED: &[ApiVersionRange] = &[
     range(ApiKey::DeleteTopics, 1, 6),
     range(ApiKey::InitProducerId, 0, 5),
     range(ApiKey::OffsetForLeaderEpoch, 2, 4),
+    range(ApiKey::AddPartitionsToTxn, 0, 5),
+    range(ApiKey::AddOffsetsToTxn, 0, 4),
+    range(ApiKey::EndTxn, 0, 5),
+    range(ApiKey::TxnOffsetCommit, 0, 5),
     range(ApiKey::DescribeConfigs, 1, 4),
     range(ApiKey::AlterConfigs, 0, 2),
     range(ApiKey::DescribeLogDirs, 1, 4),
@@ -145,6 +149,8 @@ pub const SUPPORTED: &[ApiVersionRange] = &[
     range(ApiKey::OffsetDelete, 0, 0),
     range(ApiKey::DescribeCluster, 0, 2),
     range(ApiKey::DescribeProducers, 0, 0),
+    range(ApiKey::DescribeTransactions, 0, 0),
+    range(ApiKey::ListTransactions, 0, 2),
     range(ApiKey::ConsumerGroupHeartbeat, 0, 1),
     range(ApiKey::ConsumerGroupDescribe, 0, 1),
     range(ApiKey::DescribeTopicPartitions, 0, 0),
@@ -185,20 +191,39 @@ pub(super) fn supported(api_key: i16, api_version: i16) -> Option<ApiKey> {
     (min..=range.max).contains(&api_version).then_some(range.api_key)
 }
 
-/// The answer to ApiVersions: the table, with `error` as its code. Features are left to their defaults, which
-/// keeps the tagged fields off the wire.
+/// The answer to ApiVersions: the table, with `error` as its code, and what clients look up before they use it: the
+/// second version of transactions (KIP-890), without which they keep their epoch. Before version 3 there is no place
+/// for features, nor in the answer to a version that is not known, which is that of version 0.
 #[must_use]
-pub fn versions_response(error: Option<ErrorCode>) -> ApiVersionsResponse {
+pub fn versions_response(error: Option<ErrorCode>, api_version: i16) -> ApiVersionsResponse {
     let listed = |range: &ApiVersionRange| {
         ApiVersion::default()
             .with_api_key(range.api_key.code())
             .with_min_version(range.min)
             .with_max_version(range.max)
     };
-    ApiVersionsResponse::default()
+    let response = ApiVersionsResponse::default()
         .with_error_code(error_code(error))
-        .with_api_keys(SUPPORTED.iter().map(listed).collect())
+        .with_api_keys(SUPPORTED.iter().map(listed).collect());
+    if error.is_some() || api_version < FEATURES_VERSION {
+        return response;
+    }
+    let name = || StrBytes::from_static_str("transaction.version");
+    let supported = SupportedFeatureKey::default().with_name(name()).with_max_version(TRANSACTION_VERSION);
+    let finalized = FinalizedFeatureKey::default()
+        .with_name(name())
+        .with_max_version_level(TRANSACTION_VERSION)
+        .with_min_version_level(TRANSACTION_VERSION);
+    response
+        .with_supported_features(vec![supported])
+        .with_finalized_features_epoch(0)
+        .with_finalized_features(vec![finalized])
 }
+
+/// From here on an answer tells of features (KIP-584).
+const FEATURES_VERSION: i16 = 3;
+/// Kafka's `transaction.version`.
+const TRANSACTION_VERSION: i16 = 2;
 
 #[cfg(test)]
 mod tests;

@@ -194,7 +194,7 @@ impl ResponseFrame {
     #[must_use]
     pub fn unsupported_version(header: &RequestHeader) -> ResponseFrame {
         if header.api_key == api::ApiKey::ApiVersions.code() {
-            let response = api::versions_response(Some(ErrorCode::UnsupportedVersion));
+            let response = api::versions_response(Some(ErrorCode::UnsupportedVersion), 0);
             return ResponseFrame::encode_as(header, 0, &response, 0)
                 .expect("version 0 has both fields that are set");
         }

@@ -14,6 +14,7 @@ use crate::meta::{EmbeddedStore, MetadataStore};
 use crate::metrics::Metrics;
 use crate::store::ObjectStore;
 use crate::topic::{Catalog, NewTopic, Topic};
+use crate::txn::{TransactionConfig, TxnCoordinator, TxnsStart};
 use crate::types::{BrokerId, ClusterId, LeaderEpoch, SessionId, Timestamp, TopicName};
 use crate::wire::batch::{BatchBuilder, Codec, NO_PRODUCER};
 use crate::wire::{
@@ -173,8 +174,21 @@ async fn context(
         clock: clock.clone(),
         catalog: Arc::clone(&catalog),
     });
+    let producer_ids = Arc::new(ProducerIds::new(Arc::clone(metadata), standing.clone()));
+    let transactions = TxnCoordinator::start(TxnsStart {
+        config: TransactionConfig::default(),
+        standing: standing.clone(),
+        view,
+        clock: clock.clone(),
+        producer_ids: Arc::clone(&producer_ids),
+        log: Arc::clone(&log),
+        journal: journal.clone(),
+        catalog: Arc::clone(&catalog),
+        groups: groups.clone(),
+    });
     Arc::new(Context {
         catalog,
+        transactions,
         groups,
         cluster: ClusterInfo {
             cluster_id: ClusterId(Uuid::from_u128(5)),
@@ -186,7 +200,7 @@ async fn context(
         log,
         reader: Reader::new(cache, store.clone()),
         journal,
-        producer_ids: ProducerIds::new(Arc::clone(metadata), standing.clone()),
+        producer_ids,
         standing,
         fetch_sessions: FetchSessions::default(),
         fetch_memory: MemoryBudget::new(1 << 20),

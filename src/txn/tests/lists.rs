@@ -21,7 +21,7 @@ fn a_transactional_id_is_described() {
         timeout_ms: 60_000,
         started_at: Some(wall()),
         last_update: wall(),
-        ordinal: Ordinal(1),
+        ordinal: TransactionOrdinal(1),
         transaction_version: Some(Two),
         places: vec![place(0), place(100)],
     };

@@ -13,7 +13,7 @@ fn no_marker_is_sent_before_the_decision_is_stored() {
     };
     setup.core.on_end(request, wall()).unwrap();
     assert_eq!(setup.core.markers_to_send(), None);
-    setup.core.on_marker_written(&place(0), Ordinal(1), wall());
+    setup.core.on_marker_written(&place(0), TransactionOrdinal(1), wall());
     assert!(setup.core.take_dirty());
     assert_eq!(setup.core.markers_to_send(), None, "the store is under way");
     setup.core.on_stored(wall());
@@ -21,7 +21,7 @@ fn no_marker_is_sent_before_the_decision_is_stored() {
         producer_id: ProducerId(FIRST),
         producer_epoch: ProducerEpoch(1),
         verdict: Commit,
-        ordinal: Ordinal(1),
+        ordinal: TransactionOrdinal(1),
         places: vec![place(0), place(100)],
     };
     assert_eq!(setup.core.markers_to_send(), Some(markers));
@@ -44,14 +44,14 @@ fn a_store_that_began_before_the_decision_does_not_count() {
 #[test]
 fn a_transaction_is_complete_when_each_place_has_its_marker() {
     let mut setup = Setup::prepare(Two, Abort);
-    setup.core.on_marker_written(&place(0), Ordinal(1), wall());
-    setup.core.on_marker_written(&place(0), Ordinal(1), wall());
-    setup.core.on_marker_written(&place(3), Ordinal(1), wall());
-    setup.core.on_marker_written(&place(100), Ordinal(0), wall());
-    setup.core.on_marker_written(&place(100), Ordinal(2), wall());
+    setup.core.on_marker_written(&place(0), TransactionOrdinal(1), wall());
+    setup.core.on_marker_written(&place(0), TransactionOrdinal(1), wall());
+    setup.core.on_marker_written(&place(3), TransactionOrdinal(1), wall());
+    setup.core.on_marker_written(&place(100), TransactionOrdinal(0), wall());
+    setup.core.on_marker_written(&place(100), TransactionOrdinal(2), wall());
     assert!(!setup.core.take_dirty());
     assert_eq!(setup.core.markers_to_send().unwrap().places, [place(100)]);
-    setup.core.on_marker_written(&place(100), Ordinal(1), wall());
+    setup.core.on_marker_written(&place(100), TransactionOrdinal(1), wall());
     assert!(setup.core.take_dirty());
     assert_eq!((setup.core.markers_to_send(), setup.core.state()), (None, TransactionState::CompleteAbort));
     assert!(setup.core.describe().unwrap().places.is_empty());
@@ -60,7 +60,7 @@ fn a_transaction_is_complete_when_each_place_has_its_marker() {
 #[test]
 fn a_new_coordinator_sends_all_markers_again() {
     let mut setup = Setup::prepare(One, Commit);
-    setup.core.on_marker_written(&place(0), Ordinal(1), wall());
+    setup.core.on_marker_written(&place(0), TransactionOrdinal(1), wall());
     setup.restart();
     let markers = setup.core.markers_to_send().unwrap();
     assert_eq!((markers.places.len(), markers.producer_epoch.0, markers.verdict), (2, 0, Commit));

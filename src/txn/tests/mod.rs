@@ -54,7 +54,7 @@ impl Show for Producer {
     }
 }
 
-impl Show for Ordinal {
+impl Show for TransactionOrdinal {
     fn show(&self) -> String {
         format!("#{}", self.0)
     }

@@ -60,7 +60,7 @@ enum Step {
 enum Heard {
     /// And whether it is a new instance's.
     Identity(Producer, bool),
-    Added(Producer, Ordinal),
+    Added(Producer, TransactionOrdinal),
     Ended {
         asked: EndTxnRequest,
         answer: Producer,
@@ -263,7 +263,7 @@ impl Play {
 
     fn write_marker(&mut self, number: i32, ordinal_ago: i64, fate: Fate) {
         let Some(stored) = &self.stored else { return };
-        let ordinal = Ordinal(stored.ordinal - ordinal_ago);
+        let ordinal = TransactionOrdinal(stored.ordinal - ordinal_ago);
         // A leader answers only for a marker that it was sent.
         let sent = self.core.markers_to_send().filter(|markers| markers.ordinal == ordinal);
         let is_sent = sent.is_some_and(|markers| markers.places.contains(&place(number)));
