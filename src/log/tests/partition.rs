@@ -25,16 +25,16 @@ use std::time::Duration;
 use uuid::Uuid;
 
 const ALL: IsolationLevel = IsolationLevel::ReadUncommitted;
-const TOPIC: TopicId = TopicId(Uuid::from_u128(9));
+pub(super) const TOPIC: TopicId = TopicId(Uuid::from_u128(9));
 
 /// A broker's log on a journal in memory.
-struct World {
-    log: Arc<BrokerLog>,
-    journal: Journal,
+pub(super) struct World {
+    pub(super) log: Arc<BrokerLog>,
+    pub(super) journal: Journal,
 }
 
 impl World {
-    async fn new(flush_interval: Duration) -> World {
+    pub(super) async fn new(flush_interval: Duration) -> World {
         let metadata: Arc<dyn MetadataStore> = Arc::new(EmbeddedStore::in_memory());
         let store = ObjectStore::in_memory();
         let metrics = Arc::new(Metrics::new());
@@ -51,7 +51,7 @@ impl World {
         World { log, journal }
     }
 
-    fn partition(&self) -> Arc<Partition> {
+    pub(super) fn partition(&self) -> Arc<Partition> {
         self.log.partition(partition(0)).expect("ensured")
     }
 
@@ -61,16 +61,16 @@ impl World {
     }
 }
 
-async fn cache() -> Cache {
+pub(super) async fn cache() -> Cache {
     let config = CacheConfig { memory_bytes: 1 << 20, disk_bytes: 0 };
     Cache::open(config, Path::new("unused"), Arc::new(Metrics::new())).await.expect("in memory")
 }
 
-fn partition(index: i32) -> TopicPartition {
+pub(super) fn partition(index: i32) -> TopicPartition {
     TopicPartition { topic_id: TOPIC, partition: PartitionIndex(index) }
 }
 
-fn bytes(records: usize) -> Bytes {
+pub(super) fn bytes(records: usize) -> Bytes {
     let mut builder = BatchBuilder::new();
     for _ in 0..records {
         builder.append(Timestamp(0), None, Some(b"value"), &[]);
@@ -78,7 +78,7 @@ fn bytes(records: usize) -> Bytes {
     builder.finish(Codec::None, NO_PRODUCER)
 }
 
-fn plain(records: usize) -> Incoming {
+pub(super) fn plain(records: usize) -> Incoming {
     Incoming {
         batch: bytes(records),
         record_count: records as i32,
