@@ -4,5 +4,6 @@ mod configs;
 mod protocol;
 mod sealed;
 mod topics;
+mod transactions;
 mod versions;
 mod world;

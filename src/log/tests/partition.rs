@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::store::ObjectStore;
 use crate::types::{
     BrokerId, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicId,
-    TopicPartition,
+    TopicPartition, TransactionOrdinal, Verdict, ViewNumber,
 };
 use crate::wire::batch::{BatchBuilder, Codec, NO_PRODUCER};
 use bytes::Bytes;
@@ -196,6 +196,37 @@ async fn a_hole_or_two_batches_at_one_offset_stop_the_partition() {
     assert_eq!(hole, LogError::Hole { partition: partition(0), from: Offset(2), to: Offset(4) });
     let overlap = recover(&[(0, 1), (0, 2)]).await.expect_err("twice");
     assert_eq!(overlap, LogError::Overlap { partition: partition(0), offset: Offset(0) });
+}
+
+#[tokio::test]
+async fn a_row_of_a_transaction_that_cannot_be_open_there_stops_the_partition() {
+    let batch = |ordinal| RowTransaction::Batch { ordinal: TransactionOrdinal(ordinal) };
+    let marker = |ordinal| RowTransaction::Marker {
+        ordinal: TransactionOrdinal(ordinal),
+        verdict: Verdict::Abort,
+        coordinator_view: ViewNumber(1),
+    };
+    // Rows of one producer, and which of them is the first that no leader would have written.
+    let table = [
+        (vec![batch(1), batch(1), marker(1), marker(3), batch(4)], None),
+        (vec![batch(1), batch(2)], Some(1)),
+        (vec![batch(1), marker(2)], Some(1)),
+        (vec![batch(2), marker(2), batch(2)], Some(2)),
+        (vec![marker(2), marker(2)], Some(1)),
+        (vec![batch(1), RowTransaction::None], Some(1)),
+    ];
+    for (rows, wrong) in table {
+        let batches: Vec<_> = (0..rows.len() as i64).map(|row| (row * 2, 1)).collect();
+        let mut objects = recovered(&batches);
+        for (object, transaction) in objects.iter_mut().zip(&rows) {
+            object.index.rows[0].transaction = *transaction;
+        }
+        let log = BrokerLog::new(LeaderEpoch(9), cache().await);
+        log.ensure(TOPIC, 1);
+        let wrong = wrong
+            .map(|row: i64| LogError::WrongTransaction { partition: partition(0), offset: Offset(row * 2) });
+        assert_eq!(log.recover(&objects, Timestamp(0)).err(), wrong, "{rows:?}");
+    }
 }
 
 #[tokio::test]
