@@ -125,6 +125,15 @@ struct Known {
     view: Option<i32>,
 }
 
+/// A transaction as the rows tell it.
+#[derive(Debug)]
+struct Told {
+    producer: i64,
+    first: i64,
+    /// Its marker, if that is committed.
+    ended: Option<(i64, Verdict)>,
+}
+
 #[derive(Debug, PartialEq)]
 enum Answer {
     At(i64),
@@ -231,16 +240,17 @@ impl Model {
         }
     }
 
-    /// Transactions: producer, first offset, marker with its verdict, if it is below `end`.
-    fn transactions(&self, end: i64) -> Vec<(i64, i64, Option<(i64, Verdict)>)> {
-        let mut found: Vec<(i64, i64, Option<(i64, Verdict)>)> = Vec::new();
+    /// Its transactions, when all below `end` is committed.
+    fn transactions(&self, end: i64) -> Vec<Told> {
+        let mut found: Vec<Told> = Vec::new();
         for row in &self.rows {
-            let open =
-                found.iter_mut().find(|(producer, _, ended)| *producer == row.producer && ended.is_none());
+            let open = found.iter_mut().find(|told| told.producer == row.producer && told.ended.is_none());
             match (row.transaction, open) {
-                (RowTransaction::Batch { .. }, None) => found.push((row.producer, row.offsets.start, None)),
+                (RowTransaction::Batch { .. }, None) => {
+                    found.push(Told { producer: row.producer, first: row.offsets.start, ended: None });
+                }
                 (RowTransaction::Marker { verdict, .. }, Some(open)) if row.offsets.start < end => {
-                    open.2 = Some((row.offsets.start, verdict));
+                    open.ended = Some((row.offsets.start, verdict));
                 }
                 _ => {}
             }
@@ -250,8 +260,21 @@ impl Model {
 
     fn last_stable_offset(&self, high_watermark: i64) -> i64 {
         let transactions = self.transactions(high_watermark);
-        let open = transactions.iter().filter(|(_, _, ended)| ended.is_none());
-        open.map(|(_, first, _)| *first).fold(high_watermark, i64::min)
+        let open = transactions.iter().filter(|told| told.ended.is_none());
+        open.map(|told| told.first).fold(high_watermark, i64::min)
+    }
+
+    /// Aborted ones that have offsets in `range`, when all below `end` is committed, in the order of their markers.
+    fn aborted(&self, end: i64, range: &Range<i64>) -> Vec<(i64, i64)> {
+        let told = self.transactions(end);
+        let aborted = told.iter().filter_map(|told| match told.ended {
+            Some((marker, Verdict::Abort)) => Some((marker, told)),
+            _ => None,
+        });
+        let overlaps = |(marker, told): &(i64, &Told)| *marker >= range.start && told.first < range.end;
+        let mut found: Vec<_> = aborted.filter(overlaps).filter(|_| !range.is_empty()).collect();
+        found.sort_unstable_by_key(|(marker, _)| *marker);
+        found.iter().map(|(_, told)| (told.producer, told.first)).collect()
     }
 
     /// First offsets of the batches that readers of committed records see: all of a transaction or nothing.
@@ -446,8 +469,8 @@ async fn take(world: &mut World, model: &mut Model, step: Step) {
             append(world, model, (producer, epoch, sequence), records, transaction);
         }
         Step::Again { back } => {
-            let batches = model.rows.iter().rev().filter(|row| row.sequence >= 0);
-            let Some(row) = batches.skip(back).next().cloned() else { return };
+            let mut batches = model.rows.iter().rev().filter(|row| row.sequence >= 0);
+            let Some(row) = batches.nth(back).cloned() else { return };
             let asked = if row.transaction == RowTransaction::None { Asked::Plain } else { Asked::No };
             let records = (row.offsets.end - row.offsets.start) as i32;
             append(world, model, (row.producer, row.epoch, row.sequence), records, asked);
@@ -522,23 +545,11 @@ fn check_ends(world: &World, model: &Model) {
     let ends = world.partition.ends();
     let high_watermark = ends.high_watermark.0;
     assert_eq!(ends.last_stable_offset.0, model.last_stable_offset(high_watermark));
-    let transactions = model.transactions(high_watermark);
-    for range in
-        [0..high_watermark, high_watermark / 3..high_watermark / 2, high_watermark / 2..high_watermark]
-    {
-        let mut expected: Vec<_> = transactions
-            .iter()
-            .filter_map(|(producer, first, ended)| match ended {
-                Some((marker, Verdict::Abort)) => Some((*marker, *producer, *first)),
-                _ => None,
-            })
-            .filter(|(marker, _, first)| *marker >= range.start && *first < range.end && !range.is_empty())
-            .collect();
-        expected.sort_unstable();
-        let expected: Vec<_> = expected.iter().map(|(_, producer, first)| (*producer, *first)).collect();
+    let (third, half) = (high_watermark / 3, high_watermark / 2);
+    for range in [0..high_watermark, third..half, half..high_watermark] {
         let found = world.partition.aborted_in(Offset(range.start)..Offset(range.end));
         let found: Vec<_> = found.iter().map(|found| (found.producer_id.0, found.first_offset.0)).collect();
-        assert_eq!(found, expected, "{range:?} of {:?}", model.rows);
+        assert_eq!(found, model.aborted(high_watermark, &range), "{range:?} of {:?}", model.rows);
     }
 }
 
