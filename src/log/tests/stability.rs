@@ -58,6 +58,19 @@ fn a_transaction_concerns_a_reader_from_its_first_offset_to_its_marker() {
 }
 
 #[test]
+fn a_marker_counts_once_it_is_committed_itself() {
+    let mut stability = Stability::default();
+    let (first_offset, marker) = (Offset(0), Offset(3));
+    stability.on_begun(first_offset);
+    stability.on_ended(Ended { producer_id: ProducerId(0), first_offset, marker, verdict: Verdict::Abort });
+    for (high_watermark, stable, known) in [(2, 0, vec![]), (3, 0, vec![]), (4, 4, vec![0])] {
+        stability.on_committed(Offset(high_watermark), Offset::ZERO);
+        assert_eq!(stability.last_stable_offset(Offset(high_watermark)), Offset(stable));
+        assert_eq!(aborted(&stability, 0, 10), known, "committed to {high_watermark}");
+    }
+}
+
+#[test]
 fn what_lies_below_the_log_start_is_dropped() {
     let mut stability = after(&[(0, 3), (2, 7), (10, 12)]);
     stability.on_committed(Offset(13), Offset(7));
