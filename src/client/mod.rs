@@ -20,8 +20,11 @@ mod admin;
 mod cluster;
 mod connection;
 mod consumer;
+mod coordinator;
+mod embedded;
 mod endpoint;
 mod error;
+mod groups;
 mod producer;
 mod tls;
 mod transport;
@@ -33,6 +36,9 @@ pub use connection::{Answer, Connection};
 pub use consumer::{Assignment, Consumer, ConsumerConfig, Fetched, FetchedRecords, StartAt, StopAt};
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use error::ClientError;
+pub use groups::{
+    CommittedOffset, GroupDescription, GroupListing, GroupMember, GroupType, OffsetsByPartition,
+};
 pub use producer::{
     Acks, Delivered, Delivery, NewRecord, Producer, ProducerConfig, murmur2, partition_of_key,
 };
