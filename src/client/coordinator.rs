@@ -18,7 +18,8 @@ pub(super) struct Coordinator {
 }
 
 const GROUP: i8 = 0;
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Between two tries.
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How long a coordinator may be away before that is an error.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -98,6 +99,20 @@ impl Coordinator {
     }
 }
 
+/// Tries again while the failure may pass, for as long as a coordinator may be away.
+pub(super) async fn patiently<T, F: Future<Output = Result<T, ClientError>>>(
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, ClientError> {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        match attempt().await {
+            Err(error) if may_pass(&error) && Instant::now() < give_up => {}
+            outcome => return outcome,
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
 /// Whether an answer says to ask elsewhere, or later.
 fn has_moved(code: i16) -> bool {
     let code = ErrorCode::try_from_code(code);
@@ -115,7 +130,7 @@ fn has_moved(code: i16) -> bool {
 fn may_pass(error: &ClientError) -> bool {
     match error {
         ClientError::Connect { .. } | ClientError::Closed { .. } | ClientError::Timeout { .. } => true,
-        ClientError::Refused { code, .. } => has_moved(code.code()),
+        ClientError::Refused { code, .. } => code.is_retriable(),
         _ => false,
     }
 }

@@ -13,8 +13,8 @@
 //! # }
 //! ```
 //!
-//! A [`Cluster`] knows who leads what and holds one [`Connection`] per broker; a [`Producer`], a [`Consumer`]
-//! and an [`Admin`] share it. What this room never does: print, join consumer groups, run transactions.
+//! A [`Cluster`] knows who leads what and holds one [`Connection`] per broker; a [`Producer`], a [`Consumer`],
+//! a [`GroupConsumer`] and an [`Admin`] share it. What this room never does: print, run transactions.
 
 mod admin;
 mod cluster;
@@ -24,6 +24,7 @@ mod coordinator;
 mod embedded;
 mod endpoint;
 mod error;
+mod group_consumer;
 mod groups;
 mod producer;
 mod tls;
@@ -36,6 +37,7 @@ pub use connection::{Answer, Connection};
 pub use consumer::{Assignment, Consumer, ConsumerConfig, Fetched, FetchedRecords, StartAt, StopAt};
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use error::ClientError;
+pub use group_consumer::{GroupConsumer, GroupConsumerConfig, GroupEvent, OffsetCommitOutcome};
 pub use groups::{
     CommittedOffset, GroupDescription, GroupListing, GroupMember, GroupType, OffsetsByPartition,
 };
