@@ -1,23 +1,30 @@
 //! `cenote consume`.
 
+mod group;
+
 use super::error::CliError;
 use super::format::{self, Format};
 use super::options::{Common, Output};
 use super::time;
-use crate::client::{Assignment, Consumer, ConsumerConfig, StartAt, StopAt};
+use crate::client::{Assignment, Consumer, ConsumerConfig, Fetched, StartAt, StopAt};
 use crate::types::{Offset, PartitionIndex, Timestamp};
 use clap::{Args, ValueEnum};
 use std::io::{self, Write};
 
 #[derive(Debug, Args)]
 pub(super) struct ConsumeArgs {
-    /// From which topic.
-    topic: String,
+    /// From which topics.
+    #[arg(required = true, value_name = "TOPIC")]
+    topics: Vec<String>,
     /// Which partition. Repeatable [default: all].
     #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
     partition: Vec<i32>,
+    /// Read as a member of this group: its members share the partitions, and what was written is committed every
+    /// few seconds and at the end.
+    #[arg(long, conflicts_with = "partition")]
+    group: Option<String>,
     /// Where to begin: earliest, latest, an offset, -N for the last N of each partition, or a time
-    /// (2026-01-31T12:00:00Z, or @ and milliseconds since 1970).
+    /// (2026-01-31T12:00:00Z, or @ and milliseconds since 1970). With --group, only where it has committed nothing.
     #[arg(long, default_value = "earliest", value_parser = parse_start, allow_hyphen_values = true)]
     from: StartAt,
     /// Stop at the end that the partitions have now.
@@ -45,19 +52,44 @@ enum Until {
 
 const OUTPUT_BUFFER_BYTES: usize = 256 << 10;
 
+pub(super) use group::run as run_in_group;
+
+impl ConsumeArgs {
+    /// Whether it is to read as a member of a group.
+    pub(super) fn has_group(&self) -> bool {
+        self.group.is_some()
+    }
+
+    fn format(&self) -> Format {
+        self.format.clone().unwrap_or(match self.common.output {
+            Output::Text => Format::Value,
+            Output::Json => Format::Json,
+        })
+    }
+
+    fn config(&self) -> ConsumerConfig {
+        let stop = if self.until.is_some() { StopAt::End } else { StopAt::Never };
+        ConsumerConfig { stop, ..ConsumerConfig::default() }
+    }
+}
+
+fn stdout() -> io::BufWriter<io::Stdout> {
+    io::BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout())
+}
+
 pub(super) async fn run(args: ConsumeArgs) -> Result<(), CliError> {
-    let format = args.format.clone().unwrap_or(match args.common.output {
-        Output::Text => Format::Value,
-        Output::Json => Format::Json,
-    });
+    let format = args.format();
     let cluster = args.common.connect().await?;
-    let stop = if args.until.is_some() { StopAt::End } else { StopAt::Never };
-    let partitions = args.partition.iter().map(|index| PartitionIndex(*index)).collect();
-    let assignment = Assignment { topic: args.topic.clone(), partitions, start: args.from };
-    let config = ConsumerConfig { stop, ..ConsumerConfig::default() };
-    let mut consumer = Consumer::start(&cluster, &[assignment], config).await?;
+    let partitions: Vec<_> = args.partition.iter().map(|index| PartitionIndex(*index)).collect();
+    let assignment = |topic: &String| Assignment {
+        topic: topic.clone(),
+        partitions: partitions.clone(),
+        start: args.from,
+    };
+    let assignments: Vec<_> = args.topics.iter().map(assignment).collect();
+    let mut consumer = Consumer::start(&cluster, &assignments, args.config()).await?;
     let mut left = args.count.unwrap_or(u64::MAX);
-    let mut out = io::BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout());
+    let mut out = stdout();
     while left > 0 {
         // What is written is shown before we wait for more.
         let next = tokio::select! {
@@ -69,16 +101,28 @@ pub(super) async fn run(args: ConsumeArgs) -> Result<(), CliError> {
             }
         };
         let Some(batch) = next? else { break };
-        for record in batch.records()?.iter() {
-            format.write(&mut out, &batch.topic, batch.partition, &record?)?;
-            left -= 1;
-            if left == 0 {
-                break;
-            }
-        }
+        write_batch(&mut out, &format, &batch, &mut left)?;
     }
     out.flush()?;
     Ok(())
+}
+
+/// Writes records until none of them are `left` to be written; returns the offset to go on at.
+fn write_batch(
+    out: &mut impl Write,
+    format: &Format,
+    batch: &Fetched,
+    left: &mut u64,
+) -> Result<Offset, CliError> {
+    for record in batch.records()?.iter() {
+        let record = record?;
+        format.write(out, &batch.topic, batch.partition, &record)?;
+        *left -= 1;
+        if *left == 0 {
+            return Ok(record.offset + 1);
+        }
+    }
+    Ok(batch.end_offset())
 }
 
 /// `earliest`, `latest`, an offset, `-N`, or a time.

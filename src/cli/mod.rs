@@ -100,6 +100,8 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Topic(command) => until_interrupted(topic::run(command)),
         Command::Group(command) => until_interrupted(group::run(command)),
         Command::Produce(args) => until_interrupted(produce::run(args)),
+        // It listens for signals itself, to commit and to leave its group.
+        Command::Consume(args) if args.has_group() => to_the_end(consume::run_in_group(args)),
         Command::Consume(args) => until_interrupted(consume::run(args)),
         // It listens for Ctrl-C itself, to delete its topic.
         Command::Bench(command) => to_the_end(bench::run(command)),

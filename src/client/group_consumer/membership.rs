@@ -69,6 +69,8 @@ const ASSIGNOR: &str = "range";
 const SIZES_INTERVAL: Duration = Duration::from_secs(10);
 /// A JoinGroup is answered when the rebalance is over, which may take a little longer than agreed.
 const JOIN_GRACE: Duration = Duration::from_secs(5);
+/// How long a consumer that is being closed tries to tell.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 
 impl Membership {
     /// Stays in the group until it is to leave.
@@ -255,12 +257,18 @@ impl Membership {
             .with_reason(Some(text("the consumer is being closed")));
         let request = LeaveGroupRequest::default().with_group_id(self.group()).with_members(vec![leaver]);
         let old = &self.coordinator;
-        if self.is_joining {
+        let leaving = async {
+            if !self.is_joining {
+                return old.call(&request, Duration::ZERO, |answer| answer.error_code).await;
+            }
             // Behind the JoinGroup that is under way it would have to wait for the others.
             let cluster = Cluster::connect(old.cluster().config().clone()).await?;
-            Coordinator::new(&cluster, old.group()).call(&request, Duration::ZERO, |a| a.error_code).await?;
-        } else {
-            old.call(&request, Duration::ZERO, |answer| answer.error_code).await?;
+            let anew = Coordinator::new(&cluster, old.group());
+            anew.call(&request, Duration::ZERO, |answer| answer.error_code).await
+        };
+        // A coordinator that is away finds out by itself, when the session ends.
+        if let Ok(left) = tokio::time::timeout(LEAVE_MAX, leaving).await {
+            left?;
         }
         // Whatever it says: we are not in the group any more.
         Ok(())
