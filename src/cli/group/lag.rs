@@ -70,3 +70,6 @@ pub(super) fn total(committed: &Committed, ends: &OffsetsByPartition) -> i64 {
     });
     lags.sum()
 }
+
+#[cfg(test)]
+mod tests;

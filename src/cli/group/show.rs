@@ -1,15 +1,19 @@
 //! `cenote group list`, `describe` and `members`.
 
-use super::lag::{self, PartitionLag};
+use super::lag::{self, Committed, PartitionLag};
 use crate::cli::error::CliError;
 use crate::cli::options::Output;
 use crate::cli::table::Table;
-use crate::client::{Admin, Cluster, GroupDescription, GroupListing, GroupMember, GroupType};
+use crate::client::{Admin, ClientError, Cluster, GroupDescription, GroupListing, GroupMember, GroupType};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-/// What is known of a group besides its place in the list. A group that went away meanwhile has neither.
+/// Groups that are asked about at the same time.
+const GROUPS_AT_ONCE: usize = 16;
+
+/// A group, its members and its lag, where they are known.
 struct ListRow {
     listing: GroupListing,
     members: Option<usize>,
@@ -48,16 +52,9 @@ pub(super) async fn list(cluster: &Cluster, output: Output) -> Result<(), CliErr
 }
 
 async fn list_rows(admin: &Admin) -> Result<Vec<ListRow>, CliError> {
-    let mut groups = Vec::new();
-    for listing in admin.list_groups().await? {
-        if matches!(listing.group_type, GroupType::Other(_)) {
-            groups.push((listing, None, None));
-            continue;
-        }
-        let described = admin.describe_group_of(&listing.group_id, &listing.group_type).await.ok();
-        let committed = admin.committed_offsets(&listing.group_id).await?;
-        groups.push((listing, described.map(|group| group.members.len()), Some(committed)));
-    }
+    let listings = stream::iter(admin.list_groups().await?);
+    let details = listings.map(|listing| details(admin, listing)).buffered(GROUPS_AT_ONCE);
+    let groups: Vec<_> = details.try_collect().await?;
     let committed = groups.iter().filter_map(|(_, _, committed)| committed.as_ref());
     let topics: BTreeSet<String> =
         committed.flat_map(|of| of.keys().map(|(topic, _)| topic.clone())).collect();
@@ -67,6 +64,23 @@ async fn list_rows(admin: &Admin) -> Result<Vec<ListRow>, CliError> {
         ListRow { listing, members, lag }
     });
     Ok(rows.collect())
+}
+
+/// Members and offsets of a group. One that went away since it was listed has neither.
+async fn details(
+    admin: &Admin,
+    listing: GroupListing,
+) -> Result<(GroupListing, Option<usize>, Option<Committed>), ClientError> {
+    if matches!(listing.group_type, GroupType::Other(_)) {
+        return Ok((listing, None, None));
+    }
+    let members = match admin.describe_group_of(&listing.group_id, &listing.group_type).await {
+        Ok(described) => described.members.len(),
+        Err(ClientError::UnknownGroup { .. }) => return Ok((listing, None, None)),
+        Err(error) => return Err(error),
+    };
+    let committed = admin.committed_offsets(&listing.group_id).await?;
+    Ok((listing, Some(members), Some(committed)))
 }
 
 pub(super) async fn describe(cluster: &Cluster, name: &str, output: Output) -> Result<(), CliError> {
