@@ -3,6 +3,7 @@
 
 mod bounds;
 mod cli;
+mod cli_groups;
 mod crash;
 mod fetch_rules;
 mod idempotence;
