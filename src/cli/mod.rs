@@ -16,6 +16,7 @@ mod serve;
 mod table;
 mod time;
 mod topic;
+mod transaction;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use error::CliError;
@@ -43,6 +44,9 @@ enum Command {
     /// List, describe, reset and delete consumer groups.
     #[command(subcommand)]
     Group(group::GroupCommand),
+    /// List, describe and abort transactions.
+    #[command(subcommand)]
+    Transaction(transaction::TransactionCommand),
     /// Send records from files or standard input, a line each.
     Produce(produce::ProduceArgs),
     /// Read records to standard output.
@@ -99,6 +103,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Config(args) => show_config(&args),
         Command::Topic(command) => until_interrupted(topic::run(command)),
         Command::Group(command) => until_interrupted(group::run(command)),
+        Command::Transaction(command) => until_interrupted(transaction::run(command)),
         Command::Produce(args) => until_interrupted(produce::run(args)),
         // It listens for signals itself, to commit and to leave its group.
         Command::Consume(args) if args.has_group() => to_the_end(consume::run_in_group(args)),

@@ -1,4 +1,4 @@
-//! The broker that coordinates a group: found, asked, and found again when it has moved.
+//! The broker that coordinates a group or a transactional id: found, asked, and found again when it has moved.
 
 use super::admin::text;
 use super::{ClientError, Cluster, Connection};
@@ -9,15 +9,39 @@ use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The way to the coordinator of one group.
+/// The way to the coordinator of one group, or of one transactional id.
 #[derive(Debug)]
 pub(super) struct Coordinator {
     cluster: Cluster,
-    group: String,
+    key: String,
+    kind: Kind,
     known: Mutex<Option<BrokerId>>,
 }
 
-const GROUP: i8 = 0;
+/// What is coordinated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Group,
+    TransactionalId,
+}
+
+impl Kind {
+    /// Kafka's number for it.
+    fn key_type(self) -> i8 {
+        match self {
+            Kind::Group => 0,
+            Kind::TransactionalId => 1,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Group => "group",
+            Kind::TransactionalId => "transactional id",
+        }
+    }
+}
+
 /// Between two tries.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How long a coordinator may be away before that is an error.
@@ -25,11 +49,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Coordinator {
     pub(super) fn new(cluster: &Cluster, group: &str) -> Coordinator {
-        Coordinator { cluster: cluster.clone(), group: group.to_owned(), known: Mutex::new(None) }
+        Coordinator::of(cluster, group, Kind::Group)
     }
 
-    pub(super) fn group(&self) -> &str {
-        &self.group
+    pub(super) fn of_transactional_id(cluster: &Cluster, transactional_id: &str) -> Coordinator {
+        Coordinator::of(cluster, transactional_id, Kind::TransactionalId)
+    }
+
+    fn of(cluster: &Cluster, key: &str, kind: Kind) -> Coordinator {
+        Coordinator { cluster: cluster.clone(), key: key.to_owned(), kind, known: Mutex::new(None) }
+    }
+
+    /// The group, or the transactional id.
+    pub(super) fn key(&self) -> &str {
+        &self.key
     }
 
     pub(super) fn cluster(&self) -> &Cluster {
@@ -77,13 +110,13 @@ impl Coordinator {
 
     async fn find(&self) -> Result<BrokerId, ClientError> {
         let request = FindCoordinatorRequest::default()
-            .with_key_type(GROUP)
-            .with_coordinator_keys(vec![text(&self.group)]);
+            .with_key_type(self.kind.key_type())
+            .with_coordinator_keys(vec![text(&self.key)]);
         let answer = self.cluster.any().await?.call(&request).await?;
         let Some(found) = answer.coordinators.first() else {
             return Err(self.refused(ErrorCode::CoordinatorNotAvailable.code()));
         };
-        let what = || format!("coordinator of group {:?}", self.group);
+        let what = || format!("coordinator of {} {:?}", self.kind.name(), self.key);
         ClientError::check(found.error_code, found.error_message.as_deref(), what)?;
         let broker_id = BrokerId(found.node_id.0);
         if !self.cluster.brokers().iter().any(|broker| broker.broker_id == broker_id) {
@@ -94,7 +127,7 @@ impl Coordinator {
     }
 
     fn refused(&self, code: i16) -> ClientError {
-        let what = || format!("group {:?}", self.group);
+        let what = || format!("{} {:?}", self.kind.name(), self.key);
         ClientError::check(code, None, what).expect_err("a code that stands for a refusal")
     }
 }

@@ -266,7 +266,7 @@ pub(super) async fn committed_offsets(
     coordinator: &Coordinator,
     pending: Pending,
 ) -> Result<BTreeMap<(String, PartitionIndex), CommittedOffset>, ClientError> {
-    let group = coordinator.group();
+    let group = coordinator.key();
     let wanted = OffsetFetchRequestGroup::default()
         .with_group_id(GroupId(text(group)))
         .with_member_epoch(-1)
@@ -325,7 +325,7 @@ pub(super) async fn commit(
     coordinator: &Coordinator,
     request: &OffsetCommitRequest,
 ) -> Result<(), ClientError> {
-    let group = coordinator.group();
+    let group = coordinator.key();
     let code_of = |answer: &crate::wire::messages::OffsetCommitResponse| {
         let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
         partitions.find_map(|partition| Some(partition.error_code).filter(|code| *code != 0)).unwrap_or(0)

@@ -28,6 +28,7 @@ mod group_consumer;
 mod groups;
 mod producer;
 mod tls;
+mod transactions;
 mod transport;
 mod versions;
 
@@ -45,3 +46,4 @@ pub use producer::{
     Acks, Delivered, Delivery, NewRecord, Producer, ProducerConfig, murmur2, partition_of_key,
 };
 pub use tls::{Fingerprint, FingerprintError, TlsTrust};
+pub use transactions::{TransactionDescription, TransactionListing};

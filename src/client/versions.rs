@@ -5,7 +5,7 @@ use std::collections::HashMap;
 /// The lowest and highest version this client writes, by API key. Produce and Fetch stop before topic ids
 /// replace names (KIP-516): names are all that the command line is given. FindCoordinator and OffsetFetch begin
 /// where they take many groups at once (Kafka 3.0).
-const SPOKEN: [(i16, i16, i16); 23] = [
+const SPOKEN: [(i16, i16, i16); 25] = [
     (0, 3, 12), // Produce
     (1, 4, 12), // Fetch
     (2, 1, 7),  // ListOffsets
@@ -28,6 +28,8 @@ const SPOKEN: [(i16, i16, i16); 23] = [
     (42, 0, 2), // DeleteGroups
     (44, 0, 1), // IncrementalAlterConfigs
     (47, 0, 0), // OffsetDelete
+    (65, 0, 0), // DescribeTransactions
+    (66, 0, 1), // ListTransactions
     (69, 0, 1), // ConsumerGroupDescribe
 ];
 

@@ -263,7 +263,7 @@ impl Membership {
             }
             // Behind the JoinGroup that is under way it would have to wait for the others.
             let cluster = Cluster::connect(old.cluster().config().clone()).await?;
-            let anew = Coordinator::new(&cluster, old.group());
+            let anew = Coordinator::new(&cluster, old.key());
             anew.call(&request, Duration::ZERO, |answer| answer.error_code).await
         };
         // A coordinator that is away finds out by itself, when the session ends.

@@ -48,7 +48,7 @@ impl Admin {
 }
 
 async fn describe_classic(coordinator: &Coordinator) -> Result<GroupDescription, ClientError> {
-    let group = coordinator.group();
+    let group = coordinator.key();
     let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text(group))]);
     let answer = coordinator
         .call(&request, Duration::ZERO, |answer| answer.groups.first().map_or(0, |group| group.error_code))
@@ -85,7 +85,7 @@ fn of_classic(described: DescribedGroup) -> GroupDescription {
 }
 
 async fn describe_consumer(coordinator: &Coordinator) -> Result<GroupDescription, ClientError> {
-    let group = coordinator.group();
+    let group = coordinator.key();
     let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![GroupId(text(group))]);
     let answer = coordinator
         .call(&request, Duration::ZERO, |answer| answer.groups.first().map_or(0, |group| group.error_code))
