@@ -153,7 +153,7 @@ impl Admin {
         let coordinator = Coordinator::new(&self.cluster, group);
         let request = offset_commit(group, offsets).with_generation_id_or_member_epoch(NO_GENERATION);
         match commit(&coordinator, &request).await {
-            Err(ClientError::Refused { code, .. }) if code == ErrorCode::UnknownMemberId => {
+            Err(ClientError::Refused { code: ErrorCode::UnknownMemberId, .. }) => {
                 Err(ClientError::GroupHasMembers { group: group.to_owned() })
             }
             outcome => outcome,

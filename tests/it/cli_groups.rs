@@ -238,6 +238,23 @@ fn two_members_share_a_topic_and_one_takes_over() {
 }
 
 #[test]
+fn a_member_outlives_a_kill_of_the_broker() {
+    let mut scene = Scene::new("2");
+    let member = scene.member();
+    scene.wait_for_group();
+    scene.wait_for_shares(&[2]);
+    scene.produce(2, 10);
+    let mut read = member.take(20);
+    scene.broker.kill_and_restart();
+    scene.produce(2, 5);
+    read.extend(member.take(10));
+    read.extend(member.interrupt());
+    assert_eq!(read.len(), 30, "each record once");
+    assert_eq!(BTreeSet::from_iter(read), places(2, 15));
+    assert_eq!(scene.committed(), [15, 15]);
+}
+
+#[test]
 fn a_member_shares_a_group_with_librdkafka() {
     let scene = Scene::new("4");
     let consumer: BaseConsumer = ClientConfig::new()
