@@ -14,6 +14,8 @@ pub mod consumer;
 mod coordinator;
 mod error;
 mod kept;
+mod migrate;
+mod mixed;
 mod offsets;
 mod serve;
 mod stored;
