@@ -21,6 +21,8 @@ mod serve;
 mod stored;
 mod summary;
 mod task;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod types;
 

@@ -5,6 +5,7 @@ mod bounds;
 mod cli;
 mod crash;
 mod fetch_rules;
+mod groups;
 mod idempotence;
 mod list_offsets;
 mod produce_consume;
