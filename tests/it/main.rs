@@ -6,6 +6,7 @@ mod cli;
 mod cli_groups;
 mod crash;
 mod fetch_rules;
+mod groups;
 mod idempotence;
 mod list_offsets;
 mod produce_consume;
