@@ -5,5 +5,6 @@ mod groups;
 mod protocol;
 mod sealed;
 mod topics;
+mod transactions;
 mod versions;
 mod world;

@@ -4,6 +4,7 @@
 mod bounds;
 mod cli;
 mod crash;
+mod exactly_once;
 mod fetch_rules;
 mod idempotence;
 mod list_offsets;
@@ -16,3 +17,4 @@ mod store_contract;
 mod support;
 mod tidy;
 mod topics;
+mod transactions;
