@@ -284,8 +284,8 @@ pub async fn error_code(world: &World, topic: &Topic, api_key: ApiKey, version: 
     let outcome = match api_key {
         ApiKey::AddPartitionsToTxn => client.add(world, topic, version).await,
         ApiKey::AddOffsetsToTxn => client.add_offsets(world, &name, version).await,
-        ApiKey::EndTxn => of_end(world, topic, client, version).await,
-        ApiKey::TxnOffsetCommit => of_offsets(world, topic, client, version).await,
+        ApiKey::EndTxn => of_end(world, topic, &mut client, version).await,
+        ApiKey::TxnOffsetCommit => of_offsets(world, topic, &client, version).await,
         ApiKey::DescribeTransactions => {
             client.produce(world, topic, PRODUCE_2).await.expect("taken");
             let described = described(world, &client.transactional_id).await;
@@ -320,7 +320,7 @@ async fn of_init(world: &World, name: &str, version: i16) -> i16 {
     first.error_code | second.error_code
 }
 
-async fn of_end(world: &World, topic: &Topic, mut client: Client, version: i16) -> Option<ErrorCode> {
+async fn of_end(world: &World, topic: &Topic, client: &mut Client, version: i16) -> Option<ErrorCode> {
     for end in [Commit, Abort] {
         let (produce_version, bump) = if version < END_2 { (PRODUCE_1, 0) } else { (PRODUCE_2, 1) };
         if version < END_2 {
@@ -334,7 +334,7 @@ async fn of_end(world: &World, topic: &Topic, mut client: Client, version: i16) 
     None
 }
 
-async fn of_offsets(world: &World, topic: &Topic, client: Client, version: i16) -> Option<ErrorCode> {
+async fn of_offsets(world: &World, topic: &Topic, client: &Client, version: i16) -> Option<ErrorCode> {
     let group = client.transactional_id.to_string();
     if version < COMMIT_OFFSETS_2 {
         assert_eq!(client.add_offsets(world, &group, 3).await, None);
