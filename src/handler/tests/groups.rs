@@ -47,7 +47,7 @@ fn commit(name: &str, topic: &Topic, offset: i64) -> OffsetCommitRequest {
 }
 
 /// A group with one member of the classic protocol that knows its assignment.
-async fn member(world: &World, name: &str) -> JoinGroupResponse {
+pub async fn member(world: &World, name: &str) -> JoinGroupResponse {
     let joined = joined(world, name, 9).await;
     let assignment = SyncGroupRequestAssignment::default().with_member_id(joined.member_id.clone());
     let sync = SyncGroupRequest::default()

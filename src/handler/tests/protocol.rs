@@ -7,7 +7,6 @@ use crate::wire::ErrorCode;
 use crate::wire::api::SUPPORTED;
 use crate::wire::messages::{
     ApiVersionsRequest, ApiVersionsResponse, DescribeClusterRequest, InitProducerIdRequest, MetadataRequest,
-    TransactionalId,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -75,19 +74,13 @@ async fn a_client_names_itself_sensibly_from_version_3() {
 }
 
 #[tokio::test]
-async fn every_producer_gets_its_own_id_and_transactions_are_refused() {
+async fn every_producer_gets_its_own_id() {
     let world = World::new().await;
     let plain = InitProducerIdRequest::default().with_transactional_id(None);
     let first = world.ask(4, &plain).await;
     let second = world.ask(4, &plain).await;
     assert_eq!((first.error_code, first.producer_epoch), (0, 0));
     assert_ne!(first.producer_id, second.producer_id);
-    let transactional = plain.with_transactional_id(Some(TransactionalId(text("t"))));
-    for version in 0..=5 {
-        let response = world.ask(version, &transactional).await;
-        assert_eq!(code(response.error_code), Some(ErrorCode::CoordinatorNotAvailable));
-        assert_eq!((response.producer_id.0, response.producer_epoch), (-1, -1));
-    }
 }
 
 #[tokio::test]

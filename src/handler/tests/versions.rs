@@ -102,6 +102,12 @@ async fn error_code(world: &World, topic: &Topic, api_key: ApiKey, version: i16)
         | ApiKey::OffsetDelete
         | ApiKey::ConsumerGroupHeartbeat
         | ApiKey::ConsumerGroupDescribe => super::groups::error_code(world, topic, api_key, version).await,
+        ApiKey::AddPartitionsToTxn
+        | ApiKey::AddOffsetsToTxn
+        | ApiKey::EndTxn
+        | ApiKey::TxnOffsetCommit
+        | ApiKey::DescribeTransactions
+        | ApiKey::ListTransactions => super::transactions::error_code(world, topic, api_key, version).await,
         _ => of_others(world, topic, api_key, version).await,
     }
 }
@@ -207,7 +213,8 @@ async fn of_others(world: &World, topic: &Topic, api_key: ApiKey, version: i16) 
         }
         ApiKey::InitProducerId => {
             let request = InitProducerIdRequest::default().with_transactional_id(None);
-            world.ask(version, &request).await.error_code
+            let code = world.ask(version, &request).await.error_code;
+            code | super::transactions::error_code(world, topic, api_key, version).await
         }
         ApiKey::DescribeLogDirs => {
             let wanted = describe_log_dirs_request::DescribableLogDirTopic::default().with_topic(name);

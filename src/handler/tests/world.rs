@@ -7,7 +7,7 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Config, Flags, resolve};
 use crate::group::{GroupCoordinator, GroupsConfig, GroupsStart};
-use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart};
+use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart, recover};
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, ProducerIds, Reader};
 use crate::meta::{EmbeddedStore, MetadataStore};
@@ -25,7 +25,7 @@ use bytes::{Buf, Bytes};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -39,6 +39,8 @@ pub struct World {
     pub metadata: Arc<dyn MetadataStore>,
     pub store: ObjectStore,
     pub context: Arc<Context>,
+    wall: Arc<AtomicI64>,
+    sessions: u128,
     handler: Handler,
     connection: ConnectionInfo,
 }
@@ -52,29 +54,39 @@ impl World {
     pub async fn with(change: impl FnOnce(&mut Config)) -> World {
         let metadata: Arc<dyn MetadataStore> = Arc::new(EmbeddedStore::in_memory());
         let store = ObjectStore::in_memory();
-        let (session, _) = join(&metadata, &store, 1).await;
+        let joined = join(&metadata, &store, 1).await;
         let mut config = resolve(&Flags::default(), &|_| None).expect("the defaults are legal").0;
         config.journal.flush_interval = Duration::ZERO;
         change(&mut config);
-        let context = context(&metadata, &store, session, Arc::new(config)).await;
+        let wall = Arc::new(AtomicI64::new(NOW.get()));
+        let clock = Clock::Manual(Arc::clone(&wall));
+        let context = context(&metadata, &store, joined, clock, Arc::new(config)).await;
         let connection = ConnectionInfo {
             connection_id: 1,
             listener: "PLAINTEXT".to_owned(),
             peer: ([127, 0, 0, 1], 5000).into(),
         };
-        World { metadata, store, handler: Handler::new(Arc::clone(&context)), context, connection }
+        let handler = Handler::new(Arc::clone(&context));
+        World { metadata, store, context, wall, sessions: 1, handler, connection }
+    }
+
+    /// Lets the wall clock go on. What waits does not notice.
+    pub fn advance(&self, time: Duration) {
+        self.wall.fetch_add(i64::try_from(time.as_millis()).expect("a short while"), Ordering::Relaxed);
     }
 
     /// Another session joins on the same stores, which seals this one.
     pub async fn seal(&self) -> Vec<EndedJournal> {
-        join(&self.metadata, &self.store, 2).await.1
+        join(&self.metadata, &self.store, self.sessions + 1).await.1
     }
 
-    /// Another session takes over, and answers from now on.
+    /// Another session takes over, and answers from now on. The one before lives on, without knowing.
     pub async fn take_over(&mut self) {
-        let (session, _) = join(&self.metadata, &self.store, 2).await;
+        self.sessions += 1;
+        let joined = join(&self.metadata, &self.store, self.sessions).await;
         let config = Arc::clone(&self.context.config);
-        self.context = context(&self.metadata, &self.store, session, config).await;
+        let clock = Clock::Manual(Arc::clone(&self.wall));
+        self.context = context(&self.metadata, &self.store, joined, clock, config).await;
         self.handler.replace(Arc::clone(&self.context));
     }
 
@@ -149,16 +161,19 @@ async fn join(
 async fn context(
     metadata: &Arc<dyn MetadataStore>,
     store: &ObjectStore,
-    session: BrokerSession,
+    (session, ended): (BrokerSession, Vec<EndedJournal>),
+    clock: Clock,
     config: Arc<Config>,
 ) -> Arc<Context> {
     let metrics = Arc::new(Metrics::new());
-    let clock = Clock::Manual(Arc::new(AtomicI64::new(NOW.get())));
     let cache = CacheConfig { memory_bytes: 1 << 20, disk_bytes: 0 };
     let cache = Cache::open(cache, Path::new("unused"), Arc::clone(&metrics)).await.expect("in memory");
     let (standing, view) = (session.standing().clone(), session.view());
     let catalog = Catalog::load(Arc::clone(metadata), standing.clone(), clock.clone()).await.expect("loads");
     let log = Arc::new(BrokerLog::new(LeaderEpoch(view.0), cache.clone()));
+    catalog.all().iter().for_each(|topic| log.ensure(topic.id, topic.partitions));
+    let objects = recover(store, &ended).await.expect("all there");
+    log.recover(&objects, clock.now()).expect("without contradictions");
     let committed = Arc::clone(&log);
     let start =
         JournalStart { session, store: store.clone(), config: config.journal, metrics: Arc::clone(&metrics) };
