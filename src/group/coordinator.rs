@@ -115,7 +115,7 @@ impl GroupCoordinator {
     /// How many groups have a task.
     #[cfg(test)]
     pub(super) fn at_hand(&self) -> usize {
-        self.shared.mailboxes.lock().len()
+        self.shared.mailboxes.keys().len()
     }
 
     /// All groups, in the order of their names, those at hand as they are now and the others as they are stored.

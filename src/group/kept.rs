@@ -146,7 +146,7 @@ impl KeptGroup {
         self.dirty = true;
     }
 
-/// The transaction of that producer whose offsets are pending.
+    /// The transaction of that producer whose offsets are pending.
     pub fn pending_of(&self, producer_id: ProducerId) -> Option<TransactionOrdinal> {
         self.offsets.values().find_map(|kept| kept.offsets.pending_of(producer_id))
     }
