@@ -226,7 +226,9 @@ async fn append_in_transaction(
         let came = incoming.clone();
         let appended = partition.append_in_transaction(&context.journal, came, verified, &terms.permit, now);
         let question = match appended {
-            Err(AppendError::NeedsVerification(question)) => question,
+            Err(AppendError::NeedsVerification(question)) => Some(question),
+            // The marker of the transaction before is on its way. The coordinator answers when it is there.
+            Err(AppendError::ConcurrentTransaction) => None,
             Err(error) => return Err(refused(error, terms)),
             Ok(appended) => return Ok(appended),
         };
@@ -249,7 +251,7 @@ async fn append_in_transaction(
                 return Err(Refused::new(code, "the coordinator has not answered in time"));
             }
         };
-        verified = Some(question.answered(ordinal));
+        verified = question.map(|question| question.answered(ordinal));
     }
     Err(refused(AppendError::ConcurrentTransaction, terms))
 }

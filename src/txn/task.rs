@@ -1,17 +1,18 @@
 //! The task that owns one transactional id: it takes what is in the mailbox, stores what has changed, answers, and writes
 //! markers until each place has its own.
 
-use super::call::{Call, Reply};
+use super::call::{AddPlaces, Call, InitProducerId, Reply};
 use super::coordinator::Shared;
 use super::keys::{self, UnreadableTransaction};
 use super::marker::Written;
 use super::places::Place;
 use super::stored::RestoreError;
-use super::{Markers, Transaction, TxnError};
+use super::{Markers, Producer, Transaction, TxnError};
 use crate::meta::{Change, Compare, MetadataError, Revision, SettleError, Settled, StandingError, Write};
 use crate::types::{Moment, ProducerId, TransactionOrdinal};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -23,6 +24,8 @@ pub(super) struct TxnTask {
     shared: Arc<Shared>,
     /// Answers that go out once what has changed is stored, or, if nothing has, the standing is confirmed.
     after: Vec<Box<dyn FnOnce() + Send>>,
+    /// Who wants to begin a transaction while the last one is being ended, and until when they wait.
+    parked: VecDeque<(Instant, Parked)>,
     /// An id that no producer was given yet.
     fresh_producer_id: Option<ProducerId>,
     /// Markers on their way, of one transaction.
@@ -30,6 +33,12 @@ pub(super) struct TxnTask {
     /// When the markers that could not be written are tried again.
     again_at: Option<Instant>,
     pause: Duration,
+}
+
+/// A request that is tried again when the last transaction is ended, as its client would do.
+enum Parked {
+    Add(AddPlaces, Reply<TransactionOrdinal>),
+    Init(InitProducerId, Reply<Producer>),
 }
 
 /// A marker was tried.
@@ -76,6 +85,10 @@ const BURST_MAX: usize = 64;
 const MARKERS_AT_ONCE: usize = 256;
 /// A transactional id that nobody asks for anything ends its task after this, unless something is open.
 const QUIET_MAX: Duration = Duration::from_secs(60);
+/// How long a request waits for the end of the last transaction, before its client is told to try again.
+const PARK_MAX: Duration = Duration::from_secs(1);
+/// Requests that wait for it at once.
+const PARKED_MAX: usize = 64;
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Kafka's `transactional.id.expiration.ms`.
@@ -87,6 +100,7 @@ impl TxnTask {
             transactional_id,
             shared,
             after: Vec::new(),
+            parked: VecDeque::new(),
             fresh_producer_id: None,
             writing: FuturesUnordered::new(),
             again_at: None,
@@ -122,10 +136,12 @@ impl TxnTask {
                 Woken::Marked(marked) => self.on_marked(&mut own.core, &marked),
                 Woken::Time | Woken::Closed => {}
             }
+            self.unpark(&mut own.core);
             own.core.on_time(self.shared.now(), self.shared.clock.now());
             if let Err(error) = self.store_and_answer(own).await {
                 tracing::warn!(transactional_id = %self.transactional_id, %error, "a transaction could not be stored, it is read again");
                 self.after.clear();
+                self.parked.clear();
                 self.writing.clear();
                 self.try_later();
                 kept = None;
@@ -149,7 +165,8 @@ impl TxnTask {
         quiet_since: Instant,
     ) -> Woken {
         let timer = deadline.map(|at| self.shared.origin + at.0);
-        let timer = timer.into_iter().chain(self.again_at).min();
+        let parked_until = self.parked.front().map(|(until, _)| *until);
+        let timer = timer.into_iter().chain(self.again_at).chain(parked_until).min();
         let timer = timer.unwrap_or_else(|| (quiet_since + QUIET_MAX).max(Instant::now() + PAUSE_MIN));
         tokio::select! {
             call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),
@@ -198,17 +215,10 @@ impl TxnTask {
     }
 
     fn on_call(&mut self, core: &mut Transaction, call: Call) {
-        let (now, wall) = (self.shared.now(), self.shared.clock.now());
+        let wall = self.shared.clock.now();
         match call {
-            Call::Init(init, reply) => {
-                let answer = core.on_init_producer_id(init.with(self.fresh_producer_id), wall);
-                self.keep_unless_given(&answer);
-                self.answer(reply, answer);
-            }
-            Call::Add(add, reply) => {
-                let answer = core.on_add_places(add.into(), now, wall);
-                self.answer(reply, answer);
-            }
+            Call::Init(init, reply) => self.on_parkable(core, Parked::Init(init, reply), None),
+            Call::Add(add, reply) => self.on_parkable(core, Parked::Add(add, reply), None),
             Call::Verify(verify, reply) => {
                 let answer = core.on_verify(verify.producer, &verify.place);
                 self.answer(reply, answer);
@@ -229,7 +239,44 @@ impl TxnTask {
         }
     }
 
-    fn keep_unless_given(&mut self, answer: &Result<super::Producer, TxnError>) {
+    /// Tries a request that may have to wait for the end of the last transaction; `until` if it waits already.
+    fn on_parkable(&mut self, core: &mut Transaction, request: Parked, until: Option<Instant>) {
+        let (now, wall) = (self.shared.now(), self.shared.clock.now());
+        let may_wait = self.parked.len() < PARKED_MAX && until.is_none_or(|until| until > Instant::now());
+        let until = until.unwrap_or_else(|| Instant::now() + PARK_MAX);
+        match request {
+            Parked::Add(add, reply) => match core.on_add_places(add.clone().into(), now, wall) {
+                Err(TxnError::ConcurrentTransactions) if may_wait => {
+                    self.parked.push_back((until, Parked::Add(add, reply)));
+                }
+                answer => self.answer(reply, answer),
+            },
+            Parked::Init(init, reply) => {
+                match core.on_init_producer_id(init.with(self.fresh_producer_id), wall) {
+                    Err(TxnError::ConcurrentTransactions) if may_wait => {
+                        self.parked.push_back((until, Parked::Init(init, reply)));
+                    }
+                    answer => {
+                        self.keep_unless_given(&answer);
+                        self.answer(reply, answer);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tries those that wait once more, if the last transaction is ended or their time is over.
+    fn unpark(&mut self, core: &mut Transaction) {
+        let is_over = |(until, _): &(Instant, Parked)| *until <= Instant::now();
+        if core.is_being_ended() && !self.parked.front().is_some_and(is_over) {
+            return;
+        }
+        for (until, request) in std::mem::take(&mut self.parked) {
+            self.on_parkable(core, request, Some(until));
+        }
+    }
+
+    fn keep_unless_given(&mut self, answer: &Result<Producer, TxnError>) {
         let given = answer.as_ref().is_ok_and(|producer| Some(producer.id) == self.fresh_producer_id);
         if given {
             self.fresh_producer_id = None;

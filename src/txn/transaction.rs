@@ -199,6 +199,12 @@ impl Transaction {
         is_dirty
     }
 
+    /// Whether the last transaction is decided and not ended everywhere: none can begin until it is.
+    #[must_use]
+    pub fn is_being_ended(&self) -> bool {
+        matches!(self.stage, Stage::Prepare(_))
+    }
+
     /// When [`Transaction::on_time`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Moment> {

@@ -241,6 +241,9 @@ fn conditions_are_awaited() {
         .into_iter()
         .filter(|file| !MAY_SLEEP.iter().any(|place| file.path.starts_with(place)))
         .collect();
+    // Under a paused clock to sleep is to advance it.
+    let files: Vec<_> =
+        files.into_iter().filter(|file| !(file.is_test() && file.text.contains("start_paused"))).collect();
     let found = find_lines(&files, |line| line.contains("sleep("));
     check_none("sleeps", &found);
     let found = find_lines(&rust_files(&["tests"]), |line| line.contains("thread::sleep("));

@@ -70,7 +70,7 @@ impl Client {
             if code(answer.error_code) != Some(ErrorCode::ConcurrentTransactions) {
                 break answer;
             }
-            pause().await;
+            tokio::task::yield_now().await;
         };
         assert_eq!(code(answer.error_code), None);
         Client::of(transactional_id, &answer)
@@ -251,14 +251,10 @@ async fn described(world: &World, transactional_id: &TransactionalId) -> Transac
 async fn await_state(world: &World, transactional_id: &TransactionalId, state: &str) {
     let waiting = async {
         while &*described(world, transactional_id).await.transaction_state != state {
-            pause().await;
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(DEADLINE, waiting).await.expect("the state that was to come");
-}
-
-async fn pause() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 /// All of partition 0, as a reader of committed records gets it.
