@@ -1,22 +1,30 @@
 //! `cenote consume`.
 
+mod group;
+
 use super::error::CliError;
 use super::format::{self, Format};
 use super::options::{Common, Output};
-use crate::client::{Assignment, Consumer, ConsumerConfig, StartAt, StopAt};
+use super::time;
+use crate::client::{Assignment, Consumer, ConsumerConfig, Fetched, StartAt, StopAt};
 use crate::types::{Offset, PartitionIndex, Timestamp};
 use clap::{Args, ValueEnum};
 use std::io::{self, Write};
 
 #[derive(Debug, Args)]
 pub(super) struct ConsumeArgs {
-    /// From which topic.
-    topic: String,
+    /// From which topics.
+    #[arg(required = true, value_name = "TOPIC")]
+    topics: Vec<String>,
     /// Which partition. Repeatable [default: all].
     #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
     partition: Vec<i32>,
+    /// Read as a member of this group: its members share the partitions, and what was written is committed every
+    /// few seconds and at the end.
+    #[arg(long, conflicts_with = "partition")]
+    group: Option<String>,
     /// Where to begin: earliest, latest, an offset, -N for the last N of each partition, or a time
-    /// (2026-01-31T12:00:00Z, or @ and milliseconds since 1970).
+    /// (2026-01-31T12:00:00Z, or @ and milliseconds since 1970). With --group, only where it has committed nothing.
     #[arg(long, default_value = "earliest", value_parser = parse_start, allow_hyphen_values = true)]
     from: StartAt,
     /// Stop at the end that the partitions have now.
@@ -44,19 +52,44 @@ enum Until {
 
 const OUTPUT_BUFFER_BYTES: usize = 256 << 10;
 
+pub(super) use group::run as run_in_group;
+
+impl ConsumeArgs {
+    /// Whether it is to read as a member of a group.
+    pub(super) fn has_group(&self) -> bool {
+        self.group.is_some()
+    }
+
+    fn format(&self) -> Format {
+        self.format.clone().unwrap_or(match self.common.output {
+            Output::Text => Format::Value,
+            Output::Json => Format::Json,
+        })
+    }
+
+    fn config(&self) -> ConsumerConfig {
+        let stop = if self.until.is_some() { StopAt::End } else { StopAt::Never };
+        ConsumerConfig { stop, ..ConsumerConfig::default() }
+    }
+}
+
+fn stdout() -> io::BufWriter<io::Stdout> {
+    io::BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout())
+}
+
 pub(super) async fn run(args: ConsumeArgs) -> Result<(), CliError> {
-    let format = args.format.clone().unwrap_or(match args.common.output {
-        Output::Text => Format::Value,
-        Output::Json => Format::Json,
-    });
+    let format = args.format();
     let cluster = args.common.connect().await?;
-    let stop = if args.until.is_some() { StopAt::End } else { StopAt::Never };
-    let partitions = args.partition.iter().map(|index| PartitionIndex(*index)).collect();
-    let assignment = Assignment { topic: args.topic.clone(), partitions, start: args.from };
-    let config = ConsumerConfig { stop, ..ConsumerConfig::default() };
-    let mut consumer = Consumer::start(&cluster, &[assignment], config).await?;
+    let partitions: Vec<_> = args.partition.iter().map(|index| PartitionIndex(*index)).collect();
+    let assignment = |topic: &String| Assignment {
+        topic: topic.clone(),
+        partitions: partitions.clone(),
+        start: args.from,
+    };
+    let assignments: Vec<_> = args.topics.iter().map(assignment).collect();
+    let mut consumer = Consumer::start(&cluster, &assignments, args.config()).await?;
     let mut left = args.count.unwrap_or(u64::MAX);
-    let mut out = io::BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout());
+    let mut out = stdout();
     while left > 0 {
         // What is written is shown before we wait for more.
         let next = tokio::select! {
@@ -68,16 +101,28 @@ pub(super) async fn run(args: ConsumeArgs) -> Result<(), CliError> {
             }
         };
         let Some(batch) = next? else { break };
-        for record in batch.records()?.iter() {
-            format.write(&mut out, &batch.topic, batch.partition, &record?)?;
-            left -= 1;
-            if left == 0 {
-                break;
-            }
-        }
+        write_batch(&mut out, &format, &batch, &mut left)?;
     }
     out.flush()?;
     Ok(())
+}
+
+/// Writes records until none of them are `left` to be written; returns the offset to go on at.
+fn write_batch(
+    out: &mut impl Write,
+    format: &Format,
+    batch: &Fetched,
+    left: &mut u64,
+) -> Result<Offset, CliError> {
+    for record in batch.records()?.iter() {
+        let record = record?;
+        format.write(out, &batch.topic, batch.partition, &record)?;
+        *left -= 1;
+        if *left == 0 {
+            return Ok(record.offset + 1);
+        }
+    }
+    Ok(batch.end_offset())
 }
 
 /// `earliest`, `latest`, an offset, `-N`, or a time.
@@ -92,56 +137,8 @@ pub(super) fn parse_start(text: &str) -> Result<StartAt, String> {
         ("-", records) => records.parse::<u32>().ok().map(|records| StartAt::FromEnd(records.into())),
         _ => text.parse::<u64>().ok().and_then(|o| i64::try_from(o).ok()).map(|o| StartAt::Offset(Offset(o))),
     });
-    let start = start.or_else(|| parse_rfc3339(text).map(StartAt::Time));
+    let start = start.or_else(|| time::parse_rfc3339(text).map(StartAt::Time));
     start.ok_or_else(|| {
         "expected earliest, latest, an offset, -N, @millis or a time such as 2026-01-31T12:00:00Z".into()
     })
-}
-
-/// RFC 3339: date, time, and `Z` or an offset.
-fn parse_rfc3339(text: &str) -> Option<Timestamp> {
-    let number = |range: std::ops::Range<usize>| -> Option<i64> {
-        let digits = text.get(range)?;
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
-    };
-    let marks = [(4, "-"), (7, "-"), (13, ":"), (16, ":")];
-    let shaped = marks.iter().all(|(place, mark)| text.get(*place..place + 1) == Some(*mark));
-    if !shaped || !matches!(text.get(10..11), Some("T" | "t" | " ")) {
-        return None;
-    }
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    let legal =
-        (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
-    let mut rest = text.get(19..)?;
-    let mut millis = 0;
-    if let Some(fraction) = rest.strip_prefix('.') {
-        let digits = fraction.find(|c: char| !c.is_ascii_digit()).unwrap_or(fraction.len());
-        millis = format!("{:0<3}", fraction.get(..digits.min(3)).filter(|f| !f.is_empty())?).parse().ok()?;
-        rest = &fraction[digits..];
-    }
-    let offset_minutes = match rest {
-        "Z" | "z" => 0,
-        _ => {
-            let at = 19 + text.get(19..)?.len() - rest.len();
-            let minutes = number(at + 1..at + 3)? * 60 + number(at + 4..at + 6)?;
-            let whole = rest.len() == 6 && rest.get(3..4) == Some(":");
-            match rest.get(..1)? {
-                "+" if whole => minutes,
-                "-" if whole => -minutes,
-                _ => return None,
-            }
-        }
-    };
-    let seconds =
-        days_since_epoch(year, month, day) * 86_400 + hour * 3600 + (minute - offset_minutes) * 60 + second;
-    legal.then_some(Timestamp(seconds * 1000 + millis))
-}
-
-/// Days from 1970-01-01, in the Gregorian calendar: years are counted from March, so that leap days come last.
-fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }

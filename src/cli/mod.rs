@@ -8,11 +8,15 @@ mod config;
 mod consume;
 mod error;
 mod format;
+mod group;
 mod options;
 mod produce;
 mod run_broker;
 mod serve;
+mod table;
+mod time;
 mod topic;
+mod transaction;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use error::CliError;
@@ -37,6 +41,12 @@ enum Command {
     /// Create, list, describe, alter and delete topics.
     #[command(subcommand)]
     Topic(topic::TopicCommand),
+    /// List, describe, reset and delete consumer groups.
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// List, describe and abort transactions.
+    #[command(subcommand)]
+    Transaction(transaction::TransactionCommand),
     /// Send records from files or standard input, a line each.
     Produce(produce::ProduceArgs),
     /// Read records to standard output.
@@ -92,7 +102,11 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Serve(args) => run_broker::serve(&args),
         Command::Config(args) => show_config(&args),
         Command::Topic(command) => until_interrupted(topic::run(command)),
+        Command::Group(command) => until_interrupted(group::run(command)),
+        Command::Transaction(command) => until_interrupted(transaction::run(command)),
         Command::Produce(args) => until_interrupted(produce::run(args)),
+        // It listens for signals itself, to commit and to leave its group.
+        Command::Consume(args) if args.has_group() => to_the_end(consume::run_in_group(args)),
         Command::Consume(args) => until_interrupted(consume::run(args)),
         // It listens for Ctrl-C itself, to delete its topic.
         Command::Bench(command) => to_the_end(bench::run(command)),

@@ -72,6 +72,16 @@ fn a_bad_argument_gives_one_line_that_names_it() {
         ("produce t --linger 5h", "5h"),
         ("topic create t --partitions 0", "0"),
         ("topic alter t", "--set"),
+        ("consume t --group g --partition 0", "--partition"),
+        ("group describe", "GROUP"),
+        ("group reset g --to-latest", "--topic"),
+        ("group reset g --topic t --all-topics --to-latest", "--all-topics"),
+        ("group reset g --topic t", "--to-earliest"),
+        ("group reset g --topic t --to-earliest --shift-by 1", "--shift-by"),
+        ("group reset g --topic t:x --to-earliest", "TOPIC:0,1"),
+        ("group reset g --topic t --to-time soon", "soon"),
+        ("group reset g --topic t --to-offset -1", "-1"),
+        ("group delete", "GROUPS"),
         ("topic list --bootstrap nowhere", "quic://host:port"),
         ("topic list --tls-fingerprint abc", "64 hexadecimal"),
         ("topic list --tls-insecure --tls-ca f", "--tls-ca"),
@@ -89,4 +99,13 @@ fn sizes_and_times_have_units() {
     assert_eq!(options::parse_bytes("64k"), Ok(65_536));
     assert_eq!(options::parse_duration("2m"), Ok(std::time::Duration::from_secs(120)));
     assert!(options::parse_bytes("k").is_err() && options::parse_duration("-1s").is_err());
+}
+
+#[test]
+fn a_reset_may_go_back_and_take_some_partitions() {
+    let arguments = "cenote group reset g --topic t:0,2 --topic u --shift-by -5";
+    Cli::try_parse_from(arguments.split(' ')).expect("it is right");
+    let choice = super::group::parse_topic("t:0,2").expect("it is right");
+    assert!(choice.has("t", PartitionIndex(2)) && !choice.has("t", PartitionIndex(1)));
+    assert!(!choice.has("u", PartitionIndex(0)));
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Topics and their settings, by any broker.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
 }
 
 /// A topic to be created.

@@ -172,6 +172,11 @@ impl Cluster {
         Ok(connection)
     }
 
+    /// Asks anew who the brokers are.
+    pub async fn refresh(&self) -> Result<(), ClientError> {
+        self.metadata(Some(Vec::new())).await.map(drop)
+    }
+
     /// All topics, in order of their names.
     pub async fn topics(&self) -> Result<Vec<TopicInfo>, ClientError> {
         let answer = self.metadata(None).await?;

@@ -12,7 +12,7 @@ use super::{Admin, ClientError, Cluster};
 use crate::types::{Offset, PartitionIndex, Timestamp};
 use crate::wire::batch::{BatchHeader, DecodedBatch, Record};
 use bytes::Bytes;
-use position::Position;
+pub(super) use position::Position;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -131,13 +131,23 @@ impl Consumer {
         let mut positions = HashMap::new();
         for assignment in assignments {
             let topic: Arc<str> = assignment.topic.as_str().into();
-            for (partition, position) in find_positions(cluster, assignment, config.stop).await? {
+            let found = find_positions(cluster, assignment, config.stop, &BTreeMap::new()).await?;
+            for (partition, position) in found {
                 positions.insert((Arc::clone(&topic), partition), position);
             }
         }
+        Ok(Consumer::start_at(cluster, positions, config))
+    }
+
+    /// Begins to fetch at known positions.
+    pub(super) fn start_at(
+        cluster: &Cluster,
+        positions: HashMap<(Arc<str>, PartitionIndex), Position>,
+        config: ConsumerConfig,
+    ) -> Consumer {
         let (sender, batches) = mpsc::channel(ANSWERS_WAITING_MAX);
         let fetcher = tokio::spawn(fetcher::run(cluster.clone(), config, positions, sender));
-        Ok(Consumer { batches, ready: Vec::new().into_iter(), fetcher })
+        Consumer { batches, ready: Vec::new().into_iter(), fetcher }
     }
 
     /// The next batch, or `None` when every partition has reached its end. Safe to be cancelled.
@@ -165,6 +175,12 @@ impl Fetched {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The first offset behind the batch: reading goes on there.
+    #[must_use]
+    pub fn end_offset(&self) -> Offset {
+        self.header.offsets().end
     }
 
     /// Checks and decompresses the batch.
@@ -204,10 +220,12 @@ fn unreadable(
     ClientError::Unreadable { endpoint, reason: reason.to_string() }
 }
 
-async fn find_positions(
+/// Partitions go on at what is `committed`, if the log still has it.
+pub(super) async fn find_positions(
     cluster: &Cluster,
     assignment: &Assignment,
     stop: StopAt,
+    committed: &BTreeMap<PartitionIndex, Offset>,
 ) -> Result<BTreeMap<PartitionIndex, Position>, ClientError> {
     let admin = Admin::new(cluster);
     let topic = &assignment.topic;
@@ -232,7 +250,9 @@ async fn find_positions(
             });
         };
         let at_time = at_time.get(&partition).copied();
-        let next = position::first(assignment.start, *start..*end, at_time)
+        let committed = committed.get(&partition).filter(|offset| (start..=end).contains(offset));
+        let begin = committed.map_or(assignment.start, |offset| StartAt::Offset(*offset));
+        let next = position::first(begin, *start..*end, at_time)
             .map_err(|offset| out_of_range(topic, partition, offset, *start..*end))?;
         let stop = if stop == StopAt::End { *end } else { Offset(i64::MAX) };
         positions.insert(partition, Position { next, stop });

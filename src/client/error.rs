@@ -75,6 +75,18 @@ pub enum ClientError {
         /// How many it has.
         partitions: i32,
     },
+    /// There is no such group.
+    #[error("group {group:?} does not exist")]
+    UnknownGroup {
+        /// Its name.
+        group: String,
+    },
+    /// The group has members that would have to go first.
+    #[error("group {group:?} has members: stop them first")]
+    GroupHasMembers {
+        /// Its name.
+        group: String,
+    },
     /// An offset outside the log.
     #[error(
         "offset {offset} of {topic}-{partition} is out of range: the log has {log_start_offset} to {log_end_offset}"
@@ -114,6 +126,9 @@ pub enum ClientError {
     /// The producer was closed.
     #[error("the producer is closed")]
     ProducerClosed,
+    /// The consumer left its group.
+    #[error("the consumer left its group")]
+    ConsumerClosed,
     /// Certificates that cannot be used.
     #[error("{what}: {reason}")]
     Tls {

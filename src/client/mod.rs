@@ -13,17 +13,22 @@
 //! # }
 //! ```
 //!
-//! A [`Cluster`] knows who leads what and holds one [`Connection`] per broker; a [`Producer`], a [`Consumer`]
-//! and an [`Admin`] share it. What this room never does: print, join consumer groups, run transactions.
+//! A [`Cluster`] knows who leads what and holds one [`Connection`] per broker; a [`Producer`], a [`Consumer`],
+//! a [`GroupConsumer`] and an [`Admin`] share it. What this room never does: print, run transactions.
 
 mod admin;
 mod cluster;
 mod connection;
 mod consumer;
+mod coordinator;
+mod embedded;
 mod endpoint;
 mod error;
+mod group_consumer;
+mod groups;
 mod producer;
 mod tls;
+mod transactions;
 mod transport;
 mod versions;
 
@@ -33,7 +38,12 @@ pub use connection::{Answer, Connection};
 pub use consumer::{Assignment, Consumer, ConsumerConfig, Fetched, FetchedRecords, StartAt, StopAt};
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use error::ClientError;
+pub use group_consumer::{GroupConsumer, GroupConsumerConfig, GroupEvent, OffsetCommitOutcome};
+pub use groups::{
+    CommittedOffset, GroupDescription, GroupListing, GroupMember, GroupType, OffsetsByPartition,
+};
 pub use producer::{
     Acks, Delivered, Delivery, NewRecord, Producer, ProducerConfig, murmur2, partition_of_key,
 };
 pub use tls::{Fingerprint, FingerprintError, TlsTrust};
+pub use transactions::{TransactionDescription, TransactionListing};

@@ -3,19 +3,34 @@
 use std::collections::HashMap;
 
 /// The lowest and highest version this client writes, by API key. Produce and Fetch stop before topic ids
-/// replace names (KIP-516): names are all that the command line is given.
-const SPOKEN: [(i16, i16, i16); 11] = [
+/// replace names (KIP-516): names are all that the command line is given. FindCoordinator and OffsetFetch begin
+/// where they take many groups at once (Kafka 3.0).
+const SPOKEN: [(i16, i16, i16); 25] = [
     (0, 3, 12), // Produce
     (1, 4, 12), // Fetch
     (2, 1, 7),  // ListOffsets
     (3, 4, 12), // Metadata
+    (8, 2, 9),  // OffsetCommit
+    (9, 8, 9),  // OffsetFetch
+    (10, 4, 6), // FindCoordinator
+    (11, 4, 9), // JoinGroup
+    (12, 0, 4), // Heartbeat
+    (13, 3, 5), // LeaveGroup
+    (14, 0, 5), // SyncGroup
+    (15, 0, 6), // DescribeGroups
+    (16, 0, 5), // ListGroups
     (18, 0, 3), // ApiVersions
     (19, 2, 7), // CreateTopics
     (20, 1, 5), // DeleteTopics
     (22, 0, 4), // InitProducerId
     (32, 1, 4), // DescribeConfigs
     (37, 0, 3), // CreatePartitions
+    (42, 0, 2), // DeleteGroups
     (44, 0, 1), // IncrementalAlterConfigs
+    (47, 0, 0), // OffsetDelete
+    (65, 0, 0), // DescribeTransactions
+    (66, 0, 1), // ListTransactions
+    (69, 0, 1), // ConsumerGroupDescribe
 ];
 
 /// The range of an API that this client speaks; empty for one that it does not.

@@ -112,6 +112,12 @@ impl GroupCoordinator {
         }
     }
 
+    /// How many groups have a task.
+    #[cfg(test)]
+    pub(super) fn at_hand(&self) -> usize {
+        self.shared.mailboxes.keys().len()
+    }
+
     /// All groups, in the order of their names, those at hand as they are now and the others as they are stored.
     pub async fn list(&self) -> Result<Vec<GroupSummary>, GroupError> {
         let stored = self.list_stored().await?;

@@ -1,10 +1,9 @@
 //! A group as its task keeps it: its protocol's core, its offsets, and what of them is stored.
 
-use super::GroupError;
 use super::GroupId;
 use super::call::ByTopic;
-use super::classic::{ClassicGroup, StoredClassicGroup};
-use super::consumer::{ConsumerGroup, StoredConsumerGroup};
+use super::classic::ClassicGroup;
+use super::consumer::ConsumerGroup;
 use super::coordinator::GroupsConfig;
 use super::offsets::TopicOffsets;
 use super::producers::Producers;
@@ -152,7 +151,7 @@ impl KeptGroup {
         self.offsets.values().find_map(|kept| kept.offsets.pending_of(producer_id))
     }
 
-    /// Makes it a group of the other protocol, which a group without members may become.
+    /// Makes it a group of the other protocol.
     pub fn replace_core(&mut self, core: Core) {
         self.core = core;
         self.dirty = true;
@@ -330,27 +329,5 @@ impl Core {
             Core::Classic(group) => group.on_time(now),
             Core::Consumer(group) => group.on_time(now),
         }
-    }
-
-    /// The group of the consumer protocol that takes the place of an empty classic one; its epochs go on.
-    pub fn into_consumer(
-        group: &ClassicGroup,
-        config: &GroupsConfig,
-        now: Moment,
-    ) -> Result<Core, GroupError> {
-        let stored = StoredConsumerGroup::empty(group.stored().generation_reserved);
-        let group = ConsumerGroup::restore(&stored, config.consumer.clone(), now);
-        group.map(|group| Core::Consumer(Box::new(group))).map_err(|_| GroupError::UnknownServerError)
-    }
-
-    /// The classic group that takes the place of an empty one of the consumer protocol; its generations go on.
-    pub fn into_classic(
-        group: &ConsumerGroup,
-        config: &GroupsConfig,
-        now: Moment,
-    ) -> Result<Core, GroupError> {
-        let stored = StoredClassicGroup::empty(group.group_epoch());
-        let group = ClassicGroup::restore(stored, config.classic.clone(), now);
-        group.map(|group| Core::Classic(Box::new(group))).map_err(|_| GroupError::UnknownServerError)
     }
 }

@@ -14,12 +14,16 @@ pub mod consumer;
 mod coordinator;
 mod error;
 mod kept;
+mod migrate;
+mod mixed;
 mod offsets;
 mod producers;
 mod serve;
 mod stored;
 mod summary;
 mod task;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod types;
 

@@ -1,15 +1,17 @@
 //! What each request does to a group.
 
-use super::GroupError;
 use super::call::{
-    Call, CommitKind, CommitOffsets, DeleteOffsets, FetchOffsets, FetchedOffset, FetchedOffsets,
+    Call, CommitKind, CommitOffsets, DeleteOffsets, FetchOffsets, FetchedOffset, FetchedOffsets, Reply,
 };
+use super::classic::{JoinRefused, JoinRequest, Joined};
 use super::consumer::{self, HeartbeatAnswer};
 use super::kept::{Core, KeptGroup};
+use super::mixed::{self, At};
 use super::offsets::TopicOffsets;
 use super::producers::{EndAdmission, EndOffsets, ProducerFault};
 use super::summary::ClassicDescription;
 use super::task::{GroupTask, Waiting};
+use super::{GroupError, migrate};
 use crate::types::{Timestamp, TopicName, TopicPartition};
 
 /// What is stored of one topic's offsets, in bytes; the metadata store takes a little more in one write.
@@ -20,23 +22,29 @@ impl GroupTask {
     pub(super) fn on_call(&mut self, group: &mut KeptGroup, call: Call) {
         let now = self.now();
         match call {
-            Call::Join(request, reply) => match self.as_classic(group) {
-                Ok(classic) => classic.on_join(self.ticket(Waiting::Join(reply)), request, now),
-                Err(error) => self.answer(reply, Err(error)),
-            },
+            Call::Join(request, reply) => self.join(group, request, reply),
             Call::Sync(request, reply) => match &mut group.core {
                 Core::Classic(classic) => classic.on_sync(self.ticket(Waiting::Sync(reply)), request, now),
-                Core::Consumer(_) => self.answer(reply, Err(GroupError::UnknownMemberId)),
+                Core::Consumer(consumers) => {
+                    let answer = mixed::sync(consumers, now, request);
+                    self.answer(reply, answer);
+                }
             },
             Call::Heartbeat(request, reply) => match &mut group.core {
                 Core::Classic(classic) => {
                     classic.on_heartbeat(self.ticket(Waiting::Heartbeat(reply)), &request, now);
                 }
-                Core::Consumer(_) => self.answer(reply, Err(GroupError::UnknownMemberId)),
+                Core::Consumer(consumers) => {
+                    let answer = mixed::heartbeat(consumers, now, request);
+                    self.answer(reply, answer);
+                }
             },
             Call::Leave(request, reply) => match &mut group.core {
                 Core::Classic(classic) => classic.on_leave(self.ticket(Waiting::Leave(reply)), request, now),
-                Core::Consumer(_) => self.answer(reply, Err(GroupError::UnknownMemberId)),
+                Core::Consumer(consumers) => {
+                    let answer = mixed::leave(consumers, now, request);
+                    self.answer(reply, Ok(answer));
+                }
             },
             Call::ConsumerHeartbeat(request, reply) => {
                 let answer = self.consumer_heartbeat(group, &request);
@@ -81,21 +89,46 @@ impl GroupTask {
         }
     }
 
+    fn join(
+        &mut self,
+        group: &mut KeptGroup,
+        request: JoinRequest,
+        reply: Reply<Result<Joined, JoinRefused>>,
+    ) {
+        if let Err(error) = self.make_classic_if_empty(group) {
+            return self.answer(reply, Err(error));
+        }
+        let now = self.now();
+        match &mut group.core {
+            Core::Classic(classic) => classic.on_join(self.ticket(Waiting::Join(reply)), request, now),
+            Core::Consumer(consumers) => {
+                let topics = self.shared.topics.borrow().clone();
+                let at = At { now, topics: &topics, config: &self.shared.config.classic };
+                let answer = mixed::join(consumers, &at, request);
+                self.answer(reply, Ok(answer));
+            }
+        }
+    }
+
+    /// Who joins makes a classic group one of the consumer protocol, if it may join it then.
     fn consumer_heartbeat(
-        &self,
+        &mut self,
         group: &mut KeptGroup,
         request: &consumer::HeartbeatRequest,
     ) -> Result<HeartbeatAnswer, GroupError> {
         let (now, topics) = (self.now(), self.shared.topics.borrow().clone());
-        if request.member_epoch != consumer::JOIN_EPOCH && matches!(group.core, Core::Classic(_)) {
-            // Only who joins can make it a group of this protocol.
-            return Err(if group.exists() {
-                GroupError::GroupIdNotFound
-            } else {
-                GroupError::UnknownMemberId
-            });
+        let classic = match &mut group.core {
+            Core::Consumer(consumers) => return consumers.heartbeat(now, request, &topics),
+            Core::Classic(classic) => classic,
+        };
+        if request.member_epoch != consumer::JOIN_EPOCH {
+            let exists = group.exists();
+            return Err(if exists { GroupError::GroupIdNotFound } else { GroupError::UnknownMemberId });
         }
-        self.as_consumer(group)?.heartbeat(now, request, &topics)
+        let mut upgraded = migrate::upgrade(classic, &self.shared.config, now, &topics)?;
+        let answer = upgraded.heartbeat(now, request, &topics)?;
+        self.upgrade(group, upgraded);
+        Ok(answer)
     }
 
     fn commit(&self, group: &mut KeptGroup, request: CommitOffsets) -> Result<(), GroupError> {

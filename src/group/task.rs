@@ -1,11 +1,11 @@
 //! The task that owns one group: it takes what is in the mailbox, stores what has changed, and answers.
 
 use super::call::{Call, Reply};
-use super::classic::{Answer, ClassicGroup, JoinRefused, Joined, LeaveAnswer, Synced};
+use super::classic::{Answer, JoinRefused, Joined, LeaveAnswer, Synced};
 use super::consumer::ConsumerGroup;
 use super::coordinator::Shared;
 use super::kept::{Core, KeepError, KeptGroup};
-use super::{GroupError, GroupId, Ticket};
+use super::{GroupError, GroupId, Ticket, migrate};
 use crate::types::Moment;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -81,6 +81,7 @@ impl GroupTask {
                 Woken::Closed => return self.close(group),
             }
             group.core.on_time(self.now());
+            self.downgrade_if_due(group);
             self.collect_answers(group);
             if let Err(error) = self.store(group).await {
                 self.forget_answers(&error);
@@ -127,9 +128,12 @@ impl GroupTask {
     /// Takes the call that woke it, and those that came with it.
     fn on_calls(&mut self, group: &mut KeptGroup, first: Call, calls: &mut mpsc::Receiver<Call>) {
         self.on_call(group, first);
+        self.collect_answers(group);
         for _ in 1..BURST_MAX {
             let Ok(call) = calls.try_recv() else { break };
             self.on_call(group, call);
+            // At once: the next call may put another core in this one's place.
+            self.collect_answers(group);
         }
     }
 
@@ -186,39 +190,39 @@ impl GroupTask {
         self.after.push(Box::new(move || reply.send(answer)));
     }
 
-    /// The group as one of the classic protocol; an empty one of the other becomes one.
-    pub(super) fn as_classic<'a>(
-        &self,
-        group: &'a mut KeptGroup,
-    ) -> Result<&'a mut ClassicGroup, GroupError> {
-        if let Core::Consumer(consumers) = &group.core {
-            if !consumers.is_empty() {
-                return Err(GroupError::InconsistentGroupProtocol);
-            }
-            let core = Core::into_classic(consumers, &self.shared.config, self.now())?;
-            group.replace_core(core);
+    /// An empty group of the consumer protocol becomes one of the classic protocol, for who joins by that.
+    pub(super) fn make_classic_if_empty(&self, group: &mut KeptGroup) -> Result<(), GroupError> {
+        if let Core::Consumer(consumers) = &group.core
+            && consumers.is_empty()
+        {
+            let classic = migrate::downgrade_empty(consumers, &self.shared.config, self.now())?;
+            group.replace_core(Core::Classic(Box::new(classic)));
         }
-        match &mut group.core {
-            Core::Classic(classic) => Ok(classic),
-            Core::Consumer(_) => Err(GroupError::InconsistentGroupProtocol),
-        }
+        Ok(())
     }
 
-    /// The group as one of the consumer protocol; an empty one of the other becomes one.
-    pub(super) fn as_consumer<'a>(
-        &self,
-        group: &'a mut KeptGroup,
-    ) -> Result<&'a mut ConsumerGroup, GroupError> {
-        if let Core::Classic(classic) = &group.core {
-            if !classic.is_empty() {
-                return Err(GroupError::GroupIdNotFound);
-            }
-            let core = Core::into_consumer(classic, &self.shared.config, self.now())?;
-            group.replace_core(core);
+    /// The classic group goes on as that one of the consumer protocol; whoever waits is to join again there.
+    pub(super) fn upgrade(&mut self, group: &mut KeptGroup, upgraded: ConsumerGroup) {
+        if let Core::Classic(classic) = &mut group.core {
+            classic.answer_all(&GroupError::RebalanceInProgress);
         }
-        match &mut group.core {
-            Core::Consumer(consumers) => Ok(consumers),
-            Core::Classic(_) => Err(GroupError::GroupIdNotFound),
+        self.collect_answers(group);
+        group.replace_core(Core::Consumer(Box::new(upgraded)));
+        tracing::debug!(group = %self.group_id, "a group is of the consumer protocol now");
+    }
+
+    /// A group of the consumer protocol goes back once it has classic members only.
+    fn downgrade_if_due(&self, group: &mut KeptGroup) {
+        let Core::Consumer(consumers) = &group.core else { return };
+        match migrate::downgrade(consumers, &self.shared.config, self.now()) {
+            Some(Ok(classic)) => {
+                group.replace_core(Core::Classic(Box::new(classic)));
+                tracing::debug!(group = %self.group_id, "a group is of the classic protocol again");
+            }
+            Some(Err(error)) => {
+                tracing::error!(group = %self.group_id, %error, "a group cannot go back to the classic protocol");
+            }
+            None => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod configs;
 mod groups;
+mod isolation;
 mod protocol;
 mod sealed;
 mod topics;

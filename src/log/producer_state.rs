@@ -191,6 +191,7 @@ impl ProducerTable {
         verified: Option<Verified>,
     ) -> Result<Admission, AppendError> {
         let open = known.and_then(|known| known.open);
+        let ended = known.map_or(TransactionOrdinal::NONE, |known| known.ended.ordinal);
         if open.is_some() && known.is_some_and(|known| batch.producer_epoch > known.epoch) {
             return Err(AppendError::ConcurrentTransaction);
         }
@@ -203,11 +204,9 @@ impl ProducerTable {
             (None, None) => ask,
             (Some(open), None) => Ok(Admission::New { ordinal: Some(open.ordinal) }),
             (Some(open), Some(verified)) if open.ordinal != verified.ordinal => ask,
-            (_, Some(verified)) => match known {
-                Some(known) if verified.ordinal <= known.ended.ordinal => ask,
-                None if verified.question != question => ask,
-                _ => Ok(Admission::New { ordinal: Some(verified.ordinal) }),
-            },
+            (_, Some(verified)) if verified.ordinal <= ended => ask,
+            (_, Some(verified)) if known.is_none() && verified.question != question => ask,
+            (_, Some(verified)) => Ok(Admission::New { ordinal: Some(verified.ordinal) }),
         }
     }
 

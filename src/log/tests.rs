@@ -2,3 +2,6 @@
 
 mod partition;
 mod producers;
+mod random;
+mod stability;
+mod transactions;

@@ -110,9 +110,7 @@ impl TxnTask {
                     tracing::error!(transactional_id = %self.transactional_id, %error, "a transaction cannot be read");
                     // The call that woke it is dropped, which answers it; so are those behind it.
                     while calls.try_recv().is_ok() {}
-                    if self.shared.mailboxes.retire(&self.transactional_id, &calls) {
-                        return;
-                    }
+                    self.try_later();
                     continue;
                 }
             };
@@ -129,6 +127,7 @@ impl TxnTask {
                 tracing::warn!(transactional_id = %self.transactional_id, %error, "a transaction could not be stored, it is read again");
                 self.after.clear();
                 self.writing.clear();
+                self.try_later();
                 kept = None;
                 continue;
             }
@@ -244,11 +243,14 @@ impl TxnTask {
     fn on_marked(&mut self, core: &mut Transaction, marked: &Marked) {
         match marked.written {
             Written::Yes => core.on_marker_written(&marked.place, marked.ordinal, self.shared.clock.now()),
-            Written::NotYet => {
-                self.again_at = Some(Instant::now() + self.pause);
-                self.pause = (self.pause * 2).min(PAUSE_MAX);
-            }
+            Written::NotYet => self.try_later(),
         }
+    }
+
+    /// There may be a transaction to end, so the task goes on by itself.
+    fn try_later(&mut self) {
+        self.again_at = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
     }
 
     /// Stores what has changed, then answers. Answers that changed nothing wait for a look at the standing: a
@@ -318,7 +320,7 @@ impl TxnTask {
         let key = keys::key(&self.transactional_id);
         match self.settle(Some(revision), key.clone(), Write::Delete(key)).await {
             Ok(_) => {
-                tracing::info!(transactional_id = %self.transactional_id, "an unused transactional id is forgotten")
+                tracing::info!(transactional_id = %self.transactional_id, "an unused transactional id is forgotten");
             }
             Err(error) => tracing::warn!(%error, "an unused transactional id could not be forgotten"),
         }

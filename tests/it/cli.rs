@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 /// `cenote ARGUMENTS --bootstrap …`, over TCP.
-fn over_tcp(broker: &Broker, arguments: &[&str]) -> Command {
+pub fn over_tcp(broker: &Broker, arguments: &[&str]) -> Command {
     let mut command = cenote();
     command.args(arguments).arg("--bootstrap").arg(broker.bootstrap());
     command
@@ -24,7 +24,7 @@ fn over_quic(broker: &Broker, arguments: &[&str]) -> Command {
 type Reach = fn(&Broker, &[&str]) -> Command;
 
 /// Runs to the end with `input`, and returns what it printed; it must have done its work.
-fn run(mut command: Command, input: &str) -> String {
+pub fn run(mut command: Command, input: &str) -> String {
     let output = run_to_the_end(&mut command, input);
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("a text")
@@ -42,12 +42,12 @@ fn run_to_the_end(command: &mut Command, input: &str) -> Output {
     output
 }
 
-fn json_lines(text: &str) -> Vec<Value> {
+pub fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
 }
 
 /// Runs a command that must fail with `code` and one line that names all of `words`.
-fn check_fails(mut command: Command, code: i32, words: &[&str]) {
+pub fn check_fails(mut command: Command, code: i32, words: &[&str]) {
     let output = run_to_the_end(&mut command, "");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{said}");

@@ -3,9 +3,11 @@
 
 mod bounds;
 mod cli;
+mod cli_groups;
 mod crash;
 mod exactly_once;
 mod fetch_rules;
+mod groups;
 mod idempotence;
 mod list_offsets;
 mod produce_consume;

@@ -8,9 +8,9 @@ use std::ops::Range;
 
 /// The next offset to be fetched, and the one to stop before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) next: Offset,
-    pub(super) stop: Offset,
+pub(in crate::client) struct Position {
+    pub(in crate::client) next: Offset,
+    pub(in crate::client) stop: Offset,
 }
 
 /// The first offset to fetch from a log that has `log`; an offset outside is given back as an error.

@@ -28,7 +28,7 @@ impl ClassicGroup {
     }
 
     fn join(&mut self, ticket: Ticket, request: JoinRequest, now: Moment) -> Result<(), GroupError> {
-        let profile = profile_of(&request, &self.config)?;
+        let profile = request.profile(&self.config)?;
         if !self.has_place_for(&request) {
             self.turn_away(&request.member_id, now);
             return Err(GroupError::GroupMaxSizeReached);
@@ -42,8 +42,7 @@ impl ClassicGroup {
 
     fn join_new(&mut self, join: Join, now: Moment) -> Result<(), GroupError> {
         let instance = join.profile.group_instance_id.as_ref();
-        let name = instance.map_or(join.request.client_id.as_str(), |instance| instance.as_str());
-        let member_id = MemberId::new(&format!("{name}-{}", join.request.fresh_id));
+        let member_id = MemberId::new(&format!("{}-{}", join.request.name(), join.request.fresh_id));
         if self.members.contains(&member_id) || self.pending.contains_key(&member_id) {
             return Err(GroupError::UnknownServerError);
         }
@@ -265,30 +264,37 @@ struct Join {
     profile: Profile,
 }
 
-/// What the member says of itself, if it is within all limits.
-fn profile_of(request: &JoinRequest, config: &ClassicGroupConfig) -> Result<Profile, GroupError> {
-    let session_timeout = millis(request.session_timeout_ms).ok_or(GroupError::InvalidSessionTimeout)?;
-    if !(config.session_timeout_min..=config.session_timeout_max).contains(&session_timeout) {
-        return Err(GroupError::InvalidSessionTimeout);
+impl JoinRequest {
+    /// What its id begins with.
+    pub(in crate::group) fn name(&self) -> &str {
+        self.group_instance_id.as_ref().map_or(self.client_id.as_str(), |instance| instance.as_str())
     }
-    let instance = request.group_instance_id.as_ref().map_or("", |instance| instance.as_str());
-    let names = [&request.client_id, &request.client_host, &request.protocol_type, instance];
-    let metadata_bytes = request.protocols.iter().map(|protocol| protocol.metadata.len()).sum::<usize>();
-    if names.into_iter().any(|name| string_cost(name) > NAME_COST_MAX)
-        || request.protocols.iter().any(|protocol| string_cost(&protocol.name) > NAME_COST_MAX)
-        || request.protocols.len() > config.protocols_max
-        || metadata_bytes > config.member_metadata_bytes_max
-    {
-        return Err(GroupError::InvalidRequest("a text or a list of the request is too long"));
+
+    /// What the member says of itself, if it is within all limits.
+    pub(in crate::group) fn profile(&self, config: &ClassicGroupConfig) -> Result<Profile, GroupError> {
+        let session_timeout = millis(self.session_timeout_ms).ok_or(GroupError::InvalidSessionTimeout)?;
+        if !(config.session_timeout_min..=config.session_timeout_max).contains(&session_timeout) {
+            return Err(GroupError::InvalidSessionTimeout);
+        }
+        let instance = self.group_instance_id.as_ref().map_or("", |instance| instance.as_str());
+        let names = [&self.client_id, &self.client_host, &self.protocol_type, instance];
+        let metadata_bytes = self.protocols.iter().map(|protocol| protocol.metadata.len()).sum::<usize>();
+        if names.into_iter().any(|name| string_cost(name) > NAME_COST_MAX)
+            || self.protocols.iter().any(|protocol| string_cost(&protocol.name) > NAME_COST_MAX)
+            || self.protocols.len() > config.protocols_max
+            || metadata_bytes > config.member_metadata_bytes_max
+        {
+            return Err(GroupError::InvalidRequest("a text or a list of the request is too long"));
+        }
+        Ok(Profile {
+            group_instance_id: self.group_instance_id.clone(),
+            client_id: self.client_id.clone(),
+            client_host: self.client_host.clone(),
+            session_timeout,
+            rebalance_timeout: millis(self.rebalance_timeout_ms).unwrap_or(session_timeout),
+            protocols: own_protocols(&self.protocols),
+        })
     }
-    Ok(Profile {
-        group_instance_id: request.group_instance_id.clone(),
-        client_id: request.client_id.clone(),
-        client_host: request.client_host.clone(),
-        session_timeout,
-        rebalance_timeout: millis(request.rebalance_timeout_ms).unwrap_or(session_timeout),
-        protocols: own_protocols(&request.protocols),
-    })
 }
 
 /// Each protocol once, with metadata of its own: what came is a part of a whole request, which it would keep alive.

@@ -113,14 +113,24 @@ impl ClassicGroup {
     /// What must outlive this broker. It is to be stored when [`ClassicGroup::take_dirty`] says so.
     #[must_use]
     pub fn stored(&self) -> StoredClassicGroup {
-        let rebalancing = matches!(self.state, State::Preparing { .. } | State::Completing);
-        let members =
-            self.members.iter().map(|(member_id, member)| stored_member(member_id, member, rebalancing));
+        let mut stored = self.snapshot();
+        stored.generation_reserved = self.generation_reserved;
+        if stored.rebalancing {
+            stored.members.iter_mut().for_each(|member| member.assignment = Bytes::new());
+        }
+        stored
+    }
+
+    /// The group as another takes it over here and now: with the assignments of the generation before if it is between
+    /// two, and with no more generations reserved than anyone may have heard of.
+    #[must_use]
+    pub fn snapshot(&self) -> StoredClassicGroup {
+        let members = self.members.iter().map(|(member_id, member)| stored_member(member_id, member));
         StoredClassicGroup {
             version: STORED_VERSION,
             generation_id: self.generation_id,
-            generation_reserved: self.generation_reserved,
-            rebalancing,
+            generation_reserved: self.generation_heard,
+            rebalancing: matches!(self.state, State::Preparing { .. } | State::Completing),
             protocol_type: self.protocol_type.clone(),
             protocol_name: self.protocol_name.clone(),
             group_leader: self.group_leader.as_ref().map(MemberId::to_string),
@@ -201,7 +211,7 @@ impl ClassicGroup {
     }
 }
 
-fn stored_member(member_id: &MemberId, member: &Member, rebalancing: bool) -> StoredMember {
+fn stored_member(member_id: &MemberId, member: &Member) -> StoredMember {
     let profile = member.profile();
     let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
     let protocols = profile.protocols.iter();
@@ -215,6 +225,6 @@ fn stored_member(member_id: &MemberId, member: &Member, rebalancing: bool) -> St
         protocols: protocols
             .map(|each| StoredProtocol { name: each.name.clone(), metadata: each.metadata.clone() })
             .collect(),
-        assignment: if rebalancing { Bytes::new() } else { member.assignment.clone() },
+        assignment: member.assignment.clone(),
     }
 }

@@ -78,6 +78,8 @@ pub struct ClassicRequest {
 pub struct ClassicSnapshot {
     /// Its generation.
     pub generation_id: i32,
+    /// The last generation or epoch that anyone may have heard of.
+    pub generation_heard: i32,
     /// Its protocol type: only `consumer` goes over.
     pub protocol_type: String,
     /// Its members.
@@ -140,6 +142,10 @@ impl ConsumerGroup {
             group.insert(&classic.member_id, member);
         }
         group.resolve(topics);
+        if snapshot.generation_heard > group.group_epoch {
+            group.group_epoch = snapshot.generation_heard;
+            group.bump(now);
+        }
         let bytes = |(id, member): (&MemberId, &Member)| {
             id.as_str().len() + member.profile.stored_bytes() + member.profile.subscription.text_bytes()
         };
@@ -155,7 +161,14 @@ impl ConsumerGroup {
         let members: Option<Vec<_>> =
             self.members.iter().map(|(id, member)| self.give_back(id, member)).collect();
         let members = members.filter(|members| !members.is_empty())?;
-        Some(ClassicSnapshot { generation_id: self.group_epoch, protocol_type: CONSUMER.to_owned(), members })
+        // The epoch they are at: who hears that it is to join again keeps what it owns, who is called outdated does not.
+        let member_epochs = self.members.values().map(|member| member.holding.member_epoch);
+        Some(ClassicSnapshot {
+            generation_id: member_epochs.max().unwrap_or(self.group_epoch),
+            generation_heard: self.group_epoch,
+            protocol_type: CONSUMER.to_owned(),
+            members,
+        })
     }
 
     /// A classic member joins, or joins again.

@@ -251,4 +251,4 @@ impl ConsumerGroup {
 }
 
 /// Targets of the first epoch are empty: so whoever joins a new group has an epoch above 0 before there is a target.
-const FIRST_EPOCH: i32 = 1;
+pub(super) const FIRST_EPOCH: i32 = 1;

@@ -14,7 +14,7 @@
 
 use super::assignor::Assignor;
 use super::embedded::ClassicProtocol;
-use super::group::{ConsumerGroup, ConsumerGroupConfig};
+use super::group::{ConsumerGroup, ConsumerGroupConfig, FIRST_EPOCH};
 use super::member::{ClassicProfile, Member, Profile};
 use super::partitions::{PartitionSet, by_topic, decode_ranges, encode_ranges};
 use super::reconcile::{HeldPartitions, Holding, MemberState};
@@ -49,6 +49,7 @@ impl StoredConsumerGroup {
     /// A group without members, whose epochs go on after `group_epoch`.
     #[must_use]
     pub fn empty(group_epoch: i32) -> StoredConsumerGroup {
+        let group_epoch = group_epoch.max(FIRST_EPOCH);
         StoredConsumerGroup {
             version: STORED_VERSION,
             group_epoch,

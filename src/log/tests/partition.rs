@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::store::ObjectStore;
 use crate::types::{
     BrokerId, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicId,
-    TopicPartition,
+    TopicPartition, TransactionOrdinal, Verdict, ViewNumber,
 };
 use crate::wire::batch::{BatchBuilder, Codec, NO_PRODUCER};
 use bytes::Bytes;
@@ -25,16 +25,16 @@ use std::time::Duration;
 use uuid::Uuid;
 
 const ALL: IsolationLevel = IsolationLevel::ReadUncommitted;
-const TOPIC: TopicId = TopicId(Uuid::from_u128(9));
+pub(super) const TOPIC: TopicId = TopicId(Uuid::from_u128(9));
 
 /// A broker's log on a journal in memory.
-struct World {
-    log: Arc<BrokerLog>,
-    journal: Journal,
+pub(super) struct World {
+    pub(super) log: Arc<BrokerLog>,
+    pub(super) journal: Journal,
 }
 
 impl World {
-    async fn new(flush_interval: Duration) -> World {
+    pub(super) async fn new(flush_interval: Duration) -> World {
         let metadata: Arc<dyn MetadataStore> = Arc::new(EmbeddedStore::in_memory());
         let store = ObjectStore::in_memory();
         let metrics = Arc::new(Metrics::new());
@@ -51,7 +51,7 @@ impl World {
         World { log, journal }
     }
 
-    fn partition(&self) -> Arc<Partition> {
+    pub(super) fn partition(&self) -> Arc<Partition> {
         self.log.partition(partition(0)).expect("ensured")
     }
 
@@ -61,16 +61,16 @@ impl World {
     }
 }
 
-async fn cache() -> Cache {
+pub(super) async fn cache() -> Cache {
     let config = CacheConfig { memory_bytes: 1 << 20, disk_bytes: 0 };
     Cache::open(config, Path::new("unused"), Arc::new(Metrics::new())).await.expect("in memory")
 }
 
-fn partition(index: i32) -> TopicPartition {
+pub(super) fn partition(index: i32) -> TopicPartition {
     TopicPartition { topic_id: TOPIC, partition: PartitionIndex(index) }
 }
 
-fn bytes(records: usize) -> Bytes {
+pub(super) fn bytes(records: usize) -> Bytes {
     let mut builder = BatchBuilder::new();
     for _ in 0..records {
         builder.append(Timestamp(0), None, Some(b"value"), &[]);
@@ -78,7 +78,7 @@ fn bytes(records: usize) -> Bytes {
     builder.finish(Codec::None, NO_PRODUCER)
 }
 
-fn plain(records: usize) -> Incoming {
+pub(super) fn plain(records: usize) -> Incoming {
     Incoming {
         batch: bytes(records),
         record_count: records as i32,
@@ -196,6 +196,37 @@ async fn a_hole_or_two_batches_at_one_offset_stop_the_partition() {
     assert_eq!(hole, LogError::Hole { partition: partition(0), from: Offset(2), to: Offset(4) });
     let overlap = recover(&[(0, 1), (0, 2)]).await.expect_err("twice");
     assert_eq!(overlap, LogError::Overlap { partition: partition(0), offset: Offset(0) });
+}
+
+#[tokio::test]
+async fn a_row_of_a_transaction_that_cannot_be_open_there_stops_the_partition() {
+    let batch = |ordinal| RowTransaction::Batch { ordinal: TransactionOrdinal(ordinal) };
+    let marker = |ordinal| RowTransaction::Marker {
+        ordinal: TransactionOrdinal(ordinal),
+        verdict: Verdict::Abort,
+        coordinator_view: ViewNumber(1),
+    };
+    // Rows of one producer, and which of them is the first that no leader would have written.
+    let table = [
+        (vec![batch(1), batch(1), marker(1), marker(3), batch(4)], None),
+        (vec![batch(1), batch(2)], Some(1)),
+        (vec![batch(1), marker(2)], Some(1)),
+        (vec![batch(2), marker(2), batch(2)], Some(2)),
+        (vec![marker(2), marker(2)], Some(1)),
+        (vec![batch(1), RowTransaction::None], Some(1)),
+    ];
+    for (rows, wrong) in table {
+        let batches: Vec<_> = (0..rows.len() as i64).map(|row| (row * 2, 1)).collect();
+        let mut objects = recovered(&batches);
+        for (object, transaction) in objects.iter_mut().zip(&rows) {
+            object.index.rows[0].transaction = *transaction;
+        }
+        let log = BrokerLog::new(LeaderEpoch(9), cache().await);
+        log.ensure(TOPIC, 1);
+        let wrong = wrong
+            .map(|row: i64| LogError::WrongTransaction { partition: partition(0), offset: Offset(row * 2) });
+        assert_eq!(log.recover(&objects, Timestamp(0)).err(), wrong, "{rows:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,75 @@
+//! How far a group has read, partition by partition: pure.
+
+use crate::client::{CommittedOffset, GroupDescription, GroupMember, OffsetsByPartition};
+use crate::types::{Offset, PartitionIndex};
+use std::collections::BTreeMap;
+
+/// One partition that a group has committed or reads.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PartitionLag<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: PartitionIndex,
+    pub(super) committed: Option<&'a CommittedOffset>,
+    /// Unknown where the topic is gone or its leader is away.
+    pub(super) end: Option<Offset>,
+    /// Who reads it.
+    pub(super) member: Option<&'a GroupMember>,
+}
+
+impl PartitionLag<'_> {
+    /// Records between what was committed and the end. A log that was emptied behind the group gives no less than 0.
+    pub(super) fn lag(&self) -> Option<i64> {
+        let (committed, end) = (self.committed?, self.end?);
+        Some((end - committed.offset).max(0))
+    }
+}
+
+/// What a group has committed.
+pub(super) type Committed = BTreeMap<(String, PartitionIndex), CommittedOffset>;
+
+/// All partitions that were committed or are assigned, in order.
+pub(super) fn partitions<'a>(
+    group: &'a GroupDescription,
+    committed: &'a Committed,
+    ends: &OffsetsByPartition,
+) -> Vec<PartitionLag<'a>> {
+    let mut found: BTreeMap<(&str, PartitionIndex), PartitionLag<'a>> = BTreeMap::new();
+    let end = |topic: &str, partition| ends.get(&(topic.to_owned(), partition)).copied();
+    for ((topic, partition), offset) in committed {
+        let lag = PartitionLag {
+            topic,
+            partition: *partition,
+            committed: Some(offset),
+            end: end(topic, *partition),
+            member: None,
+        };
+        found.insert((topic, *partition), lag);
+    }
+    for member in &group.members {
+        let assigned = member.assigned.iter();
+        for (topic, partition) in assigned.flat_map(|(topic, of)| of.iter().map(move |index| (topic, index)))
+        {
+            let lag = found.entry((topic, *partition)).or_insert_with(|| PartitionLag {
+                topic,
+                partition: *partition,
+                committed: None,
+                end: end(topic, *partition),
+                member: None,
+            });
+            lag.member = Some(member);
+        }
+    }
+    found.into_values().collect()
+}
+
+/// The lag of all partitions that were committed.
+pub(super) fn total(committed: &Committed, ends: &OffsetsByPartition) -> i64 {
+    let lags = committed.iter().filter_map(|(place, committed)| {
+        let end = ends.get(place)?;
+        Some((*end - committed.offset).max(0))
+    });
+    lags.sum()
+}
+
+#[cfg(test)]
+mod tests;

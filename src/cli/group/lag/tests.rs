@@ -1,0 +1,48 @@
+use super::*;
+use crate::client::GroupType;
+
+fn committed(partition: i32, offset: i64) -> ((String, PartitionIndex), CommittedOffset) {
+    let committed = CommittedOffset { offset: Offset(offset), leader_epoch: -1, metadata: String::new() };
+    (("t".to_owned(), PartitionIndex(partition)), committed)
+}
+
+fn group(assigned: &[i32]) -> GroupDescription {
+    let assigned = assigned.iter().copied().map(PartitionIndex).collect();
+    let member = GroupMember {
+        member_id: "m".to_owned(),
+        group_instance_id: None,
+        client_id: "c".to_owned(),
+        client_host: "h".to_owned(),
+        member_epoch: None,
+        assigned: BTreeMap::from([("t".to_owned(), assigned)]),
+    };
+    GroupDescription {
+        group_id: "g".to_owned(),
+        group_type: GroupType::Classic,
+        state: "Stable".to_owned(),
+        assignor: "range".to_owned(),
+        group_epoch: None,
+        members: vec![member],
+    }
+}
+
+#[test]
+fn what_is_committed_or_read_is_shown_with_its_lag() {
+    let group = group(&[1, 2]);
+    let committed = Committed::from([committed(0, 5), committed(1, 30), committed(3, 1)]);
+    let ends: OffsetsByPartition = [(0, 15), (1, 20), (2, 7)]
+        .map(|(partition, end)| (("t".to_owned(), PartitionIndex(partition)), Offset(end)))
+        .into();
+    let found: Vec<_> = partitions(&group, &committed, &ends)
+        .iter()
+        .map(|of| (of.partition.0, of.lag(), of.end.map(Offset::get), of.member.is_some()))
+        .collect();
+    let expected = [
+        (0, Some(10), Some(15), false),
+        (1, Some(0), Some(20), true),
+        (2, None, Some(7), true),
+        (3, None, None, false),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(total(&committed, &ends), 10);
+}

@@ -1,0 +1,6 @@
+//! Groups at the door of their tasks: what is asked, what is stored, what a restart finds.
+
+mod life;
+mod migration;
+mod stored;
+mod world;
