@@ -258,7 +258,7 @@ async fn await_state(world: &World, transactional_id: &TransactionalId, state: &
 }
 
 async fn pause() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
 /// All of partition 0, as a reader of committed records gets it.

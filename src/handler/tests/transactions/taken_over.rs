@@ -52,6 +52,23 @@ async fn nobody_needs_to_ask_for_a_prepared_transaction_to_be_completed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_place_that_is_not_ready_is_tried_again_while_others_are_on_their_way() {
+    let world = slow_world().await;
+    let (topic, away) = (world.create("a", 1).await, world.create("b", 1).await);
+    let mut client = Client::start(&world, "t").await;
+    for topic in [&topic, &away] {
+        assert_eq!(client.add(&world, topic, 3).await, None);
+    }
+    client.produce(&world, &topic, PRODUCE_1).await.expect("taken");
+    world.context.log.remove(away.id);
+    // Time goes on only while nobody is busy, so this would not return if the coordinator were.
+    client.end(&world, END_1, Commit).await;
+    for (topic, end) in [(&topic, 3), (&away, 1)] {
+        assert_eq!(read_committed(&world, topic).await.last_stable_offset, end);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_time_of_an_open_transaction_begins_anew_and_ends() {
     let mut world = World::new().await;
     let topic = world.create("a", 1).await;
