@@ -258,7 +258,12 @@ async fn await_state(world: &World, transactional_id: &TransactionalId, state: &
 }
 
 async fn pause() {
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    pass(Duration::from_millis(5)).await;
+}
+
+/// Lets that time go by; at once, when everybody waits, where time is paused.
+async fn pass(time: Duration) {
+    let _elapsed = tokio::time::timeout(time, std::future::pending::<()>()).await;
 }
 
 /// All of partition 0, as a reader of committed records gets it.

@@ -2,7 +2,7 @@
 
 use super::super::world::World;
 use super::{
-    Abort, Client, Commit, END_1, END_2, PRODUCE_1, PRODUCE_2, await_state, offsets_of, read_committed,
+    Abort, Client, Commit, END_1, END_2, PRODUCE_1, PRODUCE_2, await_state, offsets_of, pass, read_committed,
 };
 use crate::wire::ErrorCode;
 use std::time::Duration;
@@ -47,7 +47,7 @@ async fn nobody_needs_to_ask_for_a_prepared_transaction_to_be_completed() {
     client.produce(&world, &topic, PRODUCE_2).await.expect("taken");
     assert_eq!(client.end_code(&world, END_2, Commit).await, None);
     world.take_over().await;
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    pass(Duration::from_secs(10)).await;
     assert_eq!(read_committed(&world, &topic).await.last_stable_offset, 3);
 }
 
@@ -75,7 +75,7 @@ async fn the_time_of_an_open_transaction_begins_anew_and_ends() {
     let mut client = Client::start(&world, "t").await;
     client.produce(&world, &topic, PRODUCE_2).await.expect("taken");
     world.take_over().await;
-    tokio::time::sleep(Duration::from_secs(62)).await;
+    pass(Duration::from_secs(62)).await;
     let read = read_committed(&world, &topic).await;
     assert_eq!((read.last_stable_offset, read.high_watermark), (3, 3), "aborted, though nobody asked");
 }
