@@ -72,6 +72,8 @@ const TRANSACTIONAL_ID_BYTES_MAX: usize = 1024;
 const EXPIRATION_MS: i64 = EXPIRATION.as_millis() as i64;
 /// Kafka's `transaction.remove.expired.transaction.cleanup.interval.ms`.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
+/// A list that could not be had is asked for again after this: there may be transactions to end.
+const LIST_AGAIN: Duration = Duration::from_secs(1);
 
 impl TxnCoordinator {
     /// A coordinator without transactional ids at hand; those that have a transaction to end are read at once.
@@ -152,14 +154,16 @@ impl TxnCoordinator {
     async fn keep(self) {
         let mut closed = self.shared.mailboxes.closed();
         loop {
-            for (transactional_id, stored) in self.list_stored().await.unwrap_or_default() {
+            let listed = self.list_stored().await;
+            let pause = if listed.is_ok() { EXPIRE_EVERY } else { LIST_AGAIN };
+            for (transactional_id, stored) in listed.unwrap_or_default() {
                 let unused = self.shared.clock.now().0.saturating_sub(stored.last_update);
                 let looks = stored.is_open() || unused >= EXPIRATION_MS;
                 if looks && self.call(&transactional_id, Describe).await.is_err() {
                     tracing::debug!(transactional_id, "a transaction could not be read");
                 }
             }
-            if tokio::time::timeout(EXPIRE_EVERY, closed.wait_for(|closed| *closed)).await.is_ok() {
+            if tokio::time::timeout(pause, closed.wait_for(|closed| *closed)).await.is_ok() {
                 return;
             }
         }

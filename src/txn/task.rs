@@ -165,8 +165,10 @@ impl TxnTask {
         quiet_since: Instant,
     ) -> Woken {
         let timer = deadline.map(|at| self.shared.origin + at.0);
+        // Markers that are on their way are awaited before others are tried again.
+        let again_at = self.again_at.filter(|_| self.writing.is_empty());
         let parked_until = self.parked.front().map(|(until, _)| *until);
-        let timer = timer.into_iter().chain(self.again_at).chain(parked_until).min();
+        let timer = timer.into_iter().chain(again_at).chain(parked_until).min();
         let timer = timer.unwrap_or_else(|| (quiet_since + QUIET_MAX).max(Instant::now() + PAUSE_MIN));
         tokio::select! {
             call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),

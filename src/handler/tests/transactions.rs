@@ -70,7 +70,7 @@ impl Client {
             if code(answer.error_code) != Some(ErrorCode::ConcurrentTransactions) {
                 break answer;
             }
-            tokio::task::yield_now().await;
+            pause().await;
         };
         assert_eq!(code(answer.error_code), None);
         Client::of(transactional_id, &answer)
@@ -251,10 +251,19 @@ async fn described(world: &World, transactional_id: &TransactionalId) -> Transac
 async fn await_state(world: &World, transactional_id: &TransactionalId, state: &str) {
     let waiting = async {
         while &*described(world, transactional_id).await.transaction_state != state {
-            tokio::task::yield_now().await;
+            pause().await;
         }
     };
     tokio::time::timeout(DEADLINE, waiting).await.expect("the state that was to come");
+}
+
+async fn pause() {
+    pass(Duration::from_millis(5)).await;
+}
+
+/// Lets that time go by; at once, when everybody waits, where time is paused.
+async fn pass(time: Duration) {
+    let _elapsed = tokio::time::timeout(time, std::future::pending::<()>()).await;
 }
 
 /// All of partition 0, as a reader of committed records gets it.
