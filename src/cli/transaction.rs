@@ -51,7 +51,7 @@ pub(super) async fn run(command: TransactionCommand) -> Result<(), CliError> {
             let mut out = io::stdout().lock();
             match common.output {
                 Output::Text => {
-                    writeln!(out, "aborted what was open of transactional id {transactional_id}")?
+                    writeln!(out, "aborted what was open of transactional id {transactional_id}")?;
                 }
                 Output::Json => writeln!(out, "{}", json!({ "aborted": transactional_id }))?,
             }

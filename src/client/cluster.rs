@@ -6,16 +6,28 @@
 use super::transport::Dialer;
 use super::{ClientError, Connection, Endpoint, TlsTrust};
 use crate::types::{BrokerId, PartitionIndex};
-use crate::wire::StrBytes;
 use crate::wire::messages::metadata_request::MetadataRequestTopic;
 use crate::wire::messages::metadata_response::MetadataResponseTopic;
 use crate::wire::messages::{MetadataRequest, MetadataResponse, TopicName};
+use crate::wire::{ErrorCode, StrBytes};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant;
 use uuid::Uuid;
+
+/// What a broker is to do about a topic that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IfMissing {
+    Refuse,
+    Create,
+}
+
+/// How long the creation of a topic may take.
+const CREATION_PATIENCE: Duration = Duration::from_secs(2);
+const CREATION_PAUSE: Duration = Duration::from_millis(100);
 
 /// How to reach a cluster.
 #[derive(Clone, Debug)]
@@ -116,7 +128,7 @@ impl Cluster {
                 addresses: Mutex::default(),
             }),
         };
-        cluster.metadata(Some(Vec::new())).await?;
+        cluster.metadata(Some(Vec::new()), IfMissing::Refuse).await?;
         Ok(cluster)
     }
 
@@ -174,12 +186,12 @@ impl Cluster {
 
     /// Asks anew who the brokers are.
     pub async fn refresh(&self) -> Result<(), ClientError> {
-        self.metadata(Some(Vec::new())).await.map(drop)
+        self.metadata(Some(Vec::new()), IfMissing::Refuse).await.map(drop)
     }
 
     /// All topics, in order of their names.
     pub async fn topics(&self) -> Result<Vec<TopicInfo>, ClientError> {
-        let answer = self.metadata(None).await?;
+        let answer = self.metadata(None, IfMissing::Refuse).await?;
         let mut topics: Vec<_> =
             answer.topics.iter().filter(|topic| topic.error_code == 0).map(topic_info).collect();
         topics.sort_by(|a, b| a.name.cmp(&b.name));
@@ -188,8 +200,29 @@ impl Cluster {
 
     /// One topic as it is now. Does not create it.
     pub async fn topic(&self, name: &str) -> Result<TopicInfo, ClientError> {
+        self.look_up(name, IfMissing::Refuse).await
+    }
+
+    /// The same, for who is about to write to it: brokers that allow it create the topic.
+    pub async fn topic_to_write(&self, name: &str) -> Result<TopicInfo, ClientError> {
+        let give_up = Instant::now() + CREATION_PATIENCE;
+        loop {
+            match self.look_up(name, IfMissing::Create).await {
+                // Apache Kafka answers so while it creates it.
+                Err(ClientError::Refused { code: ErrorCode::LeaderNotAvailable, .. })
+                | Err(ClientError::UnknownTopic { .. })
+                    if Instant::now() < give_up =>
+                {
+                    tokio::time::sleep(CREATION_PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn look_up(&self, name: &str, if_missing: IfMissing) -> Result<TopicInfo, ClientError> {
         let wanted = TopicName(StrBytes::from_string(name.to_owned()));
-        let answer = self.metadata(Some(vec![wanted])).await?;
+        let answer = self.metadata(Some(vec![wanted]), if_missing).await?;
         let Some(topic) = answer.topics.first() else {
             return Err(ClientError::UnknownTopic { topic: name.to_owned() });
         };
@@ -200,11 +233,17 @@ impl Cluster {
         Ok(topic_info(topic))
     }
 
-    async fn metadata(&self, topics: Option<Vec<TopicName>>) -> Result<MetadataResponse, ClientError> {
+    async fn metadata(
+        &self,
+        topics: Option<Vec<TopicName>>,
+        if_missing: IfMissing,
+    ) -> Result<MetadataResponse, ClientError> {
         let topics = topics.map(|names| {
             names.into_iter().map(|name| MetadataRequestTopic::default().with_name(Some(name))).collect()
         });
-        let request = MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false);
+        let request = MetadataRequest::default()
+            .with_topics(topics)
+            .with_allow_auto_topic_creation(if_missing == IfMissing::Create);
         let answer = self.any().await?.call(&request).await?;
         let scheme = self.inner.config.bootstrap.first().map(|endpoint| endpoint.scheme);
         let scheme = scheme.expect("a configuration has a bootstrap address");

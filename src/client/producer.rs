@@ -269,7 +269,7 @@ impl Shared {
 
     /// Asks for the leaders of a topic; partitions that are known keep their batches.
     async fn learn_topic(&self, name: &str) -> Result<(), ClientError> {
-        let info = self.cluster.topic(name).await?;
+        let info = self.cluster.topic_to_write(name).await?;
         let seed = u64::from_le_bytes(random_id().as_bytes()[..8].try_into().expect("8 of 16 bytes"));
         let mut state = self.state.lock();
         let topic = state
