@@ -64,6 +64,7 @@ enum Heard {
     Ended {
         asked: EndTxnRequest,
         answer: Producer,
+        ordinal: i64,
     },
     Nothing,
 }
@@ -178,9 +179,10 @@ impl Play {
                 let fresh_producer_id = self.fresh_id();
                 let asked =
                     EndTxnRequest { producer, verdict, transaction_version: version, fresh_producer_id };
-                self.core
-                    .on_end(asked, wall())
-                    .map_or(Heard::Nothing, |answer| Heard::Ended { asked, answer })
+                let Ok(answer) = self.core.on_end(asked, wall()) else { return Heard::Nothing };
+                // As it is now: what is asked in the same burst may begin the next one.
+                let ordinal = self.core.stored().expect("ended, so known").ordinal;
+                Heard::Ended { asked, answer, ordinal }
             }
         }
     }
@@ -219,10 +221,9 @@ impl Play {
                 assert!(ordinal.0 <= stored.ordinal, "an ordinal that is not stored");
                 assert!(producer.epoch.0 < i16::MAX);
             }
-            Heard::Ended { asked, answer } => {
+            Heard::Ended { asked, answer, ordinal } => {
                 if asked.transaction_version == Two {
                     assert_ne!(answer, asked.producer, "each end has an epoch of its own");
-                    let ordinal = self.stored.as_ref().expect("ended, so stored").ordinal;
                     self.ended = Some((asked, answer, ordinal));
                 }
                 self.own(who, answer);
