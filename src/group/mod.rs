@@ -17,6 +17,7 @@ mod kept;
 mod offsets;
 mod producers;
 mod serve;
+pub mod share;
 mod stored;
 mod summary;
 mod task;
