@@ -64,6 +64,7 @@ impl Balance {
                 }
             }
         }
+        holders.retain(|which, _| subscribers.contains_key(&which.topic_id));
         let sharing = if alike { members.len().div_ceil(holders.len().max(1)).max(1) } else { 1 };
         Balance { targets, holders, subscribers, sharing, alike }
     }

@@ -98,6 +98,7 @@ pub(super) fn acquire(
     limit: AcquireLimit,
 ) -> Vec<(Range<i64>, i16)> {
     let batches: Vec<Range<Offset>> = batches.iter().cloned().map(offsets).collect();
+    partition.on_time(at(millis));
     let from = partition.next_fetch_offset();
     let end = batches.last().map_or(from, |last| last.end);
     let read = LogRead { offsets: from..end.max(from), batches: &batches, holes: &[] };
