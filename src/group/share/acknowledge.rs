@@ -60,7 +60,11 @@ impl AcknowledgeType {
 
 impl Acknowledgement {
     /// An acknowledgement batch as a request has it, both ends included.
-    pub fn parse(first_offset: i64, last_offset: i64, types: &[i8]) -> Result<Acknowledgement, AcknowledgeError> {
+    pub fn parse(
+        first_offset: i64,
+        last_offset: i64,
+        types: &[i8],
+    ) -> Result<Acknowledgement, AcknowledgeError> {
         let invalid = |reason| Err(AcknowledgeError::InvalidRequest(reason));
         if first_offset < 0 || last_offset < first_offset || last_offset == i64::MAX {
             return invalid("an acknowledgement's offsets are no range");

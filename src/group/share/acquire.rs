@@ -56,7 +56,8 @@ impl SharePartition {
         limit: AcquireLimit,
     ) -> Vec<Acquired> {
         self.on_time(now);
-        let state = RecordState::Acquired { member_id: member_id.clone(), deadline: now + self.config.lock_duration };
+        let state =
+            RecordState::Acquired { member_id: member_id.clone(), deadline: now + self.config.lock_duration };
         let mut taking = Taking {
             state,
             left: i64::try_from(limit.records_max).unwrap_or(i64::MAX),

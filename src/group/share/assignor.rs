@@ -24,9 +24,14 @@ pub(super) struct AssignorMember<'a> {
 /// subscribed to.
 pub(super) fn assign(members: &[AssignorMember<'_>], topics: &BTreeMap<TopicId, i32>) -> Vec<PartitionSet> {
     let mut balance = Balance::new(members, topics);
-    balance.shed();
-    balance.fill();
-    balance.level();
+    for _ in 0..PASSES_MAX {
+        let shed = balance.shed();
+        balance.fill();
+        balance.level();
+        if !shed {
+            break;
+        }
+    }
     balance.employ();
     balance.targets
 }
@@ -70,8 +75,9 @@ impl Balance {
     }
 
     /// Takes from the fullest holders of partitions that have too many; the only partition of somebody only if all
-    /// are alike, who then gets another.
-    fn shed(&mut self) {
+    /// are alike, who then gets another. Whether there was any.
+    fn shed(&mut self) -> bool {
+        let mut shed = false;
         for (which, holders) in &mut self.holders {
             while holders.len() > self.sharing {
                 let fullest = (0..holders.len()).max_by_key(|&place| self.targets[holders[place]].len());
@@ -81,8 +87,10 @@ impl Balance {
                 }
                 let index = holders.swap_remove(place);
                 self.targets[index].remove(which);
+                shed = true;
             }
         }
+        shed
     }
 
     /// Gives partitions that have too few to their emptiest subscribers.
@@ -147,5 +155,5 @@ impl Balance {
     }
 }
 
-/// Each move makes the counts more even, so passes end by themselves; this bounds the time.
+/// Each pass makes the counts more even or the sharing less, so passes end by themselves; this bounds the time.
 const PASSES_MAX: usize = 64;

@@ -181,7 +181,8 @@ impl ShareGroup {
         self.dirty = true;
         let sizes: BTreeMap<TopicId, i32> =
             self.topics.values().map(|topic| (topic.topic_id, topic.partitions)).collect();
-        let subscribed: Vec<BTreeSet<TopicId>> = self.members.values().map(|member| self.ids(member)).collect();
+        let subscribed: Vec<BTreeSet<TopicId>> =
+            self.members.values().map(|member| self.ids(member)).collect();
         let members: Vec<AssignorMember<'_>> = self
             .members
             .values()

@@ -125,8 +125,7 @@ impl SharePartition {
                     state: RecordState::Available,
                     delivery_count: record.delivery_count.saturating_sub(1).max(0),
                 };
-                let released =
-                    self.records.change(&self.all(), |record| held(record).then(|| undo(record)));
+                let released = self.records.change(&self.all(), |record| held(record).then(|| undo(record)));
                 if released {
                     self.mark(Unsaved::Counts);
                 }
@@ -232,7 +231,8 @@ impl SharePartition {
     fn give_back(&mut self, which: impl Fn(&Record) -> bool) -> bool {
         let finished = self.records.count(Record::is_finished);
         let limit = self.config.delivery_count_limit;
-        let changed = self.records.change(&self.all(), |record| which(record).then(|| record.given_back(limit)));
+        let changed =
+            self.records.change(&self.all(), |record| which(record).then(|| record.given_back(limit)));
         // What was acquired is stored as available, so that only what is archived now makes a difference there.
         if changed && self.records.count(Record::is_finished) != finished {
             self.records.advance();

@@ -157,14 +157,18 @@ impl Places {
         for (topic_id, numbers) in by_topic(set) {
             let numbers: Vec<i32> = numbers.into_iter().map(|PartitionIndex(number)| number).collect();
             let known = self.places.get(&topic_id).copied();
-            stored
-                .push((known.unwrap_or_else(|| self.add(topic_id, None, 0)), encode_ranges(&numbers)));
+            stored.push((known.unwrap_or_else(|| self.add(topic_id, None, 0)), encode_ranges(&numbers)));
         }
         stored
     }
 }
 
-fn store_member(id: &MemberId, member: &ShareMember, subscription: usize, places: &mut Places) -> StoredMember {
+fn store_member(
+    id: &MemberId,
+    member: &ShareMember,
+    subscription: usize,
+    places: &mut Places,
+) -> StoredMember {
     StoredMember {
         member_id: id.to_string(),
         rack_id: member.profile.rack_id.clone(),
@@ -208,7 +212,10 @@ fn read_name(name: &str) -> Result<TopicName, UnreadableShareGroup> {
     TopicName::parse(name).or_else(|error| unreadable(error.to_string()))
 }
 
-fn read_partitions(stored: &[StoredPartitions], ids: &[TopicId]) -> Result<PartitionSet, UnreadableShareGroup> {
+fn read_partitions(
+    stored: &[StoredPartitions],
+    ids: &[TopicId],
+) -> Result<PartitionSet, UnreadableShareGroup> {
     let mut set = PartitionSet::new();
     for (place, numbers) in stored {
         let (Some(&topic_id), Some(numbers)) = (ids.get(*place), decode_ranges(numbers)) else {

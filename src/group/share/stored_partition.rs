@@ -90,7 +90,9 @@ impl SharePartition {
             let until = end.0.checked_add(records).filter(|until| *until > end.0);
             let until = until.ok_or(UnreadableSharePartition("a batch of it is no range"))?;
             if end.0 - stored.start_offset != first || delivery_count < 0 {
-                return Err(UnreadableSharePartition("its batches are not neighbours, or were never delivered"));
+                return Err(UnreadableSharePartition(
+                    "its batches are not neighbours, or were never delivered",
+                ));
             }
             partition.records.push(Offset(until), Record { state, delivery_count });
         }

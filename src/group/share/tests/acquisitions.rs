@@ -102,7 +102,9 @@ fn offsets_without_records_are_archived() {
     assert_eq!(partition.start_offset(), Offset(2));
     assert_eq!(partition.next_fetch_offset(), Offset(20));
     assert_eq!(partition.describe().archived, 1 + 2 + 1 + 8);
-    partition.acknowledge(at(0), &id("a"), &[ack(2..3, 1), ack(4..6, 1), ack(8..9, 1), ack(10..12, 1)]).unwrap();
+    partition
+        .acknowledge(at(0), &id("a"), &[ack(2..3, 1), ack(4..6, 1), ack(8..9, 1), ack(10..12, 1)])
+        .unwrap();
     assert_eq!(partition.start_offset(), Offset(20));
 }
 

@@ -106,9 +106,8 @@ pub(super) fn acquire(
 }
 
 pub(super) fn plain(acquired: Vec<Acquired>) -> Vec<(Range<i64>, i16)> {
-    let plain = |acquired: Acquired| {
-        (acquired.offsets.start.0..acquired.offsets.end.0, acquired.delivery_count)
-    };
+    let plain =
+        |acquired: Acquired| (acquired.offsets.start.0..acquired.offsets.end.0, acquired.delivery_count);
     acquired.into_iter().map(plain).collect()
 }
 

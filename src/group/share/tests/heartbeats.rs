@@ -104,7 +104,8 @@ fn a_group_and_its_texts_have_an_end() {
     assert_eq!(group.heartbeat(at(0), &join("m", &["a"]), &image), Err(GroupError::GroupMaxSizeReached));
     assert!(group.heartbeat(at(0), &join("k", &["a"]), &image).is_ok());
 
-    let mut group = ShareGroup::new(ShareGroupConfig { members_bytes_max: 500, ..ShareGroupConfig::default() });
+    let mut group =
+        ShareGroup::new(ShareGroupConfig { members_bytes_max: 500, ..ShareGroupConfig::default() });
     group.heartbeat(at(0), &join("k", &["a"]), &image).unwrap();
     let mut long = join("l", &["a"]);
     long.rack_id = Some("r".repeat(300));

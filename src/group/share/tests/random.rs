@@ -14,10 +14,24 @@ const MEMBERS: [&str; 3] = ["a", "b", "c"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    Acquire { member: usize, batches: usize, records_max: usize, exact: bool },
+    Acquire {
+        member: usize,
+        batches: usize,
+        records_max: usize,
+        exact: bool,
+    },
     /// Of the `nth` run in the window, shifted a little, by whoever has it or by that member.
-    Acknowledge { member: Option<usize>, nth: usize, shift: i64, records: i64, types: Vec<i8> },
-    Release { member: usize, counts: bool },
+    Acknowledge {
+        member: Option<usize>,
+        nth: usize,
+        shift: i64,
+        records: i64,
+        types: Vec<i8>,
+    },
+    Release {
+        member: usize,
+        counts: bool,
+    },
     Wait(u64),
     LogStart(i64),
     Alter(i64),
@@ -56,7 +70,8 @@ struct Log {
 }
 
 fn log() -> impl Strategy<Value = Log> {
-    let batch = (prop::bool::weighted(0.15), 1i64..4, prop::collection::vec(prop::bool::weighted(0.85), 1..10));
+    let batch =
+        (prop::bool::weighted(0.15), 1i64..4, prop::collection::vec(prop::bool::weighted(0.85), 1..10));
     prop::collection::vec(batch, 3..14).prop_map(|parts| {
         let mut log = Log { batches: Vec::new(), records: Vec::new() };
         for (gap, gap_records, records) in parts {
@@ -159,8 +174,7 @@ impl World {
         let read: Vec<Range<i64>> =
             self.log.batches.iter().filter(|batch| batch.end > from).take(batches).cloned().collect();
         let to = read.last().map_or(self.log.end(), |last| last.end).max(from);
-        let (parts, holes) =
-            (read.iter().cloned().map(offsets).collect::<Vec<_>>(), self.log.holes());
+        let (parts, holes) = (read.iter().cloned().map(offsets).collect::<Vec<_>>(), self.log.holes());
         let log_read = LogRead { offsets: offsets(from..to), batches: &parts, holes: &holes };
         let acquired = plain(self.core.acquire(at(self.now), &id(member), &log_read, limit));
 
@@ -178,17 +192,20 @@ impl World {
                 assert_eq!(known.state, RecordState::Available, "{offset}");
                 known.count += 1;
                 assert_eq!(known.count, *count);
-                known.state = RecordState::Acquired { member_id: id(member), deadline: at(self.now + LOCK_MS) };
+                known.state =
+                    RecordState::Acquired { member_id: id(member), deadline: at(self.now + LOCK_MS) };
             }
         }
         // A new record that nobody got would be lost from sight: it must not have been passed over.
         for (offset, known) in &self.model {
-            assert!(known.count > 0 || !self.log.has(*offset) || known.state != RecordState::Available || {
-                // Given back uncounted.
-                self.core.states().any(|(offsets, state, count)| {
-                    offsets.contains(&Offset(*offset)) && *state == RecordState::Available && count == 0
-                })
-            });
+            assert!(
+                known.count > 0 || !self.log.has(*offset) || known.state != RecordState::Available || {
+                    // Given back uncounted.
+                    self.core.states().any(|(offsets, state, count)| {
+                        offsets.contains(&Offset(*offset)) && *state == RecordState::Available && count == 0
+                    })
+                }
+            );
         }
         self.follow_holes(from, to);
         self.advance();
@@ -222,10 +239,8 @@ impl World {
         } else if total > wanted {
             let last = acquired.last().map_or(0, |(range, _)| range.end - 1);
             let batch = read.iter().find(|batch| batch.contains(&last)).expect("it was read");
-            let before: i64 = acquired
-                .iter()
-                .map(|(range, _)| (range.end.min(batch.start) - range.start).max(0))
-                .sum();
+            let before: i64 =
+                acquired.iter().map(|(range, _)| (range.end.min(batch.start) - range.start).max(0)).sum();
             assert!(before < wanted, "only the last batch may pass the limit");
         }
     }
@@ -233,21 +248,19 @@ impl World {
     fn acknowledge(&mut self, member: &str, range: &Range<i64>, types: &[i8]) {
         self.expire();
         let acknowledgement = Acknowledgement::parse(range.start, range.end - 1, types).unwrap();
-        let type_of = |offset: i64| if types.len() == 1 { types[0] } else { types[(offset - range.start) as usize] };
+        let type_of =
+            |offset: i64| if types.len() == 1 { types[0] } else { types[(offset - range.start) as usize] };
         let window = range.start.max(self.start)..range.end;
-        let has = |offset: &i64| {
-            matches!(&self.model[offset].state, RecordState::Acquired { member_id, .. } if *member_id == id(member))
-        };
-        let expected = if range.end > self.end {
-            None
-        } else {
-            Some(window.clone().find(|offset| !has(offset)))
-        };
+        let has = |offset: &i64| matches!(&self.model[offset].state, RecordState::Acquired { member_id, .. } if *member_id == id(member));
+        let expected =
+            if range.end > self.end { None } else { Some(window.clone().find(|offset| !has(offset))) };
         let answer = self.core.acknowledge(at(self.now), &id(member), &[acknowledgement]);
         match expected {
             None => assert!(matches!(answer, Err(AcknowledgeError::InvalidRequest(_)))),
             Some(Some(at)) => {
-                assert!(matches!(answer, Err(AcknowledgeError::InvalidRecordState { at: got }) if got.0 <= at));
+                assert!(
+                    matches!(answer, Err(AcknowledgeError::InvalidRecordState { at: got }) if got.0 <= at)
+                );
             }
             Some(None) => {
                 assert_eq!(answer, Ok(()));
@@ -291,9 +304,7 @@ impl World {
                 let member = id(MEMBERS[*member]);
                 let attempt = if *counts { Attempt::Counts } else { Attempt::DoesNotCount };
                 self.core.release_all(&member, attempt);
-                let held = |known: &Known| {
-                    matches!(&known.state, RecordState::Acquired { member_id, .. } if *member_id == member)
-                };
+                let held = |known: &Known| matches!(&known.state, RecordState::Acquired { member_id, .. } if *member_id == member);
                 self.give_back(held, *counts);
             }
             Step::Wait(millis) => {
@@ -351,9 +362,8 @@ impl World {
             for offset in range.start.0..range.end.0 {
                 let expected = &self.model[&offset];
                 assert_eq!((state, count), (&expected.state, expected.count), "{offset}");
-                unfinished += usize::from(
-                    !matches!(state, RecordState::Acknowledged | RecordState::Archived),
-                );
+                unfinished +=
+                    usize::from(!matches!(state, RecordState::Acknowledged | RecordState::Archived));
             }
         }
         assert_eq!(next, self.end);

@@ -46,7 +46,8 @@ fn a_stored_partition_that_makes_no_sense_is_refused() {
 /// A record that this broker died with is tried once more, even if it was the last attempt: it was not its fault.
 #[test]
 fn the_last_attempt_is_repeated_after_a_restart() {
-    let mut partition = SharePartition::new(Offset(0), SharePartitionConfig { delivery_count_limit: 1, ..config() });
+    let mut partition =
+        SharePartition::new(Offset(0), SharePartitionConfig { delivery_count_limit: 1, ..config() });
     acquire(&mut partition, 0, "a", &[0..5], ALL);
     let config = SharePartitionConfig { delivery_count_limit: 1, ..config() };
     let mut restored = SharePartition::restore(&partition.stored(), config).unwrap();
