@@ -25,10 +25,8 @@ pub(super) struct AssignorMember<'a> {
 pub(super) fn assign(members: &[AssignorMember<'_>], topics: &BTreeMap<TopicId, i32>) -> Vec<PartitionSet> {
     let mut balance = Balance::new(members, topics);
     for _ in 0..PASSES_MAX {
-        let shed = balance.shed();
-        balance.fill();
-        balance.level();
-        if !shed {
+        let (shed, filled, leveled) = (balance.shed(), balance.fill(), balance.level());
+        if !shed && !filled && !leveled {
             break;
         }
     }
@@ -93,8 +91,9 @@ impl Balance {
         shed
     }
 
-    /// Gives partitions that have too few to their emptiest subscribers.
-    fn fill(&mut self) {
+    /// Gives partitions that have too few to their emptiest subscribers. Whether there was any.
+    fn fill(&mut self) -> bool {
+        let mut filled = false;
         for (which, holders) in &mut self.holders {
             let Some(subscribers) = self.subscribers.get(&which.topic_id) else { continue };
             while holders.len() < self.sharing {
@@ -102,19 +101,23 @@ impl Balance {
                 let Some(index) = others.min_by_key(|&index| self.targets[index].len()) else { break };
                 holders.push(index);
                 self.targets[index].insert(*which);
+                filled = true;
             }
         }
+        filled
     }
 
-    /// Moves partitions from full holders to empty subscribers, as long as these differ by two or more.
-    fn level(&mut self) {
-        for _ in 0..PASSES_MAX {
+    /// Moves partitions from full holders to empty subscribers, as long as these differ by two or more. Whether there
+    /// was any.
+    fn level(&mut self) -> bool {
+        for pass in 0..PASSES_MAX {
             let partitions: Vec<TopicPartition> = self.holders.keys().copied().collect();
             let moved = partitions.into_iter().filter(|which| self.level_one(*which)).count();
             if moved == 0 {
-                return;
+                return pass > 0;
             }
         }
+        true
     }
 
     fn level_one(&mut self, which: TopicPartition) -> bool {
