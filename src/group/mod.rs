@@ -19,6 +19,7 @@ mod mixed;
 mod offsets;
 mod producers;
 mod serve;
+pub mod share;
 mod stored;
 mod summary;
 mod task;

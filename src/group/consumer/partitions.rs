@@ -19,7 +19,7 @@ pub fn by_topic<'a>(
 }
 
 /// Ascending partition numbers as ranges, both ends included: `0-3,7`.
-pub(super) fn encode_ranges(ascending: &[i32]) -> String {
+pub(in crate::group) fn encode_ranges(ascending: &[i32]) -> String {
     let mut text = String::new();
     let mut rest = ascending;
     while let Some(&first) = rest.first() {
@@ -37,7 +37,7 @@ pub(super) fn encode_ranges(ascending: &[i32]) -> String {
 }
 
 /// What `encode_ranges` wrote; nothing for other text, or for more than `PARTITIONS_MAX` numbers.
-pub(super) fn decode_ranges(text: &str) -> Option<Vec<i32>> {
+pub(in crate::group) fn decode_ranges(text: &str) -> Option<Vec<i32>> {
     let mut numbers = Vec::new();
     for range in text.split(',').filter(|range| !range.is_empty()) {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
