@@ -47,6 +47,7 @@ pub struct GroupCoordinator {
 pub(super) struct Shared {
     pub config: GroupsConfig,
     pub store: Arc<dyn MetadataStore>,
+    pub standing: Standing,
     pub gatherer: Gatherer,
     pub clock: Clock,
     pub topics: watch::Receiver<Arc<TopicsImage>>,
@@ -79,11 +80,11 @@ impl GroupCoordinator {
     pub fn start(start: GroupsStart) -> GroupCoordinator {
         let GroupsStart { config, standing, clock, catalog } = start;
         let store = Arc::clone(standing.store());
-        let (gatherer, gather) = Gatherer::new(standing);
+        let (gatherer, gather) = Gatherer::new(standing.clone());
         let (topics, follow_topics) = watch_topics(&catalog);
         let mailboxes = Mailboxes::new(GROUPS_MAX);
         let origin = Instant::now();
-        let shared = Shared { config, store, gatherer, clock, topics, origin, mailboxes };
+        let shared = Shared { config, store, standing, gatherer, clock, topics, origin, mailboxes };
         let groups = GroupCoordinator { shared: Arc::new(shared) };
         tokio::spawn(gather);
         tokio::spawn(follow_topics);

@@ -13,7 +13,8 @@ use super::stored::{
 };
 use super::summary::{GroupSummary, GroupType};
 use crate::meta::{
-    Change, Compare, Gatherer, MetadataError, MetadataStore, Revision, SettleError, Settled, Write,
+    Change, Compare, Gatherer, MetadataError, MetadataStore, Revision, SettleError, Settled, StandingError,
+    Write,
 };
 use crate::types::{Moment, ProducerId, Timestamp, TopicId, TransactionOrdinal};
 use bytes::Bytes;
@@ -57,6 +58,8 @@ pub(super) enum KeepError {
     Unreadable(#[from] UnreadableGroup),
     #[error(transparent)]
     Settle(#[from] SettleError),
+    #[error(transparent)]
+    Standing(#[from] StandingError),
     #[error("another broker has changed the group")]
     Changed,
 }

@@ -59,6 +59,7 @@ impl GroupTask {
                 self.answer(reply, answer);
             }
             Call::Fetch(request, reply) => {
+                self.tells_offsets = true;
                 let answer = fetch(group, &request);
                 self.answer(reply, answer);
             }

@@ -21,6 +21,9 @@ pub(super) struct GroupTask {
     next_ticket: u64,
     /// Answers that go out once what has changed is stored.
     pub(super) after: Vec<Box<dyn FnOnce() + Send>>,
+    /// Whether one of them tells committed offsets: then the standing is confirmed first, since a coordinator of the past does
+    /// not know what was committed after it.
+    pub(super) tells_offsets: bool,
 }
 
 /// Who waits for a classic group's answer.
@@ -46,7 +49,14 @@ enum Woken {
 
 impl GroupTask {
     pub fn new(group_id: GroupId, shared: Arc<Shared>) -> GroupTask {
-        GroupTask { group_id, shared, waiting: HashMap::new(), next_ticket: 0, after: Vec::new() }
+        GroupTask {
+            group_id,
+            shared,
+            waiting: HashMap::new(),
+            next_ticket: 0,
+            after: Vec::new(),
+            tells_offsets: false,
+        }
     }
 
     /// Runs until the group is quiet, or the coordinator closes.
@@ -154,6 +164,9 @@ impl GroupTask {
 
     async fn store(&mut self, group: &mut KeptGroup) -> Result<(), KeepError> {
         group.store(&self.shared.gatherer, self.shared.clock.now()).await?;
+        if std::mem::take(&mut self.tells_offsets) {
+            self.shared.standing.confirm().await?;
+        }
         self.after.drain(..).for_each(|answer| answer());
         Ok(())
     }
@@ -163,6 +176,7 @@ impl GroupTask {
         tracing::warn!(group = %self.group_id, %error, "a group could not be stored, it is read again");
         self.after.clear();
         self.waiting.clear();
+        self.tells_offsets = false;
     }
 
     fn close(mut self, group: &mut KeptGroup) {

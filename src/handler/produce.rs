@@ -132,13 +132,35 @@ async fn append_topic(
         Err(code) => return refuse_all(&data, &Refused::new(code, "the topic is not known here")),
     };
     let rules = rules(terms.api_version, &topic, context.clock.now());
-    let append = |data: PartitionProduceData| {
-        let (topic, rules, index) = (&topic, &rules, data.index);
-        let records = data.records.unwrap_or_default();
-        async move { Part { index, taken: append(context, terms, topic, index, records, rules).await } }
-    };
+    let mut parts = Vec::with_capacity(data.len());
+    let mut in_transactions = Vec::new();
+    for data in data {
+        let (index, records) = (data.index, data.records.unwrap_or_default());
+        match append(context, terms, &topic, index, records, &rules) {
+            Step::Done(taken) => parts.push(Part { index, taken }),
+            Step::InTransaction(validated) => in_transactions.push((index, validated)),
+        }
+    }
     // Side by side: coordinators are asked about all partitions of a request at once.
-    join_all(data.into_iter().map(append)).await
+    let appended = in_transactions.into_iter().map(|(index, validated)| async move {
+        Part { index, taken: validated.append_in_transaction(context, terms, rules.now).await }
+    });
+    parts.extend(join_all(appended).await);
+    parts
+}
+
+/// How far a batch came without asking anyone.
+enum Step {
+    Done(Result<Taken, Refused>),
+    /// Its transaction's coordinator may have to be asked.
+    InTransaction(Validated),
+}
+
+/// A batch that may be stored as it is.
+struct Validated {
+    partition: Arc<Partition>,
+    incoming: Incoming,
+    append_time: Timestamp,
 }
 
 fn refuse_all(data: &[PartitionProduceData], refused: &Refused) -> Vec<Part> {
@@ -186,14 +208,29 @@ fn target_codec(setting: CompressionType) -> Option<Codec> {
     }
 }
 
-async fn append(
+fn append(
     context: &Context,
     terms: &Terms,
     topic: &Topic,
     index: i32,
     records: Bytes,
     rules: &ProduceRules,
-) -> Result<Taken, Refused> {
+) -> Step {
+    match validate(context, topic, index, records, rules) {
+        Ok((validated, true)) => Step::InTransaction(validated),
+        Ok((validated, false)) => Step::Done(validated.append(context, terms, rules.now)),
+        Err(refused) => Step::Done(Err(refused)),
+    }
+}
+
+/// The batch, and whether it belongs to a transaction.
+fn validate(
+    context: &Context,
+    topic: &Topic,
+    index: i32,
+    records: Bytes,
+    rules: &ProduceRules,
+) -> Result<(Validated, bool), Refused> {
     let no_partition = |code| Refused::new(code, format!("{} has no partition {index}", topic.name));
     let partition = context.partition(topic, index).map_err(no_partition)?;
     let batch = validate_produced(records, rules).map_err(|error| Refused::new(error.code(), error))?;
@@ -203,13 +240,27 @@ async fn append(
     };
     context.metrics.produce_batches.inc();
     context.metrics.produce_bytes.inc_by(batch.bytes.len() as u64);
-    let appended = if batch.header.is_transactional() {
-        append_in_transaction(context, terms, &partition, incoming(batch), rules.now).await
-    } else {
-        let appended = partition.append(&context.journal, incoming(batch), &terms.permit, rules.now);
-        appended.map_err(|error| refused(error, terms))
-    };
-    Ok(Taken { appended: appended?, append_time })
+    let is_transactional = batch.header.is_transactional();
+    Ok((Validated { partition, incoming: incoming(batch), append_time }, is_transactional))
+}
+
+impl Validated {
+    fn append(self, context: &Context, terms: &Terms, now: Timestamp) -> Result<Taken, Refused> {
+        let Validated { partition, incoming, append_time } = self;
+        let appended = partition.append(&context.journal, incoming, &terms.permit, now);
+        Ok(Taken { appended: appended.map_err(|error| refused(error, terms))?, append_time })
+    }
+
+    async fn append_in_transaction(
+        self,
+        context: &Context,
+        terms: &Terms,
+        now: Timestamp,
+    ) -> Result<Taken, Refused> {
+        let Validated { partition, incoming, append_time } = self;
+        let appended = append_in_transaction(context, terms, &partition, incoming, now).await;
+        Ok(Taken { appended: appended?, append_time })
+    }
 }
 
 /// Asks the coordinator if the partition needs its word, and comes again with that. What the partition is told

@@ -149,11 +149,15 @@ impl TxnTask {
             }
             self.send_markers(&own.core);
             let is_open = own.core.next_deadline().is_some() || own.core.markers_to_send().is_some();
-            if !is_open && quiet_since.elapsed() >= QUIET_MAX {
-                self.forget_if_expired(own).await;
-                if self.shared.mailboxes.retire(&self.transactional_id, &calls) {
-                    return;
+            if quiet_since.elapsed() >= QUIET_MAX {
+                if !is_open {
+                    self.forget_if_expired(own).await;
+                    if self.shared.mailboxes.retire(&self.transactional_id, &calls) {
+                        return;
+                    }
                 }
+                // What is still to come wakes the task; it looks again after as long.
+                quiet_since = Instant::now();
             }
         }
     }
@@ -169,7 +173,7 @@ impl TxnTask {
         let again_at = self.again_at.filter(|_| self.writing.is_empty());
         let parked_until = self.parked.front().map(|(until, _)| *until);
         let timer = timer.into_iter().chain(again_at).chain(parked_until).min();
-        let timer = timer.unwrap_or_else(|| (quiet_since + QUIET_MAX).max(Instant::now() + PAUSE_MIN));
+        let timer = timer.unwrap_or(quiet_since + QUIET_MAX);
         tokio::select! {
             call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),
             Some(marked) = self.writing.next() => Woken::Marked(marked),

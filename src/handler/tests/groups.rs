@@ -263,3 +263,18 @@ async fn groups_are_refused_with_kafkas_codes() {
     let code = world.ask(9, &nowhere).await.topics[0].partitions[0].error_code;
     assert_eq!(code, ErrorCode::IllegalGeneration.code());
 }
+
+#[tokio::test]
+async fn a_coordinator_of_the_past_tells_no_offsets() {
+    let world = World::new().await;
+    let topic = world.create("a", 1).await;
+    world.ask(9, &commit("offsets", &topic, 7)).await;
+    world.seal().await;
+    let wanted =
+        OffsetFetchRequestTopic::default().with_name(topic_name("a")).with_partition_indexes(vec![0]);
+    let request =
+        OffsetFetchRequest::default().with_group_id(group("offsets")).with_topics(Some(vec![wanted]));
+    let answer = world.ask(7, &request).await;
+    assert_eq!(answer.error_code, ErrorCode::CoordinatorNotAvailable.code());
+    assert!(answer.topics.is_empty());
+}
