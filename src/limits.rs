@@ -32,6 +32,21 @@ pub struct MemoryPermit {
     _write_units: Option<OwnedSemaphorePermit>,
 }
 
+impl MemoryPermit {
+    /// All of them as one; they must be of one budget.
+    #[must_use]
+    pub fn merged(permits: Vec<MemoryPermit>) -> Option<MemoryPermit> {
+        permits.into_iter().reduce(|mut all, one| {
+            all._units.merge(one._units);
+            match (&mut all._write_units, one._write_units) {
+                (Some(units), Some(more)) => units.merge(more),
+                (none, more) => *none = none.take().or(more),
+            }
+            all
+        })
+    }
+}
+
 /// Reservations are counted in units, so that a semaphore's 32-bit permits reach past 4 GiB.
 const UNIT_BYTES: usize = 1024;
 

@@ -7,6 +7,7 @@ use super::classic::{
 use super::consumer;
 use super::offsets::CommittedOffset;
 use super::producers::EndOffsets;
+use super::share::{ShareGroupView, ShareHeartbeatAnswer, ShareHeartbeatRequest};
 use super::summary::{ClassicDescription, GroupSummary};
 use super::{GroupError, MemberId};
 use crate::types::{PartitionIndex, ProducerEpoch, ProducerId, TopicId, TopicName, TransactionOrdinal};
@@ -65,6 +66,8 @@ calls! {
     Leave(LeaveRequest) -> Vec<LeaveAnswer>;
     /// ConsumerGroupHeartbeat.
     ConsumerHeartbeat(consumer::HeartbeatRequest) -> consumer::HeartbeatAnswer;
+    /// ShareGroupHeartbeat.
+    ShareHeartbeat(ShareHeartbeatRequest) -> ShareHeartbeatAnswer;
     /// OffsetCommit and TxnOffsetCommit.
     Commit(CommitOffsets) -> ();
     /// The end of a transaction that has offsets of this group.
@@ -79,6 +82,8 @@ calls! {
     Describe(Describe) -> Option<ClassicDescription>;
     /// ConsumerGroupDescribe.
     DescribeConsumer(DescribeConsumer) -> Option<consumer::ConsumerGroupView>;
+    /// ShareGroupDescribe.
+    DescribeShare(DescribeShare) -> Option<ShareGroupView>;
     /// ListGroups.
     Summarize(Summarize) -> Option<GroupSummary>;
     /// Time has passed: offsets that nobody needs any more go.
@@ -160,6 +165,10 @@ pub struct Describe;
 /// What a group of the consumer protocol is.
 #[derive(Debug)]
 pub struct DescribeConsumer;
+
+/// What a share group is.
+#[derive(Debug)]
+pub struct DescribeShare;
 
 /// The line of a list.
 #[derive(Debug)]

@@ -9,6 +9,8 @@
 use super::call::{Call, CallOf, Reply};
 use super::classic::ClassicGroupConfig;
 use super::consumer::{ConsumerGroupConfig, TopicsImage};
+use super::delivery::ShareDelivery;
+use super::share::ShareGroupConfig;
 use super::stored::{GROUPS, StoredGroup};
 use super::summary::GroupSummary;
 use super::task::GroupTask;
@@ -31,6 +33,8 @@ pub struct GroupsConfig {
     pub classic: ClassicGroupConfig,
     /// Groups of the consumer protocol (KIP-848).
     pub consumer: ConsumerGroupConfig,
+    /// Share groups (KIP-932).
+    pub share: ShareGroupConfig,
     /// How long the offsets of a group outlive its members: Kafka's `offsets.retention.minutes`.
     pub offsets_retention: Duration,
     /// The longest text that may be committed with an offset, in bytes: Kafka's `offset.metadata.max.bytes`.
@@ -51,6 +55,8 @@ pub(super) struct Shared {
     pub gatherer: Gatherer,
     pub clock: Clock,
     pub topics: watch::Receiver<Arc<TopicsImage>>,
+    /// Where members of share groups have records.
+    pub delivery: ShareDelivery,
     /// Moments are counted from here.
     pub origin: Instant,
     pub mailboxes: Mailboxes<GroupId, Call>,
@@ -72,19 +78,22 @@ pub struct GroupsStart {
     pub clock: Clock,
     /// The topics.
     pub catalog: Arc<Catalog>,
+    /// Where members of share groups have records.
+    pub delivery: ShareDelivery,
 }
 
 impl GroupCoordinator {
     /// A coordinator without groups at hand; they are read when they are asked for. Its tasks end when it is closed.
     #[must_use]
     pub fn start(start: GroupsStart) -> GroupCoordinator {
-        let GroupsStart { config, standing, clock, catalog } = start;
+        let GroupsStart { config, standing, clock, catalog, delivery } = start;
         let store = Arc::clone(standing.store());
         let (gatherer, gather) = Gatherer::new(standing.clone());
         let (topics, follow_topics) = watch_topics(&catalog);
         let mailboxes = Mailboxes::new(GROUPS_MAX);
         let origin = Instant::now();
-        let shared = Shared { config, store, standing, gatherer, clock, topics, origin, mailboxes };
+        let shared =
+            Shared { config, store, standing, gatherer, clock, topics, delivery, origin, mailboxes };
         let groups = GroupCoordinator { shared: Arc::new(shared) };
         tokio::spawn(gather);
         tokio::spawn(follow_topics);
@@ -175,8 +184,15 @@ impl GroupCoordinator {
         }
     }
 
+    /// The records that members of share groups have.
+    #[must_use]
+    pub fn delivery(&self) -> &ShareDelivery {
+        &self.shared.delivery
+    }
+
     /// Answers for no group any more: whoever waits is told to look for another coordinator.
     pub fn close(&self) {
         self.shared.mailboxes.close();
+        self.shared.delivery.close();
     }
 }

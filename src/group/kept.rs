@@ -1,12 +1,13 @@
 //! A group as its task keeps it: its protocol's core, its offsets, and what of them is stored.
 
-use super::GroupId;
+use super::{GroupId, MemberId};
 use super::call::ByTopic;
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
 use super::coordinator::GroupsConfig;
 use super::offsets::TopicOffsets;
 use super::producers::Producers;
+use super::share::ShareGroup;
 use super::stored::{
     StoredCore, StoredGroup, UnreadableGroup, decode_offsets, decode_producers, encode_offsets,
     encode_producers, group_key, offsets_key, offsets_prefix, producers_key, topic_of,
@@ -19,11 +20,12 @@ use crate::meta::{
 use crate::types::{Moment, ProducerId, Timestamp, TopicId, TransactionOrdinal};
 use bytes::Bytes;
 
-/// A group of either protocol.
+/// A group of one of the protocols.
 #[derive(Debug)]
 pub(super) enum Core {
     Classic(Box<ClassicGroup>),
     Consumer(Box<ConsumerGroup>),
+    Share(Box<ShareGroup>),
 }
 
 /// A group with its offsets.
@@ -176,6 +178,12 @@ impl KeptGroup {
                 protocol_type: "consumer".to_owned(),
                 state: group.state().as_str(),
             },
+            Core::Share(group) => GroupSummary {
+                group_id,
+                group_type: GroupType::Share,
+                protocol_type: "share".to_owned(),
+                state: group.state().as_str(),
+            },
         }
     }
 
@@ -285,6 +293,9 @@ impl Core {
             StoredCore::Consumer(stored) => ConsumerGroup::restore(&stored, config.consumer.clone(), now)
                 .map(|group| Core::Consumer(Box::new(group)))
                 .map_err(|error| error.to_string()),
+            StoredCore::Share(stored) => ShareGroup::restore(&stored, config.share.clone(), now)
+                .map(|group| Core::Share(Box::new(group)))
+                .map_err(|error| error.to_string()),
         }
     }
 
@@ -292,6 +303,7 @@ impl Core {
         match self {
             Core::Classic(group) => StoredCore::Classic(group.stored()),
             Core::Consumer(group) => StoredCore::Consumer(Box::new(group.stored())),
+            Core::Share(group) => StoredCore::Share(Box::new(group.stored())),
         }
     }
 
@@ -300,6 +312,7 @@ impl Core {
         match self {
             Core::Classic(group) => group.is_empty(),
             Core::Consumer(group) => group.is_empty(),
+            Core::Share(group) => group.is_empty(),
         }
     }
 
@@ -307,7 +320,7 @@ impl Core {
     fn is_new(&self) -> bool {
         match self {
             Core::Classic(group) => group.is_empty() && group.generation_id() == 0,
-            Core::Consumer(_) => false,
+            Core::Consumer(_) | Core::Share(_) => false,
         }
     }
 
@@ -315,6 +328,7 @@ impl Core {
         match self {
             Core::Classic(group) => group.take_dirty(),
             Core::Consumer(group) => group.take_dirty(),
+            Core::Share(group) => group.take_dirty(),
         }
     }
 
@@ -323,14 +337,17 @@ impl Core {
         match self {
             Core::Classic(group) => group.next_deadline(),
             Core::Consumer(group) => group.next_deadline(),
+            Core::Share(group) => group.next_deadline(),
         }
     }
 
-    /// Does what time has brought.
-    pub fn on_time(&mut self, now: Moment) {
+    /// Does what time has brought; which members of a share group are gone by that.
+    pub fn on_time(&mut self, now: Moment) -> Vec<MemberId> {
         match self {
             Core::Classic(group) => group.on_time(now),
             Core::Consumer(group) => group.on_time(now),
+            Core::Share(group) => return group.on_time(now),
         }
+        Vec::new()
     }
 }

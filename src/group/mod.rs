@@ -1,8 +1,9 @@
 //! Consumer groups: who is in a group, which generation it is, and who reads what.
 //!
 //! ```text
-//! handler ─▶ coordinator ─▶ task (one per group) ─▶ core: classic, consumer; offsets
+//! handler ─▶ coordinator ─▶ task (one per group) ─▶ core: classic, consumer, share; offsets
 //!                              │ what has changed goes to the metadata store, then the answers go out
+//!         delivery ─▶ task (one per share group and partition) ─▶ core: share partition
 //! ```
 //!
 //! Never: a core does no I/O, reads no clock, makes no ids, and knows no wire type. Time and ids come in as values;
@@ -12,6 +13,7 @@ mod call;
 pub mod classic;
 pub mod consumer;
 mod coordinator;
+pub mod delivery;
 mod error;
 mod kept;
 mod migrate;
@@ -29,8 +31,8 @@ mod topics;
 mod types;
 
 pub use call::{
-    CommitKind, CommitOffsets, Delete, DeleteOffsets, Describe, DescribeConsumer, Expire, FetchOffsets,
-    FetchedOffset, FetchedOffsets,
+    CommitKind, CommitOffsets, Delete, DeleteOffsets, Describe, DescribeConsumer, DescribeShare, Expire,
+    FetchOffsets, FetchedOffset, FetchedOffsets,
 };
 pub use coordinator::{GroupCoordinator, GroupsConfig, GroupsStart};
 pub use error::GroupError;

@@ -9,6 +9,7 @@ use super::kept::{Core, KeptGroup};
 use super::mixed::{self, At};
 use super::offsets::TopicOffsets;
 use super::producers::{EndAdmission, EndOffsets, ProducerFault};
+use super::share::{SHARE_LEAVE_EPOCH, ShareGroup, ShareHeartbeatAnswer, ShareHeartbeatRequest};
 use super::summary::ClassicDescription;
 use super::task::{GroupTask, Waiting};
 use super::{GroupError, migrate};
@@ -29,6 +30,7 @@ impl GroupTask {
                     let answer = mixed::sync(consumers, now, request);
                     self.answer(reply, answer);
                 }
+                Core::Share(_) => self.answer(reply, Err(GroupError::UnknownMemberId)),
             },
             Call::Heartbeat(request, reply) => match &mut group.core {
                 Core::Classic(classic) => {
@@ -38,6 +40,7 @@ impl GroupTask {
                     let answer = mixed::heartbeat(consumers, now, request);
                     self.answer(reply, answer);
                 }
+                Core::Share(_) => self.answer(reply, Err(GroupError::UnknownMemberId)),
             },
             Call::Leave(request, reply) => match &mut group.core {
                 Core::Classic(classic) => classic.on_leave(self.ticket(Waiting::Leave(reply)), request, now),
@@ -45,9 +48,14 @@ impl GroupTask {
                     let answer = mixed::leave(consumers, now, request);
                     self.answer(reply, Ok(answer));
                 }
+                Core::Share(_) => self.answer(reply, Err(GroupError::UnknownMemberId)),
             },
             Call::ConsumerHeartbeat(request, reply) => {
                 let answer = self.consumer_heartbeat(group, &request);
+                self.answer(reply, answer);
+            }
+            Call::ShareHeartbeat(request, reply) => {
+                let answer = self.share_heartbeat(group, &request);
                 self.answer(reply, answer);
             }
             Call::Commit(request, reply) => {
@@ -75,6 +83,13 @@ impl GroupTask {
             Call::DescribeConsumer(_, reply) => {
                 let view = match &group.core {
                     Core::Consumer(consumers) if group.exists() => Some(consumers.describe()),
+                    _ => None,
+                };
+                self.answer(reply, Ok(view));
+            }
+            Call::DescribeShare(_, reply) => {
+                let view = match &group.core {
+                    Core::Share(share) => Some(share.describe()),
                     _ => None,
                 };
                 self.answer(reply, Ok(view));
@@ -108,6 +123,7 @@ impl GroupTask {
                 let answer = mixed::join(consumers, &at, request);
                 self.answer(reply, Ok(answer));
             }
+            Core::Share(_) => self.answer(reply, Err(GroupError::InconsistentGroupProtocol)),
         }
     }
 
@@ -121,6 +137,7 @@ impl GroupTask {
         let classic = match &mut group.core {
             Core::Consumer(consumers) => return consumers.heartbeat(now, request, &topics),
             Core::Classic(classic) => classic,
+            Core::Share(_) => return Err(GroupError::GroupIdNotFound),
         };
         if request.member_epoch != consumer::JOIN_EPOCH {
             let exists = group.exists();
@@ -129,6 +146,29 @@ impl GroupTask {
         let mut upgraded = migrate::upgrade(classic, &self.shared.config, now, &topics)?;
         let answer = upgraded.heartbeat(now, request, &topics)?;
         self.upgrade(group, upgraded);
+        Ok(answer)
+    }
+
+    /// A group that nobody has used yet becomes a share group with its first member.
+    fn share_heartbeat(
+        &mut self,
+        group: &mut KeptGroup,
+        request: &ShareHeartbeatRequest,
+    ) -> Result<ShareHeartbeatAnswer, GroupError> {
+        let (now, topics) = (self.now(), self.shared.topics.borrow().clone());
+        if let Core::Share(share) = &mut group.core {
+            let answer = share.heartbeat(now, request, &topics)?;
+            if request.member_epoch == SHARE_LEAVE_EPOCH {
+                self.gone.push(request.member_id.clone());
+            }
+            return Ok(answer);
+        }
+        if group.exists() {
+            return Err(GroupError::GroupIdNotFound);
+        }
+        let mut share = ShareGroup::new(self.shared.config.share.clone());
+        let answer = share.heartbeat(now, request, &topics)?;
+        group.replace_core(Core::Share(Box::new(share)));
         Ok(answer)
     }
 
@@ -177,11 +217,12 @@ impl GroupTask {
     }
 
     /// Offsets live on for a while after their group is empty; those of tools that commit without a group, after their
-    /// commit. With its last offset an empty group goes.
+    /// commit. With its last offset an empty group goes. A share group stays until it is deleted, as in Apache Kafka.
     fn expire(&self, group: &mut KeptGroup) {
         let retention = i64::try_from(self.shared.config.offsets_retention.as_millis()).unwrap_or(i64::MAX);
         let before = self.shared.clock.now().0.saturating_sub(retention);
-        if !group.core.is_empty() || !group.exists() {
+        let is_share = matches!(group.core, Core::Share(_));
+        if is_share || !group.core.is_empty() || !group.exists() {
             return;
         }
         if group.empty_since.is_none_or(|since| since.0 < before) {
@@ -218,6 +259,7 @@ fn check_commit(
             let instance = by.group_instance_id.as_ref();
             consumers.check_offset_commit(kind, &by.member_id, by.generation_id, instance, partitions)
         }
+        (Core::Share(_), _) => Err(GroupError::GroupIdNotFound),
     }
 }
 
@@ -257,6 +299,7 @@ fn check_fetch(group: &KeptGroup, request: &FetchOffsets) -> Result<(), GroupErr
             consumers.check_offset_fetch(request.member_id.as_ref(), request.member_epoch)
         }
         Core::Classic(_) => Ok(()),
+        Core::Share(_) => Err(GroupError::GroupIdNotFound),
     }
 }
 
@@ -267,13 +310,16 @@ fn delete_offsets(
     if !group.exists() {
         return Err(GroupError::GroupIdNotFound);
     }
-    if let Core::Classic(classic) = &group.core {
-        classic.check_offset_delete()?;
+    match &group.core {
+        Core::Classic(classic) => classic.check_offset_delete()?,
+        Core::Consumer(_) => {}
+        Core::Share(_) => return Err(GroupError::GroupIdNotFound),
     }
     let mut delete = |(name, topic_id, partition): (TopicName, _, _)| {
         let subscribed = match &group.core {
             Core::Classic(classic) => !classic.is_empty() && classic.is_subscribed(name.as_str()),
             Core::Consumer(consumers) => consumers.subscribed_to(&name),
+            Core::Share(share) => share.subscribed_to(&name),
         };
         if subscribed {
             return Err(GroupError::GroupSubscribedToTopic);
@@ -293,6 +339,7 @@ fn check_delete(group: &KeptGroup) -> Result<(), GroupError> {
     match &group.core {
         Core::Classic(classic) => classic.check_delete(),
         Core::Consumer(consumers) => consumers.check_deletion(),
+        Core::Share(share) => share.check_deletion(),
     }
 }
 

@@ -12,6 +12,7 @@ use super::classic::StoredClassicGroup;
 use super::consumer::StoredConsumerGroup;
 use super::offsets::{StoredTopicOffsets, TopicOffsets};
 use super::producers::{Producers, StoredProducers};
+use super::share::StoredShareGroup;
 use super::types::GroupId;
 use crate::meta::Entry;
 use crate::meta::keys::escaped;
@@ -45,6 +46,7 @@ pub(super) struct StoredGroup {
 pub(super) enum StoredCore {
     Classic(StoredClassicGroup),
     Consumer(Box<StoredConsumerGroup>),
+    Share(Box<StoredShareGroup>),
 }
 
 /// A stored value that cannot be understood: somebody must look.

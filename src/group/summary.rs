@@ -11,6 +11,8 @@ pub enum GroupType {
     Classic,
     /// KIP-848.
     Consumer,
+    /// KIP-932.
+    Share,
 }
 
 impl GroupType {
@@ -20,6 +22,7 @@ impl GroupType {
         match self {
             GroupType::Classic => "classic",
             GroupType::Consumer => "consumer",
+            GroupType::Share => "share",
         }
     }
 }
@@ -31,7 +34,7 @@ pub struct GroupSummary {
     pub group_id: GroupId,
     /// Which protocol it is of.
     pub group_type: GroupType,
-    /// What its members are; `consumer` for consumers, empty where only offsets were committed.
+    /// What its members are; `consumer` for consumers, `share` for those of share groups, empty where only offsets were committed.
     pub protocol_type: String,
     /// Its state, in Kafka's words.
     pub state: &'static str,
@@ -61,6 +64,10 @@ impl GroupSummary {
             StoredCore::Consumer(consumer) => {
                 let state = if consumer.is_empty() { "Empty" } else { "Stable" };
                 (GroupType::Consumer, "consumer".to_owned(), state)
+            }
+            StoredCore::Share(share) => {
+                let state = if share.is_empty() { "Empty" } else { "Stable" };
+                (GroupType::Share, "share".to_owned(), state)
             }
         };
         GroupSummary { group_id: GroupId::new(&stored.name), group_type, protocol_type, state }

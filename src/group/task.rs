@@ -5,7 +5,7 @@ use super::classic::{Answer, JoinRefused, Joined, LeaveAnswer, Synced};
 use super::consumer::ConsumerGroup;
 use super::coordinator::Shared;
 use super::kept::{Core, KeepError, KeptGroup};
-use super::{GroupError, GroupId, Ticket, migrate};
+use super::{GroupError, GroupId, MemberId, Ticket, migrate};
 use crate::types::Moment;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub(super) struct GroupTask {
     /// Whether one of them tells committed offsets: then the standing is confirmed first, since a coordinator of the past does
     /// not know what was committed after it.
     pub(super) tells_offsets: bool,
+    /// Members of a share group that are in it no more: others may have their records once that is stored.
+    pub(super) gone: Vec<MemberId>,
 }
 
 /// Who waits for a classic group's answer.
@@ -56,6 +58,7 @@ impl GroupTask {
             next_ticket: 0,
             after: Vec::new(),
             tells_offsets: false,
+            gone: Vec::new(),
         }
     }
 
@@ -90,7 +93,7 @@ impl GroupTask {
                 Woken::Time => {}
                 Woken::Closed => return self.close(group),
             }
-            group.core.on_time(self.now());
+            self.gone.extend(group.core.on_time(self.now()));
             self.downgrade_if_due(group);
             self.collect_answers(group);
             if let Err(error) = self.store(group).await {
@@ -116,7 +119,7 @@ impl GroupTask {
     ) -> Woken {
         let deadline = kept.and_then(|kept| kept.core.next_deadline());
         let deadline = deadline.map_or(quiet_since + QUIET_MAX, |at| self.shared.origin + at.0);
-        let cares_for_topics = kept.is_some_and(|kept| matches!(kept.core, Core::Consumer(_)));
+        let cares_for_topics = kept.is_some_and(|kept| matches!(kept.core, Core::Consumer(_) | Core::Share(_)));
         tokio::select! {
             call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),
             Ok(()) = topics.changed(), if cares_for_topics => Woken::Topics,
@@ -148,8 +151,12 @@ impl GroupTask {
     }
 
     fn on_topics_changed(&self, group: &mut KeptGroup) {
-        if let Core::Consumer(consumers) = &mut group.core {
-            consumers.on_topics_changed(self.now(), &self.shared.topics.borrow());
+        match &mut group.core {
+            Core::Classic(_) => {}
+            Core::Consumer(consumers) => {
+                consumers.on_topics_changed(self.now(), &self.shared.topics.borrow());
+            }
+            Core::Share(share) => share.on_topics_changed(&self.shared.topics.borrow()),
         }
     }
 
@@ -168,6 +175,9 @@ impl GroupTask {
             self.shared.standing.confirm().await?;
         }
         self.after.drain(..).for_each(|answer| answer());
+        for member_id in self.gone.drain(..) {
+            self.shared.delivery.on_member_gone(&self.group_id, &member_id);
+        }
         Ok(())
     }
 
@@ -177,6 +187,7 @@ impl GroupTask {
         self.after.clear();
         self.waiting.clear();
         self.tells_offsets = false;
+        self.gone.clear();
     }
 
     fn close(mut self, group: &mut KeptGroup) {

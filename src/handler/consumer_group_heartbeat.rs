@@ -9,7 +9,8 @@ use crate::group::consumer::{self, HeartbeatAnswer, PartitionSet};
 use crate::types::{PartitionIndex, TopicId, TopicName, TopicPartition};
 use crate::wire::messages::consumer_group_heartbeat_request::TopicPartitions as Owned;
 use crate::wire::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
-use crate::wire::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
+use crate::wire::messages::{self, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -46,10 +47,6 @@ async fn heartbeat(
     let fresh =
         api_version == 0 && request.member_id.is_empty() && request.member_epoch == consumer::JOIN_EPOCH;
     let member_id = if fresh { member(&clock::random_id().to_string()) } else { member(&request.member_id) };
-    let names = |names: Vec<crate::wire::messages::TopicName>| {
-        let parsed = names.iter().map(|name| TopicName::parse(name));
-        parsed.collect::<Result<_, _>>().map_err(|_| GroupError::InvalidRequest("a topic name is not legal"))
-    };
     let rebalance_timeout = u64::try_from(request.rebalance_timeout_ms).ok().map(Duration::from_millis);
     let heartbeat = consumer::HeartbeatRequest {
         member_id,
@@ -57,7 +54,7 @@ async fn heartbeat(
         instance_id: instance(request.instance_id.as_ref()),
         rack_id: request.rack_id.map(|id| id.to_string()),
         rebalance_timeout,
-        subscribed_topic_names: request.subscribed_topic_names.map(names).transpose()?,
+        subscribed_topic_names: request.subscribed_topic_names.map(topic_names).transpose()?,
         subscribed_topic_regex: request.subscribed_topic_regex.map(|regex| regex.to_string()),
         server_assignor: request.server_assignor.map(|name| name.to_string()),
         owned: request.topic_partitions.map(|owned| owned_set(&owned)),
@@ -65,6 +62,12 @@ async fn heartbeat(
         client_host: connection.host(),
     };
     context.groups.call(&group_id, heartbeat).await
+}
+
+/// The topics that a member subscribes to.
+pub fn topic_names(names: Vec<messages::TopicName>) -> Result<BTreeSet<TopicName>, GroupError> {
+    let parsed = names.iter().map(|name| TopicName::parse(name));
+    parsed.collect::<Result<_, _>>().map_err(|_| GroupError::InvalidRequest("a topic name is not legal"))
 }
 
 fn owned_set(owned: &[Owned]) -> PartitionSet {

@@ -5,6 +5,7 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_share_group_offsets;
 mod api_versions;
 mod authorized;
 mod catalog_error;
@@ -14,12 +15,14 @@ mod context;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
+mod delete_share_group_offsets;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_share_group_offsets;
 mod describe_topic_partitions;
 mod describe_transactions;
 mod end_txn;
@@ -41,6 +44,11 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod share_acknowledge;
+mod share_fetch;
+mod share_group_describe;
+mod share_group_heartbeat;
+mod share_session;
 mod sync_group;
 mod txn_error;
 mod txn_offset_commit;
@@ -100,6 +108,9 @@ pub trait Handle: Send + Sync + 'static {
         request: RequestFrame,
         permit: MemoryPermit,
     ) -> BoxFuture<'a, Admitted>;
+
+    /// The connection has ended; nothing of it will be written any more.
+    fn on_disconnect(&self, connection: &ConnectionInfo);
 }
 
 /// The broker's answers.
@@ -138,6 +149,10 @@ impl Handle for Handler {
                 Box::pin(to_its_end(async move { admit(&context, &connection, request, permit).await }))
             }
         }
+    }
+
+    fn on_disconnect(&self, connection: &ConnectionInfo) {
+        self.context.load().groups.delivery().on_disconnect(connection.connection_id);
     }
 }
 
@@ -278,6 +293,36 @@ async fn admit(
         }
         ApiKey::ListTransactions => {
             answer(&frame, async |request| list_transactions::handle(context, &request).await).await
+        }
+        ApiKey::ShareGroupHeartbeat => {
+            let client_id = header.client_id.clone();
+            let respond =
+                async |request| share_group_heartbeat::handle(context, request, client_id, connection).await;
+            answer(&frame, respond).await
+        }
+        ApiKey::ShareGroupDescribe => {
+            answer(&frame, async |request| share_group_describe::handle(context, request).await).await
+        }
+        ApiKey::ShareFetch => match frame.decode() {
+            Ok(request) => {
+                let (response, permit) = share_fetch::handle(context, request, connection).await;
+                Admitted::Answer(ResponseFrame { permit, ..encode(header, &response) })
+            }
+            Err(error) => unreadable(header, &error),
+        },
+        ApiKey::ShareAcknowledge => {
+            answer(&frame, async |request| share_acknowledge::handle(context, request, connection).await)
+                .await
+        }
+        ApiKey::DescribeShareGroupOffsets => {
+            answer(&frame, async |request| describe_share_group_offsets::handle(context, request).await)
+                .await
+        }
+        ApiKey::AlterShareGroupOffsets => {
+            answer(&frame, async |request| alter_share_group_offsets::handle(context, request).await).await
+        }
+        ApiKey::DeleteShareGroupOffsets => {
+            answer(&frame, async |request| delete_share_group_offsets::handle(context, request).await).await
         }
         // Not advertised, and so not met here.
         _ => Admitted::Answer(ResponseFrame::unsupported_version(header)),

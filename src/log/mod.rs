@@ -27,7 +27,7 @@ pub use reader::{FirstBatch, PartitionRead, ReadError, ReadLimit, Reader};
 pub use stability::AbortedTransaction;
 pub use time_lookup::{FoundOffset, TimeQuery};
 pub use transaction::{Marker, MarkerError, MarkerTaken, Question, Verified};
-pub use waiters::Waiter;
+pub use waiters::{Waiter, Waiters};
 
 /// What the records of one batch may take when they are decompressed, wherever that is done: a batch that
 /// claims more is a bomb. Far above what `max.message.bytes` compresses to in practice.

@@ -14,15 +14,16 @@ impl Waiter {
     }
 }
 
-/// Who waits for one partition.
+/// Who waits for one thing.
 #[derive(Debug, Default)]
-pub(super) struct Waiters {
+pub struct Waiters {
     waiting: Vec<Weak<Notify>>,
     /// When the list reaches this length, those that have gone are dropped from it.
     prune_at: usize,
 }
 
 impl Waiters {
+    /// One more. It is forgotten when it is dropped.
     pub fn register(&mut self, waiter: &Waiter) {
         if self.waiting.len() >= self.prune_at.max(PRUNE_MIN) {
             self.waiting.retain(|waiting| waiting.strong_count() > 0);
@@ -31,6 +32,13 @@ impl Waiters {
         self.waiting.push(Arc::downgrade(&waiter.0));
     }
 
+    /// Whether anybody waits.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.waiting.iter().any(|waiting| waiting.strong_count() > 0)
+    }
+
+    /// Has everybody look again.
     pub fn wake(&mut self) {
         // Who waits on goes on being told; who has gone is forgotten.
         self.waiting.retain(|waiting| {

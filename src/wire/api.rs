@@ -154,6 +154,13 @@ pub const SUPPORTED: &[ApiVersionRange] = &[
     range(ApiKey::ConsumerGroupHeartbeat, 0, 1),
     range(ApiKey::ConsumerGroupDescribe, 0, 1),
     range(ApiKey::DescribeTopicPartitions, 0, 0),
+    range(ApiKey::ShareGroupHeartbeat, 1, 1),
+    range(ApiKey::ShareGroupDescribe, 1, 1),
+    range(ApiKey::ShareFetch, 1, 1),
+    range(ApiKey::ShareAcknowledge, 1, 1),
+    range(ApiKey::DescribeShareGroupOffsets, 0, 0),
+    range(ApiKey::AlterShareGroupOffsets, 0, 0),
+    range(ApiKey::DeleteShareGroupOffsets, 0, 0),
 ];
 
 const fn range(api_key: ApiKey, min: i16, max: i16) -> ApiVersionRange {

@@ -35,7 +35,7 @@ pub use partition::{Attempt, SharePartition, SharePartitionConfig, SharePartitio
 pub use records::RecordState;
 pub use request::{SHARE_JOIN_EPOCH, SHARE_LEAVE_EPOCH, ShareHeartbeatAnswer, ShareHeartbeatRequest};
 pub use session::{
-    SHARE_SESSION_CLOSE_EPOCH, SHARE_SESSION_OPEN_EPOCH, ShareFetchContext, ShareSessionChange,
+    SHARE_SESSION_CLOSE_EPOCH, SHARE_SESSION_OPEN_EPOCH, ShareClient, ShareFetchContext, ShareSessionChange,
     ShareSessionFault, ShareSessionKey, ShareSessions,
 };
 pub use stored_group::{StoredShareGroup, UnreadableShareGroup};

@@ -17,6 +17,15 @@ pub const SHARE_SESSION_CLOSE_EPOCH: i32 = -1;
 /// Whose session.
 pub type ShareSessionKey = (GroupId, MemberId);
 
+/// A member, and the connection that its request came by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareClient {
+    /// Its group and its id.
+    pub key: ShareSessionKey,
+    /// The connection's number in this process.
+    pub connection_id: u64,
+}
+
 /// What a ShareFetch says of its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareSessionChange {
@@ -67,6 +76,8 @@ pub enum ShareSessionFault {
 
 #[derive(Clone, Debug)]
 struct Session {
+    /// By which its last request came.
+    connection_id: u64,
     next_epoch: i32,
     partitions: BTreeSet<TopicPartition>,
     used_at: Moment,
@@ -98,16 +109,16 @@ impl ShareSessions {
     pub fn fetch(
         &mut self,
         now: Moment,
-        key: &ShareSessionKey,
+        client: &ShareClient,
         change: &ShareSessionChange,
     ) -> Result<ShareFetchContext, ShareSessionFault> {
         match change.session_epoch {
-            SHARE_SESSION_OPEN_EPOCH => self.open(now, key, change),
+            SHARE_SESSION_OPEN_EPOCH => self.open(now, client, change),
             SHARE_SESSION_CLOSE_EPOCH => {
-                let partitions = self.close(key).ok_or(ShareSessionFault::NotFound)?;
+                let partitions = self.close(&client.key).ok_or(ShareSessionFault::NotFound)?;
                 Ok(ShareFetchContext::Close { partitions })
             }
-            epoch => self.go_on(now, key, epoch, change),
+            epoch => self.go_on(now, client, epoch, change),
         }
     }
 
@@ -115,13 +126,13 @@ impl ShareSessions {
     pub fn acknowledge(
         &mut self,
         now: Moment,
-        key: &ShareSessionKey,
+        client: &ShareClient,
         session_epoch: i32,
     ) -> Result<Option<Vec<TopicPartition>>, ShareSessionFault> {
         match session_epoch {
             SHARE_SESSION_OPEN_EPOCH => Err(ShareSessionFault::InvalidEpoch),
-            SHARE_SESSION_CLOSE_EPOCH => self.close(key).map(Some).ok_or(ShareSessionFault::NotFound),
-            epoch => self.count(now, key, epoch).map(|_| None),
+            SHARE_SESSION_CLOSE_EPOCH => self.close(&client.key).map(Some).ok_or(ShareSessionFault::NotFound),
+            epoch => self.count(now, client, epoch).map(|_| None),
         }
     }
 
@@ -130,6 +141,20 @@ impl ShareSessions {
         let session = self.sessions.remove(key)?;
         self.partitions -= session.partitions.len();
         Some(session.partitions.into_iter().collect())
+    }
+
+    /// Ends the sessions of a connection that has ended: whose, and the partitions to release.
+    pub fn close_connection(&mut self, connection_id: u64) -> Vec<(ShareSessionKey, Vec<TopicPartition>)> {
+        let of_connection = self.sessions.iter().filter(|(_, session)| session.connection_id == connection_id);
+        let keys: Vec<ShareSessionKey> = of_connection.map(|(key, _)| key.clone()).collect();
+        keys.into_iter().filter_map(|key| self.close(&key).map(|partitions| (key, partitions))).collect()
+    }
+
+    /// Whether the member has a session by that connection.
+    #[must_use]
+    pub fn holds(&self, client: &ShareClient) -> bool {
+        let session = self.sessions.get(&client.key);
+        session.is_some_and(|session| session.connection_id == client.connection_id)
     }
 
     /// How many there are.
@@ -148,7 +173,7 @@ impl ShareSessions {
     fn open(
         &mut self,
         now: Moment,
-        key: &ShareSessionKey,
+        client: &ShareClient,
         change: &ShareSessionChange,
     ) -> Result<ShareFetchContext, ShareSessionFault> {
         if change.acknowledges {
@@ -157,27 +182,29 @@ impl ShareSessions {
         let forgotten: BTreeSet<_> = change.forgotten.iter().collect();
         let wanted = change.named.iter().filter(|which| !forgotten.contains(which)).copied();
         let partitions: BTreeSet<TopicPartition> = wanted.collect();
-        self.close(key);
+        self.close(&client.key);
         let evicted = self.make_room(now, partitions.len())?;
         let in_turn = partitions.iter().copied().collect();
         self.partitions += partitions.len();
-        self.sessions.insert(key.clone(), Session { next_epoch: 1, partitions, used_at: now });
+        let session =
+            Session { connection_id: client.connection_id, next_epoch: 1, partitions, used_at: now };
+        self.sessions.insert(client.key.clone(), session);
         Ok(ShareFetchContext::Fetch { partitions: in_turn, evicted })
     }
 
     fn go_on(
         &mut self,
         now: Moment,
-        key: &ShareSessionKey,
+        client: &ShareClient,
         session_epoch: i32,
         change: &ShareSessionChange,
     ) -> Result<ShareFetchContext, ShareSessionFault> {
         let others = self.partitions;
-        let session = self.sessions.get(key).ok_or(ShareSessionFault::NotFound)?;
+        let session = self.sessions.get(&client.key).ok_or(ShareSessionFault::NotFound)?;
         if session.next_epoch == session_epoch && others + change.named.len() > PARTITIONS_MAX {
             return Err(ShareSessionFault::LimitReached);
         }
-        let session = self.count(now, key, session_epoch)?;
+        let session = self.count(now, client, session_epoch)?;
         let before = session.partitions.len();
         session.partitions.extend(&change.named);
         for which in &change.forgotten {
@@ -192,15 +219,16 @@ impl ShareSessions {
     fn count(
         &mut self,
         now: Moment,
-        key: &ShareSessionKey,
+        client: &ShareClient,
         session_epoch: i32,
     ) -> Result<&mut Session, ShareSessionFault> {
-        let session = self.sessions.get_mut(key).ok_or(ShareSessionFault::NotFound)?;
+        let session = self.sessions.get_mut(&client.key).ok_or(ShareSessionFault::NotFound)?;
         if session.next_epoch != session_epoch {
             return Err(ShareSessionFault::InvalidEpoch);
         }
         session.next_epoch = session_epoch.checked_add(1).unwrap_or(1);
         session.used_at = now;
+        session.connection_id = client.connection_id;
         Ok(session)
     }
 

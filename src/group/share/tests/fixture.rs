@@ -66,6 +66,10 @@ pub(super) fn key(group: &str, member: &str) -> ShareSessionKey {
     (GroupId::new(group), id(member))
 }
 
+pub(super) fn client(group: &str, member: &str, connection_id: u64) -> ShareClient {
+    ShareClient { key: key(group, member), connection_id }
+}
+
 /// Locks of a second, three attempts, and room for many records.
 pub(super) fn config() -> SharePartitionConfig {
     SharePartitionConfig {

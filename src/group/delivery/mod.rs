@@ -1,0 +1,211 @@
+//! Delivery of a partition's records to the members of share groups (KIP-932).
+//!
+//! ```text
+//! ShareFetch ───────┐                       ┌─▶ log: what there is
+//! ShareAcknowledge ─┼▶ ShareDelivery ─▶ DeliveryTask (one per group and partition): SharePartition
+//! a member is gone ─┘   sessions            └─▶ metadata store: what became of it, before anybody is told
+//! ```
+//!
+//! Never: no rule of the queue lives here (that is `share`), and nothing is told that is not stored.
+
+mod call;
+mod read;
+mod sessions;
+mod stored;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use call::{Acquire, Delivered, DeliveryError};
+
+use super::{GroupId, MemberId};
+use super::settings::GroupSettingsCatalog;
+use super::share::{Acknowledgement, Attempt, ShareSessions, StoredSharePartition};
+use crate::clock::Clock;
+use crate::limits::MemoryBudget;
+use crate::log::{BrokerLog, Reader};
+use crate::mailboxes::{Mailboxes, Undelivered};
+use crate::meta::{Gatherer, MetadataStore, Standing};
+use crate::types::{Moment, Offset, TopicPartition};
+use call::{Call, Reply};
+use futures_util::stream::{self, StreamExt};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use task::DeliveryTask;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// A partition as one share group consumes it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShareKey {
+    /// The group.
+    pub group_id: GroupId,
+    /// The partition.
+    pub partition: TopicPartition,
+}
+
+/// Delivers records to members of share groups. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct ShareDelivery {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn MetadataStore>,
+    standing: Standing,
+    gatherer: Gatherer,
+    settings: Arc<GroupSettingsCatalog>,
+    clock: Clock,
+    log: Arc<BrokerLog>,
+    reader: Reader,
+    memory: MemoryBudget,
+    /// Moments are counted from here.
+    origin: Instant,
+    mailboxes: Mailboxes<ShareKey, Call>,
+    sessions: Mutex<ShareSessions>,
+}
+
+/// What delivery runs on.
+#[derive(Debug)]
+pub struct DeliveryStart {
+    /// The session's right to write, and where states are stored.
+    pub standing: Standing,
+    /// What operators have set for groups.
+    pub settings: Arc<GroupSettingsCatalog>,
+    /// Wall-clock time, to begin at records of some age.
+    pub clock: Clock,
+    /// The partitions led here.
+    pub log: Arc<BrokerLog>,
+    /// Reads them.
+    pub reader: Reader,
+    /// What answers may hold.
+    pub memory: MemoryBudget,
+}
+
+/// Partitions of groups that are at hand at once.
+const PARTITIONS_MAX: usize = 200_000;
+/// Partitions whose records are released, or whose states are deleted, at the same time.
+const AT_ONCE: usize = 64;
+
+impl ShareDelivery {
+    /// Delivery without partitions at hand; they are read when they are asked for. Its tasks end when it is closed.
+    #[must_use]
+    pub fn start(start: DeliveryStart) -> ShareDelivery {
+        let DeliveryStart { standing, settings, clock, log, reader, memory } = start;
+        let (gatherer, gather) = Gatherer::new(standing.clone());
+        tokio::spawn(gather);
+        let shared = Shared {
+            store: Arc::clone(standing.store()),
+            standing,
+            gatherer,
+            settings,
+            clock,
+            log,
+            reader,
+            memory,
+            origin: Instant::now(),
+            mailboxes: Mailboxes::new(PARTITIONS_MAX),
+            sessions: Mutex::default(),
+        };
+        ShareDelivery { shared: Arc::new(shared) }
+    }
+
+    /// What operators have set for groups.
+    #[must_use]
+    pub fn settings(&self) -> &GroupSettingsCatalog {
+        &self.shared.settings
+    }
+
+    /// Gives a member records that it may have, if there are any now.
+    pub async fn acquire(&self, key: &ShareKey, acquire: Acquire) -> Result<Delivered, DeliveryError> {
+        self.ask(key, |reply| Call::Acquire(acquire.clone(), reply)).await
+    }
+
+    /// Does what a member says of records that it has: of all of them, or of none.
+    pub async fn acknowledge(
+        &self,
+        key: &ShareKey,
+        member_id: &MemberId,
+        acknowledgements: Vec<Acknowledgement>,
+    ) -> Result<(), DeliveryError> {
+        self.ask(key, |reply| Call::Acknowledge(member_id.clone(), acknowledgements.clone(), reply)).await
+    }
+
+    /// Takes from a member what it has in these partitions.
+    pub async fn release(
+        &self,
+        (group_id, member_id): &(GroupId, MemberId),
+        partitions: Vec<TopicPartition>,
+        attempt: Attempt,
+    ) {
+        let released = stream::iter(partitions).for_each_concurrent(AT_ONCE, async |partition| {
+            let key = ShareKey { group_id: group_id.clone(), partition };
+            let answer = self.ask(&key, |reply| Call::Release(member_id.clone(), attempt, reply)).await;
+            if let Err(error) = answer {
+                // Its locks run out by themselves.
+                tracing::debug!(group = %group_id, member = %member_id, %error, "records could not be released");
+            }
+        });
+        released.await;
+    }
+
+    /// Has the group begin at `start` in a partition, whatever was delivered.
+    pub async fn alter(&self, key: &ShareKey, start: Offset) -> Result<(), DeliveryError> {
+        self.ask(key, |reply| Call::Alter(start, reply)).await
+    }
+
+    /// Forgets all that the group did in a partition.
+    pub async fn delete(&self, key: &ShareKey) -> Result<(), DeliveryError> {
+        self.ask(key, Call::Delete).await
+    }
+
+    /// What is stored of a group, by partition.
+    pub async fn stored(
+        &self,
+        group_id: &GroupId,
+    ) -> Result<BTreeMap<TopicPartition, StoredSharePartition>, DeliveryError> {
+        let listing = self.shared.store.list(&stored::prefix(group_id)).await;
+        let listing = listing.map_err(|error| stored::unavailable(group_id, &error))?;
+        self.shared.standing.confirm().await.map_err(|error| stored::unavailable(group_id, &error))?;
+        let decoded = listing.entries.iter().map(stored::decode);
+        decoded.collect::<Result<_, _>>().map_err(|error| stored::unavailable(group_id, &error))
+    }
+
+    /// Forgets all that a group did.
+    pub async fn delete_group(&self, group_id: &GroupId) -> Result<(), DeliveryError> {
+        let partitions: Vec<TopicPartition> = self.stored(group_id).await?.into_keys().collect();
+        let deleted = stream::iter(partitions).map(async |partition| {
+            self.delete(&ShareKey { group_id: group_id.clone(), partition }).await
+        });
+        deleted.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
+    }
+
+    /// Delivers nothing any more.
+    pub fn close(&self) {
+        self.shared.mailboxes.close();
+    }
+
+    async fn ask<T>(
+        &self,
+        key: &ShareKey,
+        call: impl Fn(Reply<T>) -> Call,
+    ) -> Result<T, DeliveryError> {
+        let (reply, answered) = oneshot::channel();
+        let begin = |calls| {
+            tokio::spawn(DeliveryTask::new(key.clone(), Arc::clone(&self.shared)).run(calls));
+        };
+        match self.shared.mailboxes.send(key, call(Reply(reply)), begin).await {
+            Ok(()) => answered.await.unwrap_or(Err(DeliveryError::Unavailable)),
+            Err(Undelivered::Closed) => Err(DeliveryError::NotLeader),
+            Err(Undelivered::TooMany) => Err(DeliveryError::Unavailable),
+        }
+    }
+}
+
+impl Shared {
+    fn now(&self) -> Moment {
+        Moment(self.origin.elapsed())
+    }
+}
