@@ -5,6 +5,7 @@ mod groups;
 mod isolation;
 mod protocol;
 mod sealed;
+mod share;
 mod topics;
 mod transactions;
 mod versions;

@@ -90,6 +90,11 @@ impl World {
         self.handler.replace(Arc::clone(&self.context));
     }
 
+    /// The connection by which everything was asked ends.
+    pub fn disconnect(&self) {
+        self.handler.on_disconnect(&self.connection);
+    }
+
     pub async fn create(&self, name: &str, partitions: i32) -> Arc<Topic> {
         let name = TopicName::parse(name).expect("legal");
         let new = NewTopic { name, partitions, overrides: BTreeMap::new() };
