@@ -4,7 +4,7 @@
 use crate::cache::{Cache, CacheError};
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::group::{GroupCoordinator, GroupsConfig, GroupsStart};
+use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupSettingsError, GroupsConfig, GroupsStart};
 use crate::handler::{AdvertisedListener, ClusterInfo, Context, FetchSessions, Handler};
 use crate::journal::{
     BrokerSession, EndedJournal, Joining, Journal, JournalEnd, JournalStart, RecoveryError, SessionError,
@@ -97,6 +97,9 @@ pub enum StartError {
     /// The topics cannot be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The settings of groups cannot be read.
+    #[error(transparent)]
+    GroupSettings(#[from] GroupSettingsError),
 }
 
 impl Foundation {
@@ -223,6 +226,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
     let standing = session.standing().clone();
     let view = session.view();
     let catalog = Catalog::load(Arc::clone(metadata), standing.clone(), clock.clone()).await?;
+    let group_settings = Arc::new(GroupSettingsCatalog::load(standing.clone()).await?);
     let log = Arc::new(BrokerLog::new(LeaderEpoch(view.0), cache.clone()));
     recover_log(foundation, &log, &catalog, &ended).await?;
 
@@ -231,7 +235,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         JournalStart { session, store: store.clone(), config: config.journal, metrics: Arc::clone(metrics) };
     let (journal, run) = Journal::start(start, Box::new(move |object| committed_log.on_committed(&object)));
     let catalog = Arc::new(catalog);
-    let groups = groups(foundation, &catalog, &standing);
+    let groups = groups(foundation, &catalog, &group_settings, &standing);
     let producer_ids = Arc::new(ProducerIds::new(Arc::clone(metadata), standing.clone()));
     let transactions = TxnCoordinator::start(TxnsStart {
         config: TransactionConfig::default(),
@@ -261,6 +265,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         transactions: transactions.clone(),
         standing,
         groups: groups.clone(),
+        group_settings,
         fetch_sessions: FetchSessions::default(),
         fetch_memory: MemoryBudget::new(config.limits.request_memory_bytes),
         metrics: Arc::clone(metrics),
@@ -277,7 +282,12 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
 }
 
 /// The groups of a session; their tasks end with it.
-fn groups(foundation: &Foundation, catalog: &Arc<Catalog>, standing: &Standing) -> GroupCoordinator {
+fn groups(
+    foundation: &Foundation,
+    catalog: &Arc<Catalog>,
+    settings: &Arc<GroupSettingsCatalog>,
+    standing: &Standing,
+) -> GroupCoordinator {
     let defaults = foundation.config.groups;
     let mut config = GroupsConfig {
         offsets_retention: defaults.offsets_retention,
@@ -285,8 +295,13 @@ fn groups(foundation: &Foundation, catalog: &Arc<Catalog>, standing: &Standing) 
         ..GroupsConfig::default()
     };
     config.classic.initial_rebalance_delay = defaults.initial_rebalance_delay;
-    let (standing, catalog) = (standing.clone(), Arc::clone(catalog));
-    GroupCoordinator::start(GroupsStart { config, standing, clock: foundation.clock.clone(), catalog })
+    GroupCoordinator::start(GroupsStart {
+        config,
+        standing: standing.clone(),
+        clock: foundation.clock.clone(),
+        catalog: Arc::clone(catalog),
+        settings: Arc::clone(settings),
+    })
 }
 
 /// Kafka's `offset.metadata.max.bytes`.

@@ -9,6 +9,7 @@
 use super::call::{Call, CallOf, Reply};
 use super::classic::ClassicGroupConfig;
 use super::consumer::{ConsumerGroupConfig, TopicsImage};
+use super::settings::GroupSettingsCatalog;
 use super::stored::{GROUPS, StoredGroup};
 use super::summary::GroupSummary;
 use super::task::GroupTask;
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub gatherer: Gatherer,
     pub clock: Clock,
     pub topics: watch::Receiver<Arc<TopicsImage>>,
+    pub settings: Arc<GroupSettingsCatalog>,
     /// Moments are counted from here.
     pub origin: Instant,
     pub mailboxes: Mailboxes<GroupId, Call>,
@@ -72,19 +74,21 @@ pub struct GroupsStart {
     pub clock: Clock,
     /// The topics.
     pub catalog: Arc<Catalog>,
+    /// What operators have set for groups.
+    pub settings: Arc<GroupSettingsCatalog>,
 }
 
 impl GroupCoordinator {
     /// A coordinator without groups at hand; they are read when they are asked for. Its tasks end when it is closed.
     #[must_use]
     pub fn start(start: GroupsStart) -> GroupCoordinator {
-        let GroupsStart { config, standing, clock, catalog } = start;
+        let GroupsStart { config, standing, clock, catalog, settings } = start;
         let store = Arc::clone(standing.store());
         let (gatherer, gather) = Gatherer::new(standing.clone());
         let (topics, follow_topics) = watch_topics(&catalog);
         let mailboxes = Mailboxes::new(GROUPS_MAX);
         let origin = Instant::now();
-        let shared = Shared { config, store, standing, gatherer, clock, topics, origin, mailboxes };
+        let shared = Shared { config, store, standing, gatherer, clock, topics, settings, origin, mailboxes };
         let groups = GroupCoordinator { shared: Arc::new(shared) };
         tokio::spawn(gather);
         tokio::spawn(follow_topics);

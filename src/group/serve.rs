@@ -126,7 +126,7 @@ impl GroupTask {
             let exists = group.exists();
             return Err(if exists { GroupError::GroupIdNotFound } else { GroupError::UnknownMemberId });
         }
-        let mut upgraded = migrate::upgrade(classic, &self.shared.config, now, &topics)?;
+        let mut upgraded = migrate::upgrade(classic, &self.config(), now, &topics)?;
         let answer = upgraded.heartbeat(now, request, &topics)?;
         self.upgrade(group, upgraded);
         Ok(answer)

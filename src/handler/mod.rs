@@ -8,6 +8,7 @@ mod alter_configs;
 mod api_versions;
 mod authorized;
 mod catalog_error;
+mod config_resource;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod context;
@@ -27,11 +28,13 @@ mod fetch;
 mod fetch_session;
 mod find_coordinator;
 mod group_error;
+mod group_settings_error;
 mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_transactions;
@@ -249,6 +252,9 @@ async fn admit(
         }
         ApiKey::IncrementalAlterConfigs => {
             answer(&frame, async |request| incremental_alter_configs::handle(context, request).await).await
+        }
+        ApiKey::ListConfigResources => {
+            answer(&frame, async |request| list_config_resources::handle(context, &request, version)).await
         }
         ApiKey::DescribeCluster => {
             let respond = async |request| describe_cluster::handle(context, &request, version, connection);

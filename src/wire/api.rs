@@ -153,6 +153,7 @@ pub const SUPPORTED: &[ApiVersionRange] = &[
     range(ApiKey::ListTransactions, 0, 2),
     range(ApiKey::ConsumerGroupHeartbeat, 0, 1),
     range(ApiKey::ConsumerGroupDescribe, 0, 1),
+    range(ApiKey::ListConfigResources, 0, 1),
     range(ApiKey::DescribeTopicPartitions, 0, 0),
 ];
 

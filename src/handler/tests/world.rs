@@ -6,7 +6,7 @@ use super::super::{
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Config, Flags, resolve};
-use crate::group::{GroupCoordinator, GroupsConfig, GroupsStart};
+use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupsConfig, GroupsStart};
 use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart, recover};
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, ProducerIds, Reader};
@@ -181,6 +181,7 @@ async fn context(
     tokio::spawn(run);
     let listener = AdvertisedListener { name: "PLAINTEXT".to_owned(), host: "here".to_owned(), port: 9092 };
     let catalog = Arc::new(catalog);
+    let group_settings = Arc::new(GroupSettingsCatalog::load(standing.clone()).await.expect("loads"));
     let mut groups = GroupsConfig { offset_metadata_bytes_max: 100, ..GroupsConfig::default() };
     groups.classic.initial_rebalance_delay = Duration::ZERO;
     let groups = GroupCoordinator::start(GroupsStart {
@@ -188,6 +189,7 @@ async fn context(
         standing: standing.clone(),
         clock: clock.clone(),
         catalog: Arc::clone(&catalog),
+        settings: Arc::clone(&group_settings),
     });
     let producer_ids = Arc::new(ProducerIds::new(Arc::clone(metadata), standing.clone()));
     let transactions = TxnCoordinator::start(TxnsStart {
@@ -205,6 +207,7 @@ async fn context(
         catalog,
         transactions,
         groups,
+        group_settings,
         cluster: ClusterInfo {
             cluster_id: ClusterId(Uuid::from_u128(5)),
             broker_id: BrokerId(1),
