@@ -4,7 +4,8 @@
 use crate::cache::{Cache, CacheError};
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::group::{GroupCoordinator, GroupsConfig, GroupsStart};
+use crate::group::delivery::{DeliveryStart, ShareDelivery};
+use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupSettingsError, GroupsConfig, GroupsStart};
 use crate::handler::{AdvertisedListener, ClusterInfo, Context, FetchSessions, Handler};
 use crate::journal::{
     BrokerSession, EndedJournal, Joining, Journal, JournalEnd, JournalStart, RecoveryError, SessionError,
@@ -97,6 +98,9 @@ pub enum StartError {
     /// The topics cannot be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The settings of groups cannot be read.
+    #[error(transparent)]
+    GroupSettings(#[from] GroupSettingsError),
 }
 
 impl Foundation {
@@ -223,6 +227,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
     let standing = session.standing().clone();
     let view = session.view();
     let catalog = Catalog::load(Arc::clone(metadata), standing.clone(), clock.clone()).await?;
+    let group_settings = Arc::new(GroupSettingsCatalog::load(standing.clone()).await?);
     let log = Arc::new(BrokerLog::new(LeaderEpoch(view.0), cache.clone()));
     recover_log(foundation, &log, &catalog, &ended).await?;
 
@@ -231,7 +236,17 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         JournalStart { session, store: store.clone(), config: config.journal, metrics: Arc::clone(metrics) };
     let (journal, run) = Journal::start(start, Box::new(move |object| committed_log.on_committed(&object)));
     let catalog = Arc::new(catalog);
-    let groups = groups(foundation, &catalog, &standing);
+    let reader = Reader::new(cache.clone(), store.clone());
+    let fetch_memory = MemoryBudget::new(config.limits.request_memory_bytes);
+    let delivery = ShareDelivery::start(DeliveryStart {
+        standing: standing.clone(),
+        settings: Arc::clone(&group_settings),
+        clock: clock.clone(),
+        log: Arc::clone(&log),
+        reader: reader.clone(),
+        memory: fetch_memory.clone(),
+    });
+    let groups = groups(foundation, &catalog, delivery, &standing);
     let producer_ids = Arc::new(ProducerIds::new(Arc::clone(metadata), standing.clone()));
     let transactions = TxnCoordinator::start(TxnsStart {
         config: TransactionConfig::default(),
@@ -255,14 +270,15 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         config: Arc::clone(config),
         clock: clock.clone(),
         log,
-        reader: Reader::new(cache.clone(), store.clone()),
+        reader,
         journal: journal.clone(),
         producer_ids,
         transactions: transactions.clone(),
         standing,
         groups: groups.clone(),
+        group_settings,
         fetch_sessions: FetchSessions::default(),
-        fetch_memory: MemoryBudget::new(config.limits.request_memory_bytes),
+        fetch_memory,
         metrics: Arc::clone(metrics),
         stopping: foundation.stopping.clone(),
     };
@@ -277,7 +293,12 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
 }
 
 /// The groups of a session; their tasks end with it.
-fn groups(foundation: &Foundation, catalog: &Arc<Catalog>, standing: &Standing) -> GroupCoordinator {
+fn groups(
+    foundation: &Foundation,
+    catalog: &Arc<Catalog>,
+    delivery: ShareDelivery,
+    standing: &Standing,
+) -> GroupCoordinator {
     let defaults = foundation.config.groups;
     let mut config = GroupsConfig {
         offsets_retention: defaults.offsets_retention,
@@ -285,8 +306,13 @@ fn groups(foundation: &Foundation, catalog: &Arc<Catalog>, standing: &Standing) 
         ..GroupsConfig::default()
     };
     config.classic.initial_rebalance_delay = defaults.initial_rebalance_delay;
-    let (standing, catalog) = (standing.clone(), Arc::clone(catalog));
-    GroupCoordinator::start(GroupsStart { config, standing, clock: foundation.clock.clone(), catalog })
+    GroupCoordinator::start(GroupsStart {
+        config,
+        standing: standing.clone(),
+        clock: foundation.clock.clone(),
+        catalog: Arc::clone(catalog),
+        delivery,
+    })
 }
 
 /// Kafka's `offset.metadata.max.bytes`.

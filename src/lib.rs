@@ -19,6 +19,7 @@ pub mod store;
 pub mod cache;
 pub mod journal;
 
+pub mod settings;
 pub mod topic;
 
 pub mod log;

@@ -10,6 +10,7 @@ use super::call::{Call, CallOf, Reply};
 use super::classic::ClassicGroupConfig;
 use super::consumer::{ConsumerGroupConfig, TopicsImage};
 use super::delivery::ShareDelivery;
+use super::settings::GroupSettingsCatalog;
 use super::share::ShareGroupConfig;
 use super::stored::{GROUPS, StoredGroup};
 use super::summary::GroupSummary;
@@ -57,6 +58,7 @@ pub(super) struct Shared {
     pub topics: watch::Receiver<Arc<TopicsImage>>,
     /// Where members of share groups have records.
     pub delivery: ShareDelivery,
+    pub settings: Arc<GroupSettingsCatalog>,
     /// Moments are counted from here.
     pub origin: Instant,
     pub mailboxes: Mailboxes<GroupId, Call>,
@@ -78,7 +80,7 @@ pub struct GroupsStart {
     pub clock: Clock,
     /// The topics.
     pub catalog: Arc<Catalog>,
-    /// Where members of share groups have records.
+    /// What operators have set for groups, and where members of share groups have records.
     pub delivery: ShareDelivery,
 }
 
@@ -87,13 +89,24 @@ impl GroupCoordinator {
     #[must_use]
     pub fn start(start: GroupsStart) -> GroupCoordinator {
         let GroupsStart { config, standing, clock, catalog, delivery } = start;
+        let settings = Arc::clone(delivery.settings());
         let store = Arc::clone(standing.store());
         let (gatherer, gather) = Gatherer::new(standing.clone());
         let (topics, follow_topics) = watch_topics(&catalog);
         let mailboxes = Mailboxes::new(GROUPS_MAX);
         let origin = Instant::now();
-        let shared =
-            Shared { config, store, standing, gatherer, clock, topics, delivery, origin, mailboxes };
+        let shared = Shared {
+            config,
+            store,
+            standing,
+            gatherer,
+            clock,
+            topics,
+            settings,
+            delivery,
+            origin,
+            mailboxes,
+        };
         let groups = GroupCoordinator { shared: Arc::new(shared) };
         tokio::spawn(gather);
         tokio::spawn(follow_topics);

@@ -1,6 +1,5 @@
 //! A group as its task keeps it: its protocol's core, its offsets, and what of them is stored.
 
-use super::{GroupId, MemberId};
 use super::call::ByTopic;
 use super::classic::ClassicGroup;
 use super::consumer::ConsumerGroup;
@@ -13,6 +12,7 @@ use super::stored::{
     encode_producers, group_key, offsets_key, offsets_prefix, producers_key, topic_of,
 };
 use super::summary::{GroupSummary, GroupType};
+use super::{GroupId, MemberId};
 use crate::meta::{
     Change, Compare, Gatherer, MetadataError, MetadataStore, Revision, SettleError, Settled, StandingError,
     Write,

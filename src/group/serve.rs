@@ -143,7 +143,7 @@ impl GroupTask {
             let exists = group.exists();
             return Err(if exists { GroupError::GroupIdNotFound } else { GroupError::UnknownMemberId });
         }
-        let mut upgraded = migrate::upgrade(classic, &self.shared.config, now, &topics)?;
+        let mut upgraded = migrate::upgrade(classic, &self.config(), now, &topics)?;
         let answer = upgraded.heartbeat(now, request, &topics)?;
         self.upgrade(group, upgraded);
         Ok(answer)
@@ -166,7 +166,7 @@ impl GroupTask {
         if group.exists() {
             return Err(GroupError::GroupIdNotFound);
         }
-        let mut share = ShareGroup::new(self.shared.config.share.clone());
+        let mut share = ShareGroup::new(self.config().share);
         let answer = share.heartbeat(now, request, &topics)?;
         group.replace_core(Core::Share(Box::new(share)));
         Ok(answer)

@@ -3,14 +3,14 @@
 use super::call::{Call, Reply};
 use super::classic::{Answer, JoinRefused, Joined, LeaveAnswer, Synced};
 use super::consumer::ConsumerGroup;
-use super::coordinator::Shared;
+use super::coordinator::{GroupsConfig, Shared};
 use super::kept::{Core, KeepError, KeptGroup};
 use super::{GroupError, GroupId, MemberId, Ticket, migrate};
 use crate::types::Moment;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 /// One group's task.
@@ -26,6 +26,8 @@ pub(super) struct GroupTask {
     pub(super) tells_offsets: bool,
     /// Members of a share group that are in it no more: others may have their records once that is stored.
     pub(super) gone: Vec<MemberId>,
+    /// Tells that the settings of some group have changed.
+    settings_changes: watch::Receiver<u64>,
 }
 
 /// Who waits for a classic group's answer.
@@ -51,9 +53,11 @@ enum Woken {
 
 impl GroupTask {
     pub fn new(group_id: GroupId, shared: Arc<Shared>) -> GroupTask {
+        let settings_changes = shared.settings.changes();
         GroupTask {
             group_id,
             shared,
+            settings_changes,
             waiting: HashMap::new(),
             next_ticket: 0,
             after: Vec::new(),
@@ -113,13 +117,14 @@ impl GroupTask {
     async fn wake(
         &mut self,
         calls: &mut mpsc::Receiver<Call>,
-        topics: &mut tokio::sync::watch::Receiver<Arc<super::consumer::TopicsImage>>,
+        topics: &mut watch::Receiver<Arc<super::consumer::TopicsImage>>,
         kept: Option<&KeptGroup>,
         quiet_since: Instant,
     ) -> Woken {
         let deadline = kept.and_then(|kept| kept.core.next_deadline());
         let deadline = deadline.map_or(quiet_since + QUIET_MAX, |at| self.shared.origin + at.0);
-        let cares_for_topics = kept.is_some_and(|kept| matches!(kept.core, Core::Consumer(_) | Core::Share(_)));
+        let cares_for_topics =
+            kept.is_some_and(|kept| matches!(kept.core, Core::Consumer(_) | Core::Share(_)));
         tokio::select! {
             call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),
             Ok(()) = topics.changed(), if cares_for_topics => Woken::Topics,
@@ -131,7 +136,7 @@ impl GroupTask {
         if kept.is_none() {
             let shared = &self.shared;
             let mut group =
-                KeptGroup::load(shared.store.as_ref(), &self.group_id, &shared.config, self.now()).await?;
+                KeptGroup::load(shared.store.as_ref(), &self.group_id, &self.config(), self.now()).await?;
             self.on_topics_changed(&mut group);
             *kept = Some(group);
         }
@@ -140,13 +145,40 @@ impl GroupTask {
 
     /// Takes the call that woke it, and those that came with it.
     fn on_calls(&mut self, group: &mut KeptGroup, first: Call, calls: &mut mpsc::Receiver<Call>) {
+        self.follow_settings(group);
         self.on_call(group, first);
         self.collect_answers(group);
         for _ in 1..BURST_MAX {
             let Ok(call) = calls.try_recv() else { break };
+            self.follow_settings(group);
             self.on_call(group, call);
             // At once: the next call may put another core in this one's place.
             self.collect_answers(group);
+        }
+    }
+
+    /// The rules for this group: what may be set as it is set now.
+    pub(super) fn config(&self) -> GroupsConfig {
+        let settings = self.shared.settings.of(&self.group_id);
+        let config = &self.shared.config;
+        GroupsConfig {
+            consumer: settings.consumer_group(&config.consumer),
+            share: settings.share_group(&config.share),
+            ..config.clone()
+        }
+    }
+
+    /// Before each call: whoever was told that settings have changed finds that they hold. Nothing has to be woken for
+    /// it, as what runs already keeps its deadline.
+    fn follow_settings(&mut self, group: &mut KeptGroup) {
+        if !self.settings_changes.has_changed().unwrap_or(false) {
+            return;
+        }
+        self.settings_changes.mark_unchanged();
+        match &mut group.core {
+            Core::Classic(_) => {}
+            Core::Consumer(consumers) => consumers.configure(self.config().consumer),
+            Core::Share(share) => share.configure(self.config().share),
         }
     }
 

@@ -2,5 +2,6 @@
 
 mod life;
 mod migration;
+mod settings;
 mod stored;
 mod world;

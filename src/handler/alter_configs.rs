@@ -1,14 +1,14 @@
-//! AlterConfigs, versions 0 to 2: all settings of a topic at once; what is not named goes back to its default.
+//! AlterConfigs, versions 0 to 2: all settings of a topic or group at once; what is not named goes back to its default.
 
+use super::config_resource::{Alterable, Refused};
 use super::context::Context;
-use super::incremental_alter_configs::{Refused, find_topic, write};
-use crate::topic::SettingError;
+use crate::settings::{Overrides, SettingError};
 use crate::wire::StrBytes;
 use crate::wire::messages::alter_configs_request::AlterConfigsResource;
 use crate::wire::messages::alter_configs_response::AlterConfigsResourceResponse;
 use crate::wire::messages::{AlterConfigsRequest, AlterConfigsResponse};
 
-/// Answers the request, topic by topic.
+/// Answers the request, one thing after the other.
 pub async fn handle(context: &Context, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
@@ -31,11 +31,16 @@ async fn alter(
     validate_only: bool,
 ) -> Result<(), Refused> {
     let names = resource.configs.iter().map(|config| config.name.to_string());
-    let topic = find_topic(context, resource.resource_type, &resource.resource_name, names).await?;
-    let wanted = resource.configs.iter().map(|config| {
-        let value = config.value.as_ref().map(ToString::to_string);
-        let name = config.name.to_string();
-        value.map(|value| (name.clone(), value)).ok_or(SettingError::NoValue(name).into())
-    });
-    write(context, &topic, validate_only, |_| wanted.collect()).await
+    let found = Alterable::find(context, resource.resource_type, &resource.resource_name, names).await?;
+    let change = |_: &Overrides| {
+        let wanted = resource.configs.iter().map(|config| {
+            let name = config.name.to_string();
+            match &config.value {
+                Some(value) => Ok((name, value.to_string())),
+                None => Err(SettingError::NoValue(name)),
+            }
+        });
+        wanted.collect()
+    };
+    if validate_only { found.validate(context, change) } else { found.alter(context, change).await }
 }

@@ -65,13 +65,17 @@ async fn alter_topic(context: &Context, group_id: &GroupId, wanted: WantedTopic)
         .with_partitions(partitions)
 }
 
-async fn alter(context: &Context, group_id: &GroupId, topic: &Topic, wanted: &Wanted) -> Result<(), ErrorCode> {
+async fn alter(
+    context: &Context,
+    group_id: &GroupId,
+    topic: &Topic,
+    wanted: &Wanted,
+) -> Result<(), ErrorCode> {
     context.partition(topic, wanted.partition_index)?;
     if wanted.start_offset < 0 {
         return Err(ErrorCode::InvalidRequest);
     }
-    let partition =
-        TopicPartition { topic_id: topic.id, partition: PartitionIndex(wanted.partition_index) };
+    let partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(wanted.partition_index) };
     let key = ShareKey { group_id: group_id.clone(), partition };
     let altered = context.groups.delivery().alter(&key, Offset(wanted.start_offset)).await;
     altered.map_err(|error| fetch_code(&error))

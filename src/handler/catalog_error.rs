@@ -1,6 +1,7 @@
 //! The catalogue's refusals as Kafka's error codes.
 
-use crate::topic::{CatalogError, SettingError};
+use crate::settings::SettingError;
+use crate::topic::CatalogError;
 use crate::wire::ErrorCode;
 
 /// The code that Apache Kafka answers in the same case.

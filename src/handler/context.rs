@@ -3,7 +3,7 @@
 use super::fetch_session::FetchSessions;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::group::GroupCoordinator;
+use crate::group::{GroupCoordinator, GroupSettingsCatalog};
 use crate::journal::Journal;
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, Partition, ProducerIds, Reader};
@@ -41,6 +41,8 @@ pub struct Context {
     pub transactions: TxnCoordinator,
     /// Groups, and their offsets.
     pub groups: GroupCoordinator,
+    /// What operators have set for groups.
+    pub group_settings: Arc<GroupSettingsCatalog>,
     /// What consumers fetch.
     pub fetch_sessions: FetchSessions,
     /// Memory that answers of fetches may hold.

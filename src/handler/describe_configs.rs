@@ -1,8 +1,10 @@
-//! DescribeConfigs, versions 1 to 4: the settings of topics and of this broker.
+//! DescribeConfigs, versions 1 to 4: the settings of topics, of groups and of this broker.
 
+use super::config_resource::{BROKER, GROUP, Refused, TOPIC, check_broker, find_group, unsupported};
 use super::context::Context;
-use crate::topic::settings::SETTINGS;
-use crate::topic::{Setting, SettingType, Topic};
+use crate::group;
+use crate::settings::{Overrides, Setting, SettingType, Table};
+use crate::topic::{self, Topic};
 use crate::types::TopicName;
 use crate::wire::messages::describe_configs_request::DescribeConfigsResource;
 use crate::wire::messages::describe_configs_response::{
@@ -11,19 +13,16 @@ use crate::wire::messages::describe_configs_response::{
 use crate::wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use crate::wire::{ErrorCode, StrBytes};
 
-/// Kafka's numbers of the kinds of things that have settings.
-pub const TOPIC: i8 = 2;
-/// A broker.
-pub const BROKER: i8 = 4;
-
 /// Where a value comes from: the topic itself.
 const FROM_TOPIC: i8 = 1;
 /// From the broker's own settings.
 const FROM_BROKER: i8 = 4;
 /// From nowhere: it is the default.
 const FROM_DEFAULT: i8 = 5;
+/// From the group itself.
+const FROM_GROUP: i8 = 8;
 
-/// A topic's setting as it holds.
+/// A setting as it holds.
 pub struct EffectiveSetting {
     /// Which.
     pub setting: &'static Setting,
@@ -35,17 +34,22 @@ pub struct EffectiveSetting {
 
 /// All settings of a topic as they hold, in the order of their names.
 pub fn topic_settings(topic: &Topic) -> Vec<EffectiveSetting> {
-    SETTINGS.iter().filter_map(|setting| effective(topic, setting)).collect()
+    effective(&topic::settings::SETTINGS, &topic.overrides, FROM_TOPIC)
 }
 
-/// None: it has no default, and is shown only where it is set.
-fn effective(topic: &Topic, setting: &'static Setting) -> Option<EffectiveSetting> {
-    if let Some(given) = topic.overrides.get(setting.name) {
-        let value = setting.check(given).unwrap_or_else(|_| given.clone());
-        return Some(EffectiveSetting { setting, value, source: FROM_TOPIC });
-    }
-    let value = setting.default?.to_owned();
-    Some(EffectiveSetting { setting, value, source: FROM_DEFAULT })
+/// All settings of a table as they hold, in the order of their names; what has no default only where it is set.
+fn effective(table: &Table, overrides: &Overrides, source: i8) -> Vec<EffectiveSetting> {
+    let of = |setting: &'static Setting| match overrides.get(setting.name) {
+        Some(given) => {
+            let value = setting.check(given).unwrap_or_else(|_| given.clone());
+            Some(EffectiveSetting { setting, value, source })
+        }
+        None => {
+            let value = setting.default?.to_owned();
+            Some(EffectiveSetting { setting, value, source: FROM_DEFAULT })
+        }
+    };
+    table.rows.iter().filter_map(of).collect()
 }
 
 /// Answers the request, one thing after the other.
@@ -95,7 +99,7 @@ fn trim(config: &mut DescribeConfigsResourceResult, synonyms: &bool, documentati
 async fn describe(
     context: &Context,
     resource: &DescribeConfigsResource,
-) -> Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)> {
+) -> Result<Vec<DescribeConfigsResourceResult>, Refused> {
     match resource.resource_type {
         TOPIC => {
             TopicName::parse(&resource.resource_name)
@@ -103,39 +107,35 @@ async fn describe(
             let found = context.topic_by_name(&resource.resource_name).await;
             let unknown = |code| (code, "This server does not host this topic-partition.".to_owned());
             let topic = found.map_err(unknown)?;
-            Ok(topic_settings(&topic).into_iter().map(topic_result).collect())
+            Ok(topic_settings(&topic).into_iter().map(setting_result).collect())
+        }
+        GROUP if resource.resource_name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "Group name must not be empty".to_owned()))
+        }
+        GROUP => {
+            let overrides = context.group_settings.overrides(&find_group(&resource.resource_name)?);
+            let settings = effective(&group::settings::SETTINGS, &overrides, FROM_GROUP);
+            Ok(settings.into_iter().map(setting_result).collect())
         }
         BROKER => {
             check_broker(context, &resource.resource_name)?;
             Ok(broker_settings(context).into_iter().map(broker_result).collect())
         }
-        other => Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {other}"))),
+        other => Err(unsupported(other)),
     }
 }
 
-/// An empty name is the default of all brokers, and means this one here.
-pub fn check_broker(context: &Context, name: &str) -> Result<(), (ErrorCode, String)> {
-    let here = context.cluster.broker_id.0.to_string();
-    if name.is_empty() || name == here {
-        return Ok(());
-    }
-    Err((
-        ErrorCode::InvalidRequest,
-        format!("Unexpected broker id, expected {here} or empty string, but received {name}"),
-    ))
-}
-
-fn topic_result(effective: EffectiveSetting) -> DescribeConfigsResourceResult {
+fn setting_result(effective: EffectiveSetting) -> DescribeConfigsResourceResult {
     let EffectiveSetting { setting, value, source } = effective;
     let name = StrBytes::from_static_str(setting.name);
     let value = Some(StrBytes::from_string(value));
     let mut synonyms = Vec::new();
-    if source == FROM_TOPIC {
+    if source != FROM_DEFAULT {
         synonyms.push(synonym(name.clone(), value.clone(), source));
     }
-    if let Some(broker_name) = setting.broker_name {
+    if let Some(default_name) = setting.default_name {
         let default = setting.default.map(StrBytes::from_static_str);
-        synonyms.push(synonym(StrBytes::from_static_str(broker_name), default, FROM_DEFAULT));
+        synonyms.push(synonym(StrBytes::from_static_str(default_name), default, FROM_DEFAULT));
     }
     DescribeConfigsResourceResult::default()
         .with_name(name)

@@ -15,9 +15,7 @@ use crate::wire::messages::describe_share_group_offsets_response::{
     DescribeShareGroupOffsetsResponsePartition as DescribedPartition,
     DescribeShareGroupOffsetsResponseTopic as DescribedTopic,
 };
-use crate::wire::messages::{
-    DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse, TopicName,
-};
+use crate::wire::messages::{DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse, TopicName};
 use std::collections::BTreeMap;
 
 /// Where a group starts that has not fetched yet.

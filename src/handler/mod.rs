@@ -9,6 +9,7 @@ mod alter_share_group_offsets;
 mod api_versions;
 mod authorized;
 mod catalog_error;
+mod config_resource;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod context;
@@ -30,11 +31,13 @@ mod fetch;
 mod fetch_session;
 mod find_coordinator;
 mod group_error;
+mod group_settings_error;
 mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_transactions;
@@ -265,6 +268,9 @@ async fn admit(
         ApiKey::IncrementalAlterConfigs => {
             answer(&frame, async |request| incremental_alter_configs::handle(context, request).await).await
         }
+        ApiKey::ListConfigResources => {
+            answer(&frame, async |request| list_config_resources::handle(context, &request, version)).await
+        }
         ApiKey::DescribeCluster => {
             let respond = async |request| describe_cluster::handle(context, &request, version, connection);
             answer(&frame, respond).await
@@ -315,8 +321,7 @@ async fn admit(
                 .await
         }
         ApiKey::DescribeShareGroupOffsets => {
-            answer(&frame, async |request| describe_share_group_offsets::handle(context, request).await)
-                .await
+            answer(&frame, async |request| describe_share_group_offsets::handle(context, request).await).await
         }
         ApiKey::AlterShareGroupOffsets => {
             answer(&frame, async |request| alter_share_group_offsets::handle(context, request).await).await
@@ -324,8 +329,8 @@ async fn admit(
         ApiKey::DeleteShareGroupOffsets => {
             answer(&frame, async |request| delete_share_group_offsets::handle(context, request).await).await
         }
-        // Not advertised, and so not met here.
-        _ => Admitted::Answer(ResponseFrame::unsupported_version(header)),
+        // Not advertised: markers are written here by the coordinator itself.
+        ApiKey::WriteTxnMarkers => Admitted::Answer(ResponseFrame::unsupported_version(header)),
     }
 }
 

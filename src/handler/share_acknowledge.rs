@@ -56,9 +56,7 @@ fn respond(acknowledged: Acknowledged) -> ShareAcknowledgeResponse {
         let data = PartitionData::default().with_partition_index(partition.0);
         let data = match outcome {
             Ok(()) => data,
-            Err((code, message)) => {
-                data.with_error_code(code.code()).with_error_message(Some(text(message)))
-            }
+            Err((code, message)) => data.with_error_code(code.code()).with_error_message(Some(text(message))),
         };
         match responses.last_mut().filter(|topic| topic.topic_id == topic_id.0) {
             Some(topic) => topic.partitions.push(data),

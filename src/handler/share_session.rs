@@ -30,10 +30,9 @@ pub fn client(
     let refused = |error| (code(&error), error.to_string());
     let group_id = group_to_join(group_id.map_or("", |id| id.as_str())).map_err(refused)?;
     match member_id {
-        Some(id) if !id.is_empty() => Ok(ShareClient {
-            key: (group_id, member(id)),
-            connection_id: connection.connection_id,
-        }),
+        Some(id) if !id.is_empty() => {
+            Ok(ShareClient { key: (group_id, member(id)), connection_id: connection.connection_id })
+        }
         _ => Err((ErrorCode::InvalidRequest, "the member id is empty".to_owned())),
     }
 }
@@ -63,7 +62,9 @@ pub fn acknowledgement(first: i64, last: i64, types: &[i8]) -> Result<Acknowledg
 }
 
 /// The batches of a ShareFetch.
-pub fn of_fetch(batch: &share_fetch_request::AcknowledgementBatch) -> Result<Acknowledgement, AcknowledgeError> {
+pub fn of_fetch(
+    batch: &share_fetch_request::AcknowledgementBatch,
+) -> Result<Acknowledgement, AcknowledgeError> {
     acknowledgement(batch.first_offset, batch.last_offset, &batch.acknowledge_types)
 }
 

@@ -1,6 +1,7 @@
 //! What handlers promise, asked as a client asks: bytes in, bytes out, on stores in memory.
 
 mod configs;
+mod group_configs;
 mod groups;
 mod isolation;
 mod protocol;

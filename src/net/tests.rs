@@ -38,6 +38,8 @@ impl Echo {
 }
 
 impl Handle for Echo {
+    fn on_disconnect(&self, _: &ConnectionInfo) {}
+
     fn admit<'a>(
         &'a self,
         _: &'a ConnectionInfo,

@@ -8,6 +8,4 @@ pub mod settings;
 mod stored;
 
 pub use catalog::{Catalog, CatalogError, NewTopic, PARTITIONS_MAX, PARTITIONS_TOTAL_MAX, Topic};
-pub use settings::{
-    Cleanup, CompressionType, Setting, SettingError, SettingType, TimestampType, TopicSettings,
-};
+pub use settings::{Cleanup, CompressionType, TimestampType, TopicSettings};

@@ -153,6 +153,7 @@ pub const SUPPORTED: &[ApiVersionRange] = &[
     range(ApiKey::ListTransactions, 0, 2),
     range(ApiKey::ConsumerGroupHeartbeat, 0, 1),
     range(ApiKey::ConsumerGroupDescribe, 0, 1),
+    range(ApiKey::ListConfigResources, 0, 1),
     range(ApiKey::DescribeTopicPartitions, 0, 0),
     range(ApiKey::ShareGroupHeartbeat, 1, 1),
     range(ApiKey::ShareGroupDescribe, 1, 1),
@@ -198,8 +199,8 @@ pub(super) fn supported(api_key: i16, api_version: i16) -> Option<ApiKey> {
     (min..=range.max).contains(&api_version).then_some(range.api_key)
 }
 
-/// The answer to ApiVersions: the table, with `error` as its code, and what clients look up before they use it: the
-/// second version of transactions (KIP-890), without which they keep their epoch. Before version 3 there is no place
+/// The answer to ApiVersions: the table, with `error` as its code, and what clients look up before they use it, such as
+/// the second version of transactions (KIP-890), without which they keep their epoch. Before version 3 there is no place
 /// for features, nor in the answer to a version that is not known, which is that of version 0.
 #[must_use]
 pub fn versions_response(error: Option<ErrorCode>, api_version: i16) -> ApiVersionsResponse {
@@ -215,22 +216,25 @@ pub fn versions_response(error: Option<ErrorCode>, api_version: i16) -> ApiVersi
     if error.is_some() || api_version < FEATURES_VERSION {
         return response;
     }
-    let name = || StrBytes::from_static_str("transaction.version");
-    let supported = SupportedFeatureKey::default().with_name(name()).with_max_version(TRANSACTION_VERSION);
-    let finalized = FinalizedFeatureKey::default()
-        .with_name(name())
-        .with_max_version_level(TRANSACTION_VERSION)
-        .with_min_version_level(TRANSACTION_VERSION);
+    let supported = FEATURES.iter().map(|(name, level)| {
+        SupportedFeatureKey::default().with_name(StrBytes::from_static_str(name)).with_max_version(*level)
+    });
+    let finalized = FEATURES.iter().map(|(name, level)| {
+        FinalizedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_max_version_level(*level)
+            .with_min_version_level(*level)
+    });
     response
-        .with_supported_features(vec![supported])
+        .with_supported_features(supported.collect())
         .with_finalized_features_epoch(0)
-        .with_finalized_features(vec![finalized])
+        .with_finalized_features(finalized.collect())
 }
 
 /// From here on an answer tells of features (KIP-584).
 const FEATURES_VERSION: i16 = 3;
-/// Kafka's `transaction.version`.
-const TRANSACTION_VERSION: i16 = 2;
+/// Features and their levels: groups by KIP-848, share groups by KIP-932, transactions by KIP-890.
+const FEATURES: [(&str, i16); 3] = [("group.version", 1), ("share.version", 1), ("transaction.version", 2)];
 
 #[cfg(test)]
 mod tests;

@@ -12,9 +12,9 @@ use std::time::Duration;
 /// What an operator may set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerGroupConfig {
-    /// How long a member may be silent: Kafka's `group.consumer.session.timeout.ms`.
+    /// How long a member may be silent: Kafka's `consumer.session.timeout.ms`.
     pub session_timeout: Duration,
-    /// How often a member of a quiet group is heard of: Kafka's `group.consumer.heartbeat.interval.ms`.
+    /// How often a member of a quiet group is heard of: Kafka's `consumer.heartbeat.interval.ms`.
     pub heartbeat_interval: Duration,
     /// The same while partitions are on their way, so that rebalances end soon.
     pub rebalance_heartbeat_interval: Duration,
@@ -79,6 +79,11 @@ impl ConsumerGroup {
             owners: HashMap::new(),
             dirty: false,
         }
+    }
+
+    /// The operator has changed something; sessions that run keep their deadline.
+    pub fn configure(&mut self, config: ConsumerGroupConfig) {
+        self.config = config;
     }
 
     /// The topics have changed: some were created or deleted, or have more partitions.

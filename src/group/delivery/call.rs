@@ -1,7 +1,7 @@
 //! What is asked of the task of one share partition, and how it answers.
 
 use crate::group::MemberId;
-use crate::group::share::{AcknowledgeError, AcquireLimit, Acquired, Acknowledgement, Attempt};
+use crate::group::share::{AcknowledgeError, Acknowledgement, AcquireLimit, Acquired, Attempt};
 use crate::limits::MemoryPermit;
 use crate::log::{FirstBatch, Waiter};
 use crate::types::Offset;

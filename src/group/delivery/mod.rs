@@ -13,14 +13,12 @@ mod read;
 mod sessions;
 mod stored;
 mod task;
-#[cfg(test)]
-mod tests;
 
 pub use call::{Acquire, Delivered, DeliveryError};
 
-use super::{GroupId, MemberId};
 use super::settings::GroupSettingsCatalog;
 use super::share::{Acknowledgement, Attempt, ShareSessions, StoredSharePartition};
+use super::{GroupId, MemberId};
 use crate::clock::Clock;
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, Reader};
@@ -114,7 +112,7 @@ impl ShareDelivery {
 
     /// What operators have set for groups.
     #[must_use]
-    pub fn settings(&self) -> &GroupSettingsCatalog {
+    pub fn settings(&self) -> &Arc<GroupSettingsCatalog> {
         &self.shared.settings
     }
 
@@ -176,9 +174,8 @@ impl ShareDelivery {
     /// Forgets all that a group did.
     pub async fn delete_group(&self, group_id: &GroupId) -> Result<(), DeliveryError> {
         let partitions: Vec<TopicPartition> = self.stored(group_id).await?.into_keys().collect();
-        let deleted = stream::iter(partitions).map(async |partition| {
-            self.delete(&ShareKey { group_id: group_id.clone(), partition }).await
-        });
+        let deleted = stream::iter(partitions)
+            .map(async |partition| self.delete(&ShareKey { group_id: group_id.clone(), partition }).await);
         deleted.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
     }
 
@@ -187,11 +184,7 @@ impl ShareDelivery {
         self.shared.mailboxes.close();
     }
 
-    async fn ask<T>(
-        &self,
-        key: &ShareKey,
-        call: impl Fn(Reply<T>) -> Call,
-    ) -> Result<T, DeliveryError> {
+    async fn ask<T>(&self, key: &ShareKey, call: impl Fn(Reply<T>) -> Call) -> Result<T, DeliveryError> {
         let (reply, answered) = oneshot::channel();
         let begin = |calls| {
             tokio::spawn(DeliveryTask::new(key.clone(), Arc::clone(&self.shared)).run(calls));

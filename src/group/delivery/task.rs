@@ -126,7 +126,7 @@ impl DeliveryTask {
     }
 
     async fn wake(
-        &self,
+        &mut self,
         calls: &mut mpsc::Receiver<Call>,
         kept: Option<&Kept>,
         quiet_since: Instant,
@@ -140,7 +140,7 @@ impl DeliveryTask {
         }
     }
 
-    async fn loaded<'a>(&self, kept: &'a mut Option<Kept>) -> Result<&'a mut Kept, KeepError> {
+    async fn loaded<'a>(&mut self, kept: &'a mut Option<Kept>) -> Result<&'a mut Kept, KeepError> {
         if kept.is_none() {
             let mut loaded = Kept::default();
             if let Some(entry) = self.shared.store.get(&stored::key(&self.key)).await? {
@@ -221,10 +221,12 @@ impl DeliveryTask {
     }
 
     async fn acquire(&mut self, own: &mut Kept, request: &Acquire) -> Result<Delivered, DeliveryError> {
-        let partition = self.shared.log.partition(self.key.partition).ok_or(DeliveryError::UnknownPartition)?;
-        let isolation = self.shared.settings.of(&self.key.group_id).share_isolation;
+        let partition =
+            self.shared.log.partition(self.key.partition).ok_or(DeliveryError::UnknownPartition)?;
+        let isolation = self.shared.settings.of(&self.key.group_id).share_isolation_level;
         if own.share.is_none() {
-            own.share = Some(self.new_share(self.first_start(&partition).await?));
+            let start = self.first_start(&partition).await?;
+            own.share = Some(self.new_share(start));
         }
         let share = own.share.as_mut().expect("it was just put there");
         for _ in 0..READS_MAX {
@@ -238,7 +240,10 @@ impl DeliveryTask {
             if from >= end || !share.deliverable_now(end) {
                 break;
             }
-            let Some((read, permit)) = self.read(&partition, from, isolation, request).await? else { break };
+            let Some((read, permit)) = Self::read(&self.shared, &partition, from, isolation, request).await?
+            else {
+                break;
+            };
             let batches = data_of(&partition, &read, from, isolation)?;
             let log_read = LogRead { offsets: from..read.end, batches: &batches.offsets, holes: &[] };
             let acquired = share.acquire(self.shared.now(), &request.member_id, &log_read, request.limit);
@@ -254,7 +259,7 @@ impl DeliveryTask {
 
     /// What there is from `from` on; nothing, if there is no memory for it now or no room in the answer.
     async fn read(
-        &self,
+        shared: &Shared,
         partition: &Partition,
         from: Offset,
         isolation: IsolationLevel,
@@ -265,14 +270,14 @@ impl DeliveryTask {
         let limit = ReadLimit { bytes_max, first_batch: request.first_batch };
         plan.trim(limit);
         let bytes = usize::try_from(plan.bytes).unwrap_or(usize::MAX);
-        let reserving = self.shared.memory.reserve(bytes, Purpose::Other);
+        let reserving = shared.memory.reserve(bytes, Purpose::Other);
         let Ok(permit) = tokio::time::timeout(MEMORY_WAIT_MAX, reserving).await else { return Ok(None) };
-        let read = self.shared.reader.read(&plan, limit).await?;
+        let read = shared.reader.read(&plan, limit).await?;
         Ok((read.bytes > 0).then_some((read, permit)))
     }
 
     /// Where a group begins that never fetched from this partition: Kafka's `share.auto.offset.reset`.
-    async fn first_start(&self, partition: &Partition) -> Result<Offset, DeliveryError> {
+    async fn first_start(&mut self, partition: &Partition) -> Result<Offset, DeliveryError> {
         let ends = partition.ends();
         Ok(match self.shared.settings.of(&self.key.group_id).share_auto_offset_reset {
             AutoOffsetReset::Earliest => ends.log_start_offset,
@@ -306,7 +311,7 @@ impl DeliveryTask {
         Ok(())
     }
 
-    async fn write(&self, own: &Kept) -> Result<Option<Revision>, KeepError> {
+    async fn write(&mut self, own: &Kept) -> Result<Option<Revision>, KeepError> {
         let key = stored::key(&self.key);
         let compare = match own.revision {
             Some(revision) => Compare::Unchanged(key.clone(), revision),

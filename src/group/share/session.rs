@@ -145,7 +145,8 @@ impl ShareSessions {
 
     /// Ends the sessions of a connection that has ended: whose, and the partitions to release.
     pub fn close_connection(&mut self, connection_id: u64) -> Vec<(ShareSessionKey, Vec<TopicPartition>)> {
-        let of_connection = self.sessions.iter().filter(|(_, session)| session.connection_id == connection_id);
+        let of_connection =
+            self.sessions.iter().filter(|(_, session)| session.connection_id == connection_id);
         let keys: Vec<ShareSessionKey> = of_connection.map(|(key, _)| key.clone()).collect();
         keys.into_iter().filter_map(|key| self.close(&key).map(|partitions| (key, partitions))).collect()
     }

@@ -82,6 +82,6 @@ async fn a_group_that_changes_hands_within_a_burst_answers_everybody() {
 }
 
 /// Lets that time go by: at once, when everybody waits, as time is paused.
-async fn pass(time: Duration) {
+pub(super) async fn pass(time: Duration) {
     let _elapsed = tokio::time::timeout(time, std::future::pending::<()>()).await;
 }

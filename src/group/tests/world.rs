@@ -1,6 +1,8 @@
 //! A coordinator on a metadata store in memory, and members of both protocols that talk to it.
 
+use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::config::CacheConfig;
 use crate::group::call::{
     CommitKind, CommitOffsets, DescribeConsumer, FetchOffsets, FetchedOffset, Summarize,
 };
@@ -8,17 +10,22 @@ use crate::group::classic::{
     Assignment, CommitIdentity, HeartbeatRequest, JoinRefused, JoinRequest, Joined, Protocol, SyncRequest,
 };
 use crate::group::consumer::{self, ConsumerGroupView, HeartbeatAnswer, PartitionSet, encode_assignment};
+use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{
-    ClassicDescription, CommittedOffset, Describe, GroupCoordinator, GroupError, GroupId, GroupSummary,
-    GroupsConfig, GroupsStart, MemberId,
+    ClassicDescription, CommittedOffset, Describe, GroupCoordinator, GroupError, GroupId,
+    GroupSettingsCatalog, GroupSummary, GroupsConfig, GroupsStart, MemberId,
 };
 use crate::journal::{BrokerSession, Joining};
+use crate::limits::MemoryBudget;
+use crate::log::{BrokerLog, Reader};
 use crate::meta::{EmbeddedStore, MetadataStore};
+use crate::metrics::Metrics;
 use crate::store::ObjectStore;
 use crate::topic::{Catalog, NewTopic};
-use crate::types::{BrokerId, Offset, PartitionIndex, SessionId, Timestamp, TopicId, TopicName};
+use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionIndex, SessionId, Timestamp, TopicId, TopicName};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -32,6 +39,7 @@ pub struct World {
     store: ObjectStore,
     millis: Arc<AtomicI64>,
     catalog: Arc<Catalog>,
+    pub settings: Arc<GroupSettingsCatalog>,
     pub groups: GroupCoordinator,
     sessions: u128,
 }
@@ -43,15 +51,16 @@ impl World {
 
     pub async fn on(metadata: Arc<dyn MetadataStore>) -> World {
         let (store, millis) = (ObjectStore::in_memory(), Arc::new(AtomicI64::new(1_000_000)));
-        let (catalog, groups) = start(&metadata, &store, &millis, 1).await;
-        World { metadata, store, millis, catalog, groups, sessions: 1 }
+        let (catalog, settings, groups) = start(&metadata, &store, &millis, 1).await;
+        World { metadata, store, millis, catalog, settings, groups, sessions: 1 }
     }
 
     /// Another coordinator takes over on the same store.
     pub async fn restart(&mut self) {
         self.groups.close();
         self.sessions += 1;
-        (self.catalog, self.groups) = start(&self.metadata, &self.store, &self.millis, self.sessions).await;
+        (self.catalog, self.settings, self.groups) =
+            start(&self.metadata, &self.store, &self.millis, self.sessions).await;
     }
 
     /// The wall clock moves.
@@ -195,7 +204,7 @@ async fn start(
     store: &ObjectStore,
     millis: &Arc<AtomicI64>,
     session: u128,
-) -> (Arc<Catalog>, GroupCoordinator) {
+) -> (Arc<Catalog>, Arc<GroupSettingsCatalog>, GroupCoordinator) {
     let clock = Clock::Manual(Arc::clone(millis));
     let joining =
         Joining { session_id: SessionId(Uuid::from_u128(session)), broker_id: BrokerId(1), now: clock.now() };
@@ -203,6 +212,7 @@ async fn start(
     let standing = session.standing().clone();
     let catalog = Catalog::load(Arc::clone(metadata), standing.clone(), clock.clone()).await.expect("loads");
     let catalog = Arc::new(catalog);
+    let settings = Arc::new(GroupSettingsCatalog::load(standing.clone()).await.expect("loads"));
     let mut config = GroupsConfig {
         offsets_retention: RETENTION,
         offset_metadata_bytes_max: 100,
@@ -210,8 +220,18 @@ async fn start(
     };
     config.classic.initial_rebalance_delay = Duration::ZERO;
     config.consumer.assignment_delay = Duration::ZERO;
-    let start = GroupsStart { config, standing, clock, catalog: Arc::clone(&catalog) };
-    (catalog, GroupCoordinator::start(start))
+    let cache = CacheConfig { memory_bytes: 1 << 20, disk_bytes: 0 };
+    let cache = Cache::open(cache, Path::new("unused"), Arc::new(Metrics::new())).await.expect("in memory");
+    let delivery = ShareDelivery::start(DeliveryStart {
+        standing: standing.clone(),
+        settings: Arc::clone(&settings),
+        clock: clock.clone(),
+        log: Arc::new(BrokerLog::new(LeaderEpoch(1), cache.clone())),
+        reader: Reader::new(cache, store.clone()),
+        memory: MemoryBudget::new(1 << 20),
+    });
+    let start = GroupsStart { config, standing, clock, catalog: Arc::clone(&catalog), delivery };
+    (catalog, settings, GroupCoordinator::start(start))
 }
 
 /// A join of a classic consumer of topic `a`.

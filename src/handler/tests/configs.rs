@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
-const SET: i8 = 0;
-const DELETE: i8 = 1;
+pub const SET: i8 = 0;
+pub const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
 /// An error code and its text, or nothing.
-type Refusal = Option<(ErrorCode, String)>;
+pub type Refusal = Option<(ErrorCode, String)>;
 
 async fn world() -> World {
     let world = World::new().await;
@@ -27,7 +27,7 @@ async fn world() -> World {
     world
 }
 
-async fn described(world: &World, kind: i8, name: &str, keys: Option<&[&str]>) -> DescribeConfigsResult {
+pub async fn described(world: &World, kind: i8, name: &str, keys: Option<&[&str]>) -> DescribeConfigsResult {
     let keys = keys.map(|keys| keys.iter().map(|key| text(key)).collect());
     let resource = DescribeConfigsResource::default()
         .with_resource_type(kind)
@@ -58,9 +58,15 @@ fn own(world: &World) -> BTreeMap<String, String> {
 }
 
 /// Setting, operation, value.
-type Alteration<'a> = (&'a str, i8, Option<&'a str>);
+pub type Alteration<'a> = (&'a str, i8, Option<&'a str>);
 
-async fn altered(world: &World, kind: i8, name: &str, alterations: &[Alteration<'_>], only: bool) -> Refusal {
+pub async fn altered(
+    world: &World,
+    kind: i8,
+    name: &str,
+    alterations: &[Alteration<'_>],
+    only: bool,
+) -> Refusal {
     let config = |(name, operation, value): &Alteration<'_>| {
         let config = AlterableConfig::default().with_name(text(name)).with_config_operation(*operation);
         config.with_value(value.map(text))
@@ -80,12 +86,22 @@ async fn alter(world: &World, name: &str, operation: i8, value: Option<&str>) ->
 }
 
 async fn replace(world: &World, settings: &[(&str, Option<&str>)], only: bool) -> Refusal {
+    replaced(world, TOPIC, "a", settings, only).await
+}
+
+pub async fn replaced(
+    world: &World,
+    kind: i8,
+    name: &str,
+    settings: &[(&str, Option<&str>)],
+    only: bool,
+) -> Refusal {
     let config = |(name, value): &(&str, Option<&str>)| {
         alter_configs_request::AlterableConfig::default().with_name(text(name)).with_value(value.map(text))
     };
     let resource = AlterConfigsResource::default()
-        .with_resource_type(TOPIC)
-        .with_resource_name(text("a"))
+        .with_resource_type(kind)
+        .with_resource_name(text(name))
         .with_configs(settings.iter().map(config).collect());
     let request = AlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(only);
     let response = world.ask(2, &request).await.responses.remove(0);
@@ -93,7 +109,7 @@ async fn replace(world: &World, settings: &[(&str, Option<&str>)], only: bool) -
     code(response.error_code).map(|code| (code, message.unwrap_or_default()))
 }
 
-fn refused(code: ErrorCode, message: &str) -> Refusal {
+pub fn refused(code: ErrorCode, message: &str) -> Refusal {
     Some((code, message.to_owned()))
 }
 

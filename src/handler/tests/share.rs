@@ -10,9 +10,7 @@ use crate::wire::messages::alter_share_group_offsets_request::{
 };
 use crate::wire::messages::delete_share_group_offsets_request::DeleteShareGroupOffsetsRequestTopic;
 use crate::wire::messages::describe_share_group_offsets_request::DescribeShareGroupOffsetsRequestGroup;
-use crate::wire::messages::share_acknowledge_request::{
-    self, AcknowledgePartition, AcknowledgeTopic,
-};
+use crate::wire::messages::share_acknowledge_request::{self, AcknowledgePartition, AcknowledgeTopic};
 use crate::wire::messages::share_fetch_request::{AcknowledgementBatch, FetchPartition, FetchTopic};
 use crate::wire::messages::share_fetch_response::PartitionData;
 use crate::wire::messages::{
@@ -98,7 +96,8 @@ async fn world() -> (World, Arc<Topic>) {
 }
 
 async fn begin_at_the_first(world: &World, name: &str) {
-    let changed = world.context.group_settings.alter(&crate::group::GroupId::new(name), |overrides| {
+    let name = crate::group::GroupId::new(name);
+    let changed = world.context.group_settings.alter(&name, |overrides| {
         let mut changed = overrides.clone();
         changed.insert("share.auto.offset.reset".to_owned(), "earliest".to_owned());
         Ok(changed)
@@ -268,7 +267,8 @@ async fn a_share_group_and_others_are_strangers() {
     assert_eq!(code(refused.error_code), Some(ErrorCode::GroupIdNotFound));
     heartbeat(&world, "g", "m", 0).await;
     let listed = world.ask(5, &ListGroupsRequest::default().with_types_filter(vec![text("share")])).await;
-    let groups: Vec<_> = listed.groups.iter().map(|group| (&*group.group_id.0, &*group.group_state)).collect();
+    let groups: Vec<_> =
+        listed.groups.iter().map(|group| (&*group.group_id.0, &*group.group_state)).collect();
     assert_eq!(groups, [("g", "Stable")]);
     let request = ShareGroupDescribeRequest::default().with_group_ids(vec![group("g"), group("classic")]);
     let described = world.ask(1, &request).await.groups;
@@ -277,7 +277,8 @@ async fn a_share_group_and_others_are_strangers() {
 }
 
 async fn start_of(world: &World, name: &str) -> Result<Option<i64>, ErrorCode> {
-    let wanted = DescribeShareGroupOffsetsRequestGroup::default().with_group_id(group(name)).with_topics(None);
+    let wanted =
+        DescribeShareGroupOffsetsRequestGroup::default().with_group_id(group(name)).with_topics(None);
     let answer = world.ask(0, &DescribeShareGroupOffsetsRequest::default().with_groups(vec![wanted])).await;
     match code(answer.groups[0].error_code) {
         Some(code) => Err(code),
@@ -298,9 +299,8 @@ async fn alter(world: &World, name: &str, start: i64) -> Option<ErrorCode> {
 
 async fn delete_offsets(world: &World, name: &str) -> Option<ErrorCode> {
     let of_topic = DeleteShareGroupOffsetsRequestTopic::default().with_topic_name(topic_name("a"));
-    let request = DeleteShareGroupOffsetsRequest::default()
-        .with_group_id(group(name))
-        .with_topics(vec![of_topic]);
+    let request =
+        DeleteShareGroupOffsetsRequest::default().with_group_id(group(name)).with_topics(vec![of_topic]);
     let answer = world.ask(0, &request).await;
     code(answer.error_code).or(code(answer.responses.first().map_or(0, |topic| topic.error_code)))
 }

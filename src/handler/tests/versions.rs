@@ -19,9 +19,9 @@ use crate::wire::messages::{
     AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
     DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
     DescribeProducersRequest, DescribeTopicPartitionsRequest, FetchRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
-    describe_log_dirs_request, describe_producers_request, describe_topic_partitions_request,
-    incremental_alter_configs_request,
+    InitProducerIdRequest, ListConfigResourcesRequest, ListOffsetsRequest, MetadataRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, describe_log_dirs_request, describe_producers_request,
+    describe_topic_partitions_request, incremental_alter_configs_request,
 };
 
 /// Three records to partition 0 of `topic`.
@@ -235,6 +235,11 @@ async fn of_others(world: &World, topic: &Topic, api_key: ApiKey, version: i16) 
         ApiKey::DescribeCluster => {
             let response = world.ask(version, &DescribeClusterRequest::default()).await;
             assert_eq!((response.brokers.len(), &*response.brokers[0].host), (1, "here"));
+            response.error_code
+        }
+        ApiKey::ListConfigResources => {
+            let response = world.ask(version, &ListConfigResourcesRequest::default()).await;
+            assert_eq!(response.config_resources.is_empty(), version == 0);
             response.error_code
         }
         ApiKey::DescribeProducers => {

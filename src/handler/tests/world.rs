@@ -6,7 +6,8 @@ use super::super::{
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Config, Flags, resolve};
-use crate::group::{GroupCoordinator, GroupsConfig, GroupsStart};
+use crate::group::delivery::{DeliveryStart, ShareDelivery};
+use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupsConfig, GroupsStart};
 use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart, recover};
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, ProducerIds, Reader};
@@ -186,13 +187,25 @@ async fn context(
     tokio::spawn(run);
     let listener = AdvertisedListener { name: "PLAINTEXT".to_owned(), host: "here".to_owned(), port: 9092 };
     let catalog = Arc::new(catalog);
+    let group_settings = Arc::new(GroupSettingsCatalog::load(standing.clone()).await.expect("loads"));
     let mut groups = GroupsConfig { offset_metadata_bytes_max: 100, ..GroupsConfig::default() };
     groups.classic.initial_rebalance_delay = Duration::ZERO;
+    let reader = Reader::new(cache, store.clone());
+    let fetch_memory = MemoryBudget::new(1 << 20);
+    let delivery = ShareDelivery::start(DeliveryStart {
+        standing: standing.clone(),
+        settings: Arc::clone(&group_settings),
+        clock: clock.clone(),
+        log: Arc::clone(&log),
+        reader: reader.clone(),
+        memory: fetch_memory.clone(),
+    });
     let groups = GroupCoordinator::start(GroupsStart {
         config: groups,
         standing: standing.clone(),
         clock: clock.clone(),
         catalog: Arc::clone(&catalog),
+        delivery,
     });
     let producer_ids = Arc::new(ProducerIds::new(Arc::clone(metadata), standing.clone()));
     let transactions = TxnCoordinator::start(TxnsStart {
@@ -210,6 +223,7 @@ async fn context(
         catalog,
         transactions,
         groups,
+        group_settings,
         cluster: ClusterInfo {
             cluster_id: ClusterId(Uuid::from_u128(5)),
             broker_id: BrokerId(1),
@@ -218,12 +232,12 @@ async fn context(
         },
         clock,
         log,
-        reader: Reader::new(cache, store.clone()),
+        reader,
         journal,
         producer_ids,
         standing,
         fetch_sessions: FetchSessions::default(),
-        fetch_memory: MemoryBudget::new(1 << 20),
+        fetch_memory,
         metrics,
         stopping: CancellationToken::new(),
         config,

@@ -1,7 +1,7 @@
 //! Why the catalogue did not do what it was asked.
 
 use super::{PARTITIONS_MAX, PARTITIONS_TOTAL_MAX};
-use crate::topic::settings::SettingError;
+use crate::settings::SettingError;
 use crate::topic::stored::UnreadableTopic;
 use crate::types::TopicName;
 

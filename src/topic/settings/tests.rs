@@ -1,10 +1,7 @@
 //! The table against Apache Kafka 4.3.1: its names, types, defaults, limits and words, as `LogConfig` states them.
 
-use super::{
-    Cleanup, CompressionType, SETTINGS, Setting, SettingError, SettingType, TimestampType, TopicSettings,
-    check_all, elements,
-};
-use std::collections::BTreeMap;
+use super::{Cleanup, CompressionType, SETTINGS, TimestampType, TopicSettings, check_all};
+use crate::settings::{Overrides, SettingError, SettingType};
 
 /// Name, type and default of every setting, in the order of the names.
 const KAFKA: &[(&str, SettingType, Option<&str>)] = &[
@@ -46,7 +43,7 @@ const KAFKA: &[(&str, SettingType, Option<&str>)] = &[
 
 const REPLICAS: &str = "leader.replication.throttled.replicas";
 
-fn overrides(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+fn overrides(pairs: &[(&str, &str)]) -> Overrides {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
@@ -59,32 +56,32 @@ fn refusal(pairs: &[(&str, &str)]) -> String {
 }
 
 fn shown(name: &str, value: &str) -> String {
-    Setting::find(name).expect("in the table").check(value).expect("legal")
+    SETTINGS.find(name).expect("in the table").check(value).expect("legal")
 }
 
 #[test]
 fn the_table_is_that_of_apache_kafka() {
     let table: Vec<_> =
-        SETTINGS.iter().map(|setting| (setting.name, setting.setting_type(), setting.default)).collect();
+        SETTINGS.rows.iter().map(|setting| (setting.name, setting.setting_type(), setting.default)).collect();
     assert_eq!(table, KAFKA);
 }
 
 #[test]
 fn the_table_is_sorted_and_every_name_is_found() {
-    assert!(SETTINGS.windows(2).all(|pair| pair[0].name < pair[1].name));
-    for setting in SETTINGS {
-        assert_eq!(Setting::find(setting.name).map(|found| found.name), Some(setting.name));
+    assert!(SETTINGS.rows.windows(2).all(|pair| pair[0].name < pair[1].name));
+    for setting in SETTINGS.rows {
+        assert_eq!(SETTINGS.find(setting.name).map(|found| found.name), Some(setting.name));
         assert!(!setting.doc.is_empty() && setting.doc.ends_with('.'), "{}", setting.name);
         assert_eq!(setting.is_list(), setting.setting_type() == SettingType::List);
     }
     for name in ["", "retention", "Retention.ms", "zzz", "retention.ms "] {
-        assert!(Setting::find(name).is_none(), "{name:?}");
+        assert!(SETTINGS.find(name).is_none(), "{name:?}");
     }
 }
 
 #[test]
 fn every_default_passes_its_own_rule_and_is_shown_as_it_stands() {
-    for setting in SETTINGS {
+    for setting in SETTINGS.rows {
         let Some(default) = setting.default else { continue };
         assert_eq!(setting.check(default).as_deref(), Ok(default), "{}", setting.name);
         check_all(&overrides(&[(setting.name, default)])).expect("a default may be given");
@@ -188,16 +185,9 @@ fn a_list_is_refused_for_its_bad_element_alone() {
 }
 
 #[test]
-fn elements_are_what_stands_between_commas() {
-    assert!(elements("  ").is_empty());
-    assert_eq!(elements(" a , b"), ["a", "b"]);
-    assert_eq!(elements("a,,b,"), ["a", "", "b", ""]);
-}
-
-#[test]
 fn an_unknown_name_is_refused_and_yet_passed_over_when_it_is_stored() {
     let unknown = overrides(&[("nope", "1"), ("retention.ms", "5")]);
-    assert_eq!(check_all(&unknown), Err(SettingError::UnknownName("nope".to_owned())));
+    assert_eq!(check_all(&unknown), Err(SettingError::UnknownName { of: "topic", name: "nope".to_owned() }));
     assert_eq!(refusal(&[("nope", "1")]), "Unknown topic config name: nope");
     let stored = TopicSettings::parse(&unknown).expect("a later release may have known it");
     assert_eq!(stored.retention_ms, Some(5));

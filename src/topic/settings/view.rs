@@ -1,8 +1,7 @@
 //! What the broker makes of a topic's settings: checked values, parsed once.
 
-use super::rule::elements;
-use super::{Setting, SettingError};
-use std::collections::BTreeMap;
+use super::SETTINGS;
+use crate::settings::{Overrides, SettingError, Values, elements};
 
 /// The settings that the broker acts on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +69,7 @@ pub struct Cleanup {
 
 impl Default for TopicSettings {
     fn default() -> TopicSettings {
-        TopicSettings::parse(&BTreeMap::new())
+        TopicSettings::parse(&Overrides::new())
             .expect("the table's defaults pass their own rules, as a test shows")
     }
 }
@@ -78,8 +77,8 @@ impl Default for TopicSettings {
 impl TopicSettings {
     /// Checks the overrides that the table knows, and fills up with defaults. Names that it does not know are
     /// passed over: what was stored by a later release must not stop an earlier one.
-    pub fn parse(overrides: &BTreeMap<String, String>) -> Result<TopicSettings, SettingError> {
-        let values = Values::check(overrides)?;
+    pub fn parse(overrides: &Overrides) -> Result<TopicSettings, SettingError> {
+        let values = SETTINGS.values(overrides)?;
         let settings = TopicSettings {
             max_message_bytes: usize::try_from(values.long("max.message.bytes")).unwrap_or(0),
             message_timestamp_type: match values.text("message.timestamp.type") {
@@ -88,10 +87,10 @@ impl TopicSettings {
             },
             timestamp_before_max_ms: values.long("message.timestamp.before.max.ms"),
             timestamp_after_max_ms: values.long("message.timestamp.after.max.ms"),
-            compression_type: values.compression_type(),
-            cleanup_policy: values.cleanup(),
-            retention_ms: values.limit("retention.ms"),
-            retention_bytes: values.limit("retention.bytes"),
+            compression_type: compression_type(&values),
+            cleanup_policy: cleanup(&values),
+            retention_ms: limit(values.long("retention.ms")),
+            retention_bytes: limit(values.long("retention.bytes")),
             delete_retention_ms: values.long("delete.retention.ms"),
             min_compaction_lag_ms: values.long("min.compaction.lag.ms"),
             max_compaction_lag_ms: values.long("max.compaction.lag.ms"),
@@ -99,63 +98,36 @@ impl TopicSettings {
         };
         let (min_ms, max_ms) = (settings.min_compaction_lag_ms, settings.max_compaction_lag_ms);
         if min_ms > max_ms {
-            return Err(SettingError::CompactionLags { min_ms, max_ms });
+            return Err(SettingError::Contradiction(format!(
+                "conflict topic config setting min.compaction.lag.ms ({min_ms}) > max.compaction.lag.ms ({max_ms})"
+            )));
         }
-        if values.text("remote.storage.enable") == "true" {
-            return Err(SettingError::NoTieredStorage);
+        // Every topic is on object storage already, and Kafka's tiers do not exist.
+        if values.is_true("remote.storage.enable") {
+            return Err(SettingError::Contradiction(NO_TIERED_STORAGE.to_owned()));
         }
         Ok(settings)
     }
 }
 
-/// Overrides in their normal form.
-struct Values(BTreeMap<&'static str, String>);
+fn limit(value: i64) -> Option<i64> {
+    Some(value).filter(|&limit| limit >= 0)
+}
 
-impl Values {
-    fn check(overrides: &BTreeMap<String, String>) -> Result<Values, SettingError> {
-        let mut values = BTreeMap::new();
-        for (name, value) in overrides {
-            if let Some(setting) = Setting::find(name) {
-                values.insert(setting.name, setting.check(value)?);
-            }
-        }
-        Ok(Values(values))
-    }
+fn cleanup(values: &Values) -> Cleanup {
+    let policies = elements(values.text("cleanup.policy"));
+    Cleanup { delete: policies.contains(&"delete"), compact: policies.contains(&"compact") }
+}
 
-    fn text(&self, name: &str) -> &str {
-        let default = || Setting::find(name).and_then(|setting| setting.default);
-        self.0
-            .get(name)
-            .map(String::as_str)
-            .or_else(default)
-            .expect("the table has every name that is asked for here")
-    }
-
-    fn long(&self, name: &str) -> i64 {
-        self.text(name).parse().expect("the rule of this setting lets only numbers pass")
-    }
-
-    fn int(&self, name: &str) -> i32 {
-        self.text(name).parse().expect("the rule of this setting lets only numbers pass")
-    }
-
-    fn limit(&self, name: &str) -> Option<i64> {
-        Some(self.long(name)).filter(|&limit| limit >= 0)
-    }
-
-    fn cleanup(&self) -> Cleanup {
-        let policies = elements(self.text("cleanup.policy"));
-        Cleanup { delete: policies.contains(&"delete"), compact: policies.contains(&"compact") }
-    }
-
-    fn compression_type(&self) -> CompressionType {
-        match self.text("compression.type") {
-            "uncompressed" => CompressionType::Uncompressed,
-            "gzip" => CompressionType::Gzip(self.int("compression.gzip.level")),
-            "snappy" => CompressionType::Snappy,
-            "lz4" => CompressionType::Lz4(self.int("compression.lz4.level")),
-            "zstd" => CompressionType::Zstd(self.int("compression.zstd.level")),
-            _ => CompressionType::Producer,
-        }
+fn compression_type(values: &Values) -> CompressionType {
+    match values.text("compression.type") {
+        "uncompressed" => CompressionType::Uncompressed,
+        "gzip" => CompressionType::Gzip(values.int("compression.gzip.level")),
+        "snappy" => CompressionType::Snappy,
+        "lz4" => CompressionType::Lz4(values.int("compression.lz4.level")),
+        "zstd" => CompressionType::Zstd(values.int("compression.zstd.level")),
+        _ => CompressionType::Producer,
     }
 }
+
+const NO_TIERED_STORAGE: &str = "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.";

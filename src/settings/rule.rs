@@ -3,7 +3,7 @@
 use super::SettingError;
 
 /// What a setting's value must be.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Rule {
     /// `true` or `false`, in any case.
     Boolean,
@@ -21,6 +21,8 @@ pub enum Rule {
     SomeOf(&'static [&'static str]),
     /// A list of `partition:broker`, `*` or nothing.
     ThrottledReplicas,
+    /// Text that this takes, given the setting's name and the value; its error says what would be taken.
+    Text(fn(&'static str, &str) -> Result<(), String>),
 }
 
 /// Types as DescribeConfigs numbers them.
@@ -58,7 +60,7 @@ impl Rule {
             Rule::Int(..) | Rule::GzipLevel => SettingType::Int,
             Rule::Long(_) => SettingType::Long,
             Rule::Ratio => SettingType::Double,
-            Rule::OneOf(_) => SettingType::String,
+            Rule::OneOf(_) | Rule::Text(_) => SettingType::String,
             Rule::SomeOf(_) | Rule::ThrottledReplicas => SettingType::List,
         }
     }
@@ -77,6 +79,7 @@ impl Rule {
             Rule::OneOf(words) => one_of(words, trimmed).map(str::to_owned).map_err(refuse),
             Rule::SomeOf(words) => some_of(name, words, trimmed),
             Rule::ThrottledReplicas => throttled_replicas(name, trimmed),
+            Rule::Text(check) => check(name, trimmed).map(|()| trimmed.to_owned()).map_err(refuse),
         }
     }
 }
