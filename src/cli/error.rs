@@ -33,6 +33,13 @@ impl CliError {
     }
 }
 
+/// An error with its causes, without those that it has named already.
+pub(super) fn said_once(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |said, cause| {
+        if said.contains(&cause) { said } else { format!("{said}: {cause}") }
+    })
+}
+
 /// clap's message without its decoration: the paragraphs before "Usage:", joined.
 pub(super) fn one_line(message: &str) -> String {
     let lines = message.lines().map(str::trim);

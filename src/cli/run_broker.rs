@@ -1,6 +1,6 @@
 //! The life of a broker process: bind, open, recover, serve, and on a signal flush, commit, close.
 
-use super::error::CliError;
+use super::error::{CliError, said_once};
 use super::serve::{self, ServeArgs};
 use crate::broker::{Broker, Foundation};
 use crate::clock::Clock;
@@ -33,7 +33,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), CliError> {
     let outcome = runtime.block_on(run(config, &mut io::stdout()));
     // A blocking call that hangs on a store must not keep a stopped broker alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    outcome.map_err(|error| CliError::Failed(format!("{error:#}")))
+    outcome.map_err(|error| CliError::Failed(said_once(&error)))
 }
 
 /// Runs a broker until SIGTERM or Ctrl-C. Prints what listens where to `out`.

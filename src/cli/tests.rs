@@ -1,7 +1,7 @@
 mod serve_args;
 
 use super::consume::parse_start;
-use super::error::one_line;
+use super::error::{one_line, said_once};
 use super::format::{self, Format};
 use super::{Cli, options};
 use crate::client::StartAt;
@@ -108,4 +108,13 @@ fn a_reset_may_go_back_and_take_some_partitions() {
     let choice = super::group::parse_topic("t:0,2").expect("it is right");
     assert!(choice.has("t", PartitionIndex(2)) && !choice.has("t", PartitionIndex(1)));
     assert!(!choice.has("u", PartitionIndex(0)));
+}
+
+#[test]
+fn an_error_names_each_of_its_causes_once() {
+    let inner = std::io::Error::other("the disk is full");
+    let error = anyhow::Error::new(inner).context("the put failed: the disk is full");
+    assert_eq!(said_once(&error), "the put failed: the disk is full");
+    let error = error.context("no broker");
+    assert_eq!(said_once(&error), "no broker: the put failed: the disk is full");
 }

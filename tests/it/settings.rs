@@ -34,6 +34,13 @@ fn serve_with(data: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// The same on ports that the system chooses.
+fn serve_anywhere(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = serve_with(data, &["--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    command.args(arguments);
+    command
+}
+
 #[test]
 fn a_bad_flag_is_one_line_with_setting_value_and_what_is_accepted() {
     let data = directory();
@@ -126,6 +133,21 @@ fn a_taken_port_is_told() {
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains(&taken), "it names the address: {said}");
+}
+
+#[test]
+fn a_store_that_takes_nothing_is_told_once() {
+    let data = directory();
+    let store = data.path().join("store");
+    std::fs::create_dir(&store).expect("a directory");
+    std::fs::write(store.join("probe"), b"in the way").expect("a file");
+    let output = serve_anywhere(data.path(), &[]).output().expect("the cenote binary");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().last().expect("a line");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(last.starts_with("error: the store file:"), "{last}");
+    assert_eq!(last.matches("File exists").count(), 1, "{last}");
+    assert!(!last.contains("Generic"), "{last}");
 }
 
 #[test]
