@@ -25,7 +25,7 @@ pub(super) struct ConsumeArgs {
     group: Option<String>,
     /// Where to begin: earliest, latest, an offset, -N for the last N of each partition, or a time
     /// (2026-01-31T12:00:00Z, or @ and milliseconds since 1970). With --group, only where it has committed nothing.
-    #[arg(long, default_value = "earliest", value_parser = parse_start, allow_hyphen_values = true)]
+    #[arg(long, default_value = "earliest", value_parser = parse_start)]
     from: StartAt,
     /// Stop at the end that the partitions have now.
     #[arg(long, value_enum, conflicts_with = "follow")]

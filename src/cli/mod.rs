@@ -18,10 +18,10 @@ mod time;
 mod topic;
 mod transaction;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use error::CliError;
-use std::ffi::OsString;
-use std::io::{self, Write};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// A broker that speaks Kafka and keeps its log on object storage, and the tools for it.
@@ -77,7 +77,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => return on_clap_error(&error),
     };
@@ -90,6 +90,23 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = negative_numbers_are_values(Cli::command());
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Behind an option `-1` is its value, possibly a bad one, and not an unknown flag.
+fn negative_numbers_are_values(command: clap::Command) -> clap::Command {
+    let with_values = |argument: clap::Arg| {
+        if argument.is_positional() || !argument.get_action().takes_values() {
+            return argument;
+        }
+        argument.allow_negative_numbers(true)
+    };
+    command.mut_args(with_values).mut_subcommands(negative_numbers_are_values)
 }
 
 fn execute(command: Command) -> Result<(), CliError> {
@@ -146,7 +163,10 @@ fn to_the_end(command: impl Future<Output = Result<(), CliError>>) -> Result<(),
 /// Help and version go out as they are; an error becomes one line.
 fn on_clap_error(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        let _gone = write!(io::stdout().lock(), "{}", error.render().ansi());
+        let help = error.render();
+        let mut out = io::stdout().lock();
+        let _gone =
+            if may_colour(&out) { write!(out, "{}", help.ansi()) } else { write!(out, "{help}") };
         return ExitCode::SUCCESS;
     }
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -155,6 +175,15 @@ fn on_clap_error(error: &clap::Error) -> ExitCode {
         complain(&format!("error: {}", error::one_line(&error.to_string())));
     }
     ExitCode::from(2)
+}
+
+/// Whether `stream` shows colours: a terminal does, unless `NO_COLOR` says otherwise (no-color.org).
+fn may_colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && !forbids_colour(std::env::var_os("NO_COLOR").as_deref())
+}
+
+fn forbids_colour(no_color: Option<&OsStr>) -> bool {
+    no_color.is_some_and(|value| !value.is_empty())
 }
 
 fn complain(line: &str) {

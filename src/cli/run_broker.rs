@@ -11,7 +11,7 @@ use crate::metrics::Metrics;
 use crate::net::{BoundListener, Identity, Server};
 use crate::ops::{HttpServer, Readiness};
 use anyhow::Context as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,8 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), CliError> {
     let (config, _sources) = serve::settings(args)?;
     let filter =
         EnvFilter::try_new(&config.log).map_err(|error| CliError::Usage(format!("--log: {error}")))?;
-    let is_terminal = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(io::stderr).init();
+    let colour = super::may_colour(&io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(run(config, &mut io::stdout()));
     // A blocking call that hangs on a store must not keep a stopped broker alive.

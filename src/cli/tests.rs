@@ -7,7 +7,12 @@ use super::{Cli, options};
 use crate::client::StartAt;
 use crate::types::{Offset, PartitionIndex, Timestamp};
 use crate::wire::batch::{BatchBuilder, Codec, DecodedBatch, Header, NO_PRODUCER};
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
+use std::ffi::{OsStr, OsString};
+
+fn parse(arguments: &str) -> Result<Cli, clap::Error> {
+    super::parse(std::iter::once("cenote").chain(arguments.split(' ')).map(OsString::from))
+}
 
 fn written(pattern: &str) -> String {
     let mut builder = BatchBuilder::new();
@@ -87,11 +92,54 @@ fn a_bad_argument_gives_one_line_that_names_it() {
         ("topic list --tls-insecure --tls-ca f", "--tls-ca"),
         ("fly", "fly"),
     ] {
-        let arguments = std::iter::once("cenote").chain(arguments.split(' '));
-        let error = Cli::try_parse_from(arguments.clone()).expect_err("it is wrong").to_string();
+        let error = parse(arguments).expect_err("it is wrong").to_string();
         let line = one_line(&error);
         assert!(!line.contains('\n') && line.contains(named), "{arguments:?}: {line}");
     }
+}
+
+#[test]
+fn a_negative_number_is_a_value_and_what_is_wrong_with_it_is_said() {
+    for (arguments, option) in [
+        ("topic create t --partitions -1", "--partitions"),
+        ("topic create t --replication-factor -1", "--replication-factor"),
+        ("topic alter t --partitions -1", "--partitions"),
+        ("consume t --partition -1", "--partition"),
+        ("consume t --count -1", "--count"),
+        ("produce t --partition -1", "--partition"),
+        ("produce t --linger -1", "--linger"),
+        ("produce t --batch-bytes -1", "--batch-bytes"),
+        ("bench produce --records -1", "--records"),
+        ("group reset g --topic t --to-offset -1", "--to-offset"),
+        ("group reset g --topic t --to-time -1", "--to-time"),
+    ] {
+        let line = one_line(&parse(arguments).expect_err("it is wrong").to_string());
+        assert!(line.starts_with("invalid value '-1' for '") && line.contains(option), "{arguments}: {line}");
+    }
+    for arguments in [
+        "consume t --from -5",
+        "produce t --acks -1",
+        "topic create t --set retention.ms=-1",
+        "serve --partitions -1",
+    ] {
+        parse(arguments).expect(arguments);
+    }
+    // What only begins like a number is none, and a flag stays a flag.
+    parse("consume t --from --until end").expect_err("no value");
+}
+
+#[test]
+fn an_unknown_flag_comes_with_what_is_near_to_it() {
+    let line = one_line(&parse("consume t --form 3").expect_err("it is wrong").to_string());
+    assert_eq!(line, "unexpected argument '--form' found; a similar argument exists: '--from'");
+    let line = one_line(&parse("consume t --offset 3").expect_err("it is wrong").to_string());
+    assert_eq!(line, "unexpected argument '--offset' found");
+}
+
+#[test]
+fn no_color_is_heeded_when_it_is_not_empty() {
+    assert!(super::forbids_colour(Some(OsStr::new("1"))));
+    assert!(!super::forbids_colour(Some(OsStr::new(""))) && !super::forbids_colour(None));
 }
 
 #[test]
@@ -103,8 +151,7 @@ fn sizes_and_times_have_units() {
 
 #[test]
 fn a_reset_may_go_back_and_take_some_partitions() {
-    let arguments = "cenote group reset g --topic t:0,2 --topic u --shift-by -5";
-    Cli::try_parse_from(arguments.split(' ')).expect("it is right");
+    parse("group reset g --topic t:0,2 --topic u --shift-by -5").expect("it is right");
     let choice = super::group::parse_topic("t:0,2").expect("it is right");
     assert!(choice.has("t", PartitionIndex(2)) && !choice.has("t", PartitionIndex(1)));
     assert!(!choice.has("u", PartitionIndex(0)));

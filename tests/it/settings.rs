@@ -241,6 +241,7 @@ fn help_and_version_are_calm() {
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(output.stderr.is_empty(), "{arguments:?}");
         assert!(!output.stdout.is_empty(), "{arguments:?}");
+        assert!(!output.stdout.contains(&0x1b), "{arguments:?}: colours where no terminal is");
     }
     let help = cenote().args(["serve", "--help"]).output().expect("the cenote binary").stdout;
     let help = String::from_utf8(help).expect("a text");

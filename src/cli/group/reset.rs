@@ -55,7 +55,7 @@ struct TargetArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     to_time: Option<Timestamp>,
     /// So many records on, or back when negative, within the log.
-    #[arg(long, value_name = "RECORDS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "RECORDS")]
     shift_by: Option<i64>,
 }
 
