@@ -7,6 +7,7 @@ mod listeners;
 mod parse;
 mod settings;
 
+pub use parse::{Complaint, duration, size};
 pub use settings::{ConfigError, Effective, Flags, SETTINGS, Setting, Source, Sources, resolve};
 
 use crate::types::BrokerId;

@@ -6,7 +6,7 @@
 mod report;
 
 use super::error::CliError;
-use super::options::{Common, Output, parse_acks, parse_bytes, parse_codec, parse_duration};
+use super::options::{Common, Output, parse_acks, parse_codec, parse_duration, parse_size};
 use crate::client::{
     Acks, Admin, Assignment, Cluster, Consumer, ConsumerConfig, Delivery, NewRecord, NewTopic, Producer,
     ProducerConfig, StartAt, StopAt,
@@ -47,16 +47,16 @@ pub(super) struct BenchArgs {
     #[arg(long, default_value_t = 1_000_000)]
     records: u64,
     /// Stop sending after this time.
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     duration: Option<Duration>,
     /// Bytes of a record's value.
-    #[arg(long, default_value = "1k", value_parser = parse_bytes)]
+    #[arg(long, default_value = "1KiB", value_parser = parse_size, value_name = "SIZE")]
     record_size: usize,
     /// Records a second, all producers together [default: no limit].
     #[arg(long, conflicts_with = "rate_bytes", value_parser = clap::value_parser!(u64).range(1..))]
     rate: Option<u64>,
-    /// Bytes a second, all producers together, such as 10M [default: no limit].
-    #[arg(long, value_parser = parse_bytes)]
+    /// Bytes a second, all producers together, such as 10MiB [default: no limit].
+    #[arg(long, value_parser = parse_size, value_name = "SIZE")]
     rate_bytes: Option<usize>,
     /// Producers, each with its own connection.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -68,10 +68,10 @@ pub(super) struct BenchArgs {
     #[arg(long, default_value = "all", value_parser = parse_acks, value_name = "all|1|0")]
     acks: Acks,
     /// How long a batch waits for more records.
-    #[arg(long, default_value = "5ms", value_parser = parse_duration)]
+    #[arg(long, default_value = "5ms", value_parser = parse_duration, value_name = "DURATION")]
     linger: Duration,
     /// Size of a batch.
-    #[arg(long, default_value = "256k", value_parser = parse_bytes)]
+    #[arg(long, default_value = "256KiB", value_parser = parse_size, value_name = "SIZE")]
     batch_bytes: usize,
     #[command(flatten)]
     common: Common,

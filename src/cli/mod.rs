@@ -35,6 +35,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a broker.
+    ///
+    /// Each setting is a flag, a CENOTE_* variable, or a line of a TOML file (--config) under the flag's name without
+    /// its dashes; a flag goes before a variable, and a variable before the file. `cenote config` shows what holds.
+    ///
+    /// A SIZE is a number of bytes, or one with k, M, G, T or KiB, MiB, GiB, TiB, which count by 1024, or with kB, MB,
+    /// GB, TB, which count by 1000. A DURATION is 0, or a number with us, ms, s, m, h or d.
     Serve(Box<serve::ServeArgs>),
     /// Print the settings that `cenote serve` would run with, and where each comes from.
     Config(Box<ConfigArgs>),

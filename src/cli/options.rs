@@ -2,9 +2,11 @@
 
 use super::error::CliError;
 use crate::client::{Acks, ClientConfig, Cluster, Endpoint, Fingerprint, TlsTrust};
+use crate::config;
 use crate::wire::batch::Codec;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How to reach the cluster, and how to answer.
 #[derive(Clone, Debug, Args)]
@@ -67,35 +69,17 @@ pub(super) fn parse_acks(text: &str) -> Result<Acks, String> {
     }
 }
 
-/// `500ms`, `5s`, `2m`, or a number of milliseconds.
-pub(super) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor = match unit {
-        "" | "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        _ => None,
-    };
-    let millis = number.parse::<u64>().ok().zip(factor).and_then(|(n, factor)| n.checked_mul(factor));
-    millis
-        .map(std::time::Duration::from_millis)
-        .ok_or_else(|| "expected a time such as 500ms, 5s or 2m".to_owned())
+/// A duration as in the settings of `cenote serve`, or a number of milliseconds.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(millis) => Ok(Duration::from_millis(millis)),
+        Err(_) => config::duration(text).map_err(|complaint| format!("it {complaint}")),
+    }
 }
 
-/// `1024`, `64k`, `10M`, `1G`: powers of 1024.
-pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => Some(0),
-        "k" | "kb" | "kib" => Some(10),
-        "m" | "mb" | "mib" => Some(20),
-        "g" | "gb" | "gib" => Some(30),
-        _ => None,
-    };
-    let bytes = number.parse::<usize>().ok().zip(shift).and_then(|(n, shift)| n.checked_mul(1 << shift));
-    bytes.ok_or_else(|| "expected a size such as 1024, 64k or 10M".to_owned())
+/// A size as in the settings of `cenote serve`.
+pub(super) fn parse_size(text: &str) -> Result<usize, String> {
+    config::size(text).map_err(|complaint| format!("it {complaint}"))
 }
 
 /// `KEY=VALUE`.

@@ -1,7 +1,7 @@
 //! `cenote produce`: lines, or records between zero bytes, or JSON objects, from files or standard input.
 
 use super::error::CliError;
-use super::options::{Common, Output, parse_acks, parse_bytes, parse_codec, parse_duration, parse_pair};
+use super::options::{Common, Output, parse_acks, parse_codec, parse_duration, parse_pair, parse_size};
 use crate::client::{Acks, NewRecord, Producer, ProducerConfig};
 use crate::types::{PartitionIndex, Timestamp};
 use crate::wire::batch::{Codec, Header};
@@ -43,10 +43,10 @@ pub(super) struct ProduceArgs {
     #[arg(long, default_value = "all", value_parser = parse_acks, value_name = "all|1|0")]
     acks: Acks,
     /// How long a batch waits for more records.
-    #[arg(long, default_value = "5ms", value_parser = parse_duration)]
+    #[arg(long, default_value = "5ms", value_parser = parse_duration, value_name = "DURATION")]
     linger: Duration,
     /// Size of a batch.
-    #[arg(long, default_value = "256k", value_parser = parse_bytes)]
+    #[arg(long, default_value = "256KiB", value_parser = parse_size, value_name = "SIZE")]
     batch_bytes: usize,
     #[command(flatten)]
     common: Common,

@@ -4,10 +4,7 @@ use super::error::CliError;
 use crate::config::{self, Config, ConfigError, Flags, Sources};
 use clap::Args;
 
-/// The settings of a broker.
-///
-/// Each can be given as a flag, as an environment variable, or in a TOML file under the flag's name without
-/// the dashes, in this order of precedence. Sizes: 65536, 512KiB, 8MiB, 10GiB. Durations: 0, 5ms, 1s, 2m.
+/// The settings of a broker, as texts; `cenote serve --help` says before them how they are written.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServeArgs {
     /// TOML file with settings, such as `flush-interval = "5ms"` [env: CENOTE_CONFIG]

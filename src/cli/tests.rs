@@ -74,7 +74,8 @@ fn a_bad_argument_gives_one_line_that_names_it() {
         ("produce t --codec brotli", "brotli"),
         ("produce t --acks 2", "all, 1 or 0"),
         ("produce t --header novalue", "KEY=VALUE"),
-        ("produce t --linger 5h", "5h"),
+        ("produce t --linger 5x", "it is not a duration; accepted: 0, 5ms"),
+        ("produce t --batch-bytes many", "it is not a size; accepted: 0, 65536"),
         ("topic create t --partitions 0", "0"),
         ("topic alter t", "--set"),
         ("consume t --group g --partition 0", "--partition"),
@@ -144,9 +145,10 @@ fn no_color_is_heeded_when_it_is_not_empty() {
 
 #[test]
 fn sizes_and_times_have_units() {
-    assert_eq!(options::parse_bytes("64k"), Ok(65_536));
+    assert_eq!(options::parse_size("64k"), Ok(65_536));
     assert_eq!(options::parse_duration("2m"), Ok(std::time::Duration::from_secs(120)));
-    assert!(options::parse_bytes("k").is_err() && options::parse_duration("-1s").is_err());
+    assert_eq!(options::parse_duration("250"), Ok(std::time::Duration::from_millis(250)), "milliseconds");
+    assert!(options::parse_size("k").is_err() && options::parse_duration("-1s").is_err());
 }
 
 #[test]

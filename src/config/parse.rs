@@ -19,9 +19,14 @@ const DURATION_UNITS: [(&str, u64); 6] = [
     ("d", 24 * 3_600_000_000 * MICROSECOND),
 ];
 
-const SIZE_UNITS: [(&str, u64); 10] = [
+/// A letter alone, and one with `iB`, counts by 1024; one with `B` by 1000.
+const SIZE_UNITS: [(&str, u64); 14] = [
     ("", 1),
     ("B", 1),
+    ("k", 1 << 10),
+    ("M", 1 << 20),
+    ("G", 1 << 30),
+    ("T", 1 << 40),
     ("kB", 1_000),
     ("MB", 1_000_000),
     ("GB", 1_000_000_000),
@@ -32,7 +37,7 @@ const SIZE_UNITS: [(&str, u64); 10] = [
     ("TiB", 1 << 40),
 ];
 
-/// `0`, or a whole number with `us`, `ms`, `s`, `m` or `h`.
+/// `0`, or a whole number with `us`, `ms`, `s`, `m`, `h` or `d`.
 pub fn duration(text: &str) -> Result<Duration, Complaint> {
     let complaint = || "is not a duration; accepted: 0, 5ms, 1s, 2m".to_owned();
     if text == "0" {
@@ -41,7 +46,8 @@ pub fn duration(text: &str) -> Result<Duration, Complaint> {
     number_with_unit(text, &DURATION_UNITS).map(Duration::from_micros).ok_or_else(complaint)
 }
 
-/// A whole number of bytes, or one with `KiB`, `MiB`, `GiB`, `TiB` or their decimal sisters.
+/// A whole number of bytes, or one with `KiB` or `k` (1024), `MiB` or `M`, `GiB` or `G`, `TiB` or `T`, or their
+/// decimal sisters `kB` (1000), `MB`, `GB`, `TB`; capitals do not matter.
 pub fn size(text: &str) -> Result<usize, Complaint> {
     let complaint = || "is not a size; accepted: 0, 65536, 512KiB, 8MiB, 10GiB".to_owned();
     let bytes = number_with_unit(text, &SIZE_UNITS).ok_or_else(complaint)?;

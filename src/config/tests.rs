@@ -71,6 +71,27 @@ fn a_bad_setting_is_one_line_that_names_it_as_it_was_given() {
 }
 
 #[test]
+fn a_size_counts_by_1024_unless_it_says_kb() {
+    for (text, bytes) in [
+        ("0", 0),
+        ("65536", 65_536),
+        ("64k", 65_536),
+        ("64K", 65_536),
+        ("64KiB", 65_536),
+        ("64kB", 64_000),
+        ("10M", 10 << 20),
+        ("8 MiB", 8 << 20),
+        ("1G", 1 << 30),
+        ("2TiB", 2 << 40),
+    ] {
+        assert_eq!(size(text), Ok(bytes), "{text}");
+    }
+    for text in ["", "k", "-1", "1.5k", "1kk", "16777216T"] {
+        assert!(size(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn what_is_refused() {
     let refused: [(&'static str, &[&str], &str); 22] = [
         ("flush-interval", &["2h"], "is too long"),
