@@ -42,7 +42,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// The certificate for TLS and QUIC; none: one is made for development below `data/tls`.
     pub tls: Option<TlsFiles>,
-    /// What is logged: a level, or a filter such as `info,cenote::net=debug`.
+    /// What is logged, as a filter by crate and room such as `warn,cenote=info,cenote::net=debug`.
     pub log: String,
 }
 

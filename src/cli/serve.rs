@@ -89,8 +89,8 @@ pub struct ServeArgs {
     /// Its key, PEM [env: CENOTE_TLS_KEY]
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as info,cenote::net=debug
-    /// [default: info] [env: CENOTE_LOG]
+    /// What is logged: off, error, warn, info, debug, trace, or a filter such as info,cenote::net=debug. Crates that
+    /// Cenote uses are heard from warn on, or as named: info,foyer=info [default: info] [env: CENOTE_LOG]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }

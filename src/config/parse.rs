@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
+use tracing::level_filters::LevelFilter;
 use url::Url;
 
 /// What is wrong with a text, to be read after it: `is not a duration; accepted: …`.
@@ -127,14 +128,27 @@ pub fn http_address(text: &str) -> Result<Option<SocketAddr>, Complaint> {
     text.parse().map(Some).map_err(complaint)
 }
 
-/// A level, or a filter by room.
+/// A level, or a filter by room, as the filter that holds. A level without a name is Cenote's; other crates are
+/// heard from `warn` on, or from where their name says.
 pub fn log_filter(text: &str) -> Result<String, Complaint> {
-    let accepted = "accepted: error, warn, info, debug, trace, or a filter such as info,cenote::net=debug";
-    let is_level = |level: &str| level.parse::<tracing::Level>().is_ok() || level == "off";
-    let part_is_legal =
-        |part: &str| part.split_once('=').map_or_else(|| is_level(part), |(_, l)| is_level(l));
-    let legal = text.split(',').all(|part| part_is_legal(part.trim()));
-    if legal { Ok(text.to_owned()) } else { Err(format!("is not a log filter; {accepted}")) }
+    let part = |part: &str| match part.trim().split_once('=') {
+        None => level(part.trim()).map(of_cenote),
+        Some((room, of_room)) => level(of_room).map(|level| format!("{room}={level}")),
+    };
+    let parts: Option<Vec<_>> = text.split(',').map(part).collect();
+    parts.map(|parts| parts.join(",")).ok_or_else(|| {
+        "is not a log filter; accepted: error, warn, info, debug, trace, off, or a filter such as \
+         info,cenote::net=debug"
+            .to_owned()
+    })
+}
+
+fn level(text: &str) -> Option<LevelFilter> {
+    text.parse().ok().filter(|_| !text.is_empty())
+}
+
+fn of_cenote(level: LevelFilter) -> String {
+    if level > LevelFilter::WARN { format!("warn,cenote={level}") } else { level.to_string() }
 }
 
 /// A path that is not empty.

@@ -92,8 +92,19 @@ fn a_size_counts_by_1024_unless_it_says_kb() {
 }
 
 #[test]
+fn a_level_is_that_of_cenote_and_other_crates_are_heard_when_they_warn() {
+    let filter = |text: &str| resolve_with(&[("log", &[text])], &[]).unwrap().log;
+    assert_eq!(resolve_with(&[], &[]).unwrap().log, "warn,cenote=info");
+    assert_eq!(filter("debug"), "warn,cenote=debug");
+    assert_eq!(filter("error"), "error");
+    assert_eq!(filter("off"), "off");
+    assert_eq!(filter("info, cenote::net=debug"), "warn,cenote=info,cenote::net=debug");
+    assert_eq!(filter("INFO,foyer=trace"), "warn,cenote=info,foyer=trace");
+}
+
+#[test]
 fn what_is_refused() {
-    let refused: [(&'static str, &[&str], &str); 22] = [
+    let refused: [(&'static str, &[&str], &str); 24] = [
         ("flush-interval", &["2h"], "is too long"),
         ("flush-bytes", &["8 parsecs"], "is not a size"),
         ("flush-bytes", &["1"], "is out of range"),
@@ -108,6 +119,8 @@ fn what_is_refused() {
         ("metadata", &["etcd://127.0.0.1:2379"], "is not available in this version"),
         ("http", &["nowhere"], "accepted: off, 127.0.0.1:9644"),
         ("log", &["loud"], "is not a log filter"),
+        ("log", &["info,"], "is not a log filter"),
+        ("log", &["foyer=loud"], "is not a log filter"),
         ("tls-key", &["key.pem"], "is given without tls-certificate"),
         ("frame-bytes-max", &["1GiB"], "request-memory is 268435456 bytes"),
         ("listen", &["udp://h:1"], "is not a listener"),
