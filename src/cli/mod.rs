@@ -9,6 +9,7 @@ mod consume;
 mod error;
 mod format;
 mod group;
+mod identity;
 mod options;
 mod produce;
 mod run_broker;

@@ -1,6 +1,7 @@
 //! The life of a broker process: bind, open, recover, serve, and on a signal flush, commit, close.
 
 use super::error::{CliError, said_once};
+use super::identity::identity;
 use super::serve::{self, ServeArgs};
 use crate::broker::{Broker, Foundation};
 use crate::clock::Clock;
@@ -24,25 +25,29 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
 /// `cenote serve`.
 pub(super) fn serve(args: &ServeArgs) -> Result<(), CliError> {
-    let (config, _sources) = serve::settings(args)?;
+    let (config, sources) = serve::settings(args)?;
+    let identity = identity(&config, &sources)?;
     let filter =
         EnvFilter::try_new(&config.log).map_err(|error| CliError::Usage(format!("--log: {error}")))?;
     let colour = super::may_colour(&io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(run(config, &mut io::stdout()));
+    let outcome = runtime.block_on(run(config, identity, &mut io::stdout()));
     // A blocking call that hangs on a store must not keep a stopped broker alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome.map_err(|error| CliError::Failed(said_once(&error)))
 }
 
 /// Runs a broker until SIGTERM or Ctrl-C. Prints what listens where to `out`.
-async fn run(config: Config, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+async fn run(
+    config: Config,
+    identity: Option<Identity>,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
     let config = Arc::new(config);
     // Signals are caught before anything is opened, so that one that comes early still closes cleanly.
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be caught")?;
-    let identity = identity(&config)?;
     let server = Server::bind(&config.listeners, identity.as_ref()).await?;
     let http = match config.http {
         Some(address) => Some(HttpServer::bind(address).await?),
@@ -85,18 +90,6 @@ async fn run(config: Config, out: &mut (dyn Write + Send)) -> anyhow::Result<()>
         Some(error) => Err(error.into()),
         None => Ok(()),
     }
-}
-
-fn identity(config: &Config) -> anyhow::Result<Option<Identity>> {
-    let needed = config.listeners.iter().any(|listener| listener.transport != Transport::Tcp);
-    if !needed {
-        return Ok(None);
-    }
-    let identity = match &config.tls {
-        Some(files) => Identity::from_files(&files.certificate, &files.key)?,
-        None => Identity::for_development(&config.data.join("tls"))?,
-    };
-    Ok(Some(identity))
 }
 
 fn advertise(listener: &BoundListener) -> AdvertisedListener {

@@ -138,6 +138,17 @@ fn what_is_refused() {
 }
 
 #[test]
+fn a_certificate_that_no_listener_would_show_is_refused() {
+    let files: [(&'static str, &[&str]); 2] = [("tls-certificate", &["c.pem"]), ("tls-key", &["k.pem"])];
+    let with = |listen: &'static str| resolve_with(&[files[0], files[1], ("listen", &[listen])], &[]);
+    let line = with("tcp://h:1").unwrap_err();
+    let said = "--tls-certificate: \"c.pem\" has nothing to do; accepted: with a listener that is tls://";
+    assert!(line.starts_with(said), "{line}");
+    assert!(with("tls://h:1").is_ok() && with("quic://h:1").is_ok());
+    assert!(resolve_with(&files, &[]).is_ok(), "the default listeners have one that is QUIC");
+}
+
+#[test]
 fn an_unknown_key_or_a_broken_file_is_refused() {
     let file = file_with("flush_interval = \"1s\"\n");
     let path = file.path().to_str().unwrap();

@@ -61,6 +61,32 @@ fn a_bad_flag_is_one_line_with_setting_value_and_what_is_accepted() {
 }
 
 #[test]
+fn a_bad_certificate_or_key_is_one_line_with_setting_and_file() {
+    let data = directory();
+    let [first, second] = ["first", "second"].map(|name| {
+        let directory = data.path().join(name);
+        cenote::net::Identity::for_development(&directory).expect("a certificate");
+        let file = |name: &str| directory.join(name).to_str().expect("a text").to_owned();
+        (file("certificate.pem"), file("key.pem"))
+    });
+    for (certificate, key, words) in [
+        ("/no/such.pem", first.1.as_str(), ["--tls-certificate: \"/no/such.pem\" cannot be read", "accepted: a PEM"]),
+        (&first.0, "/no/such.pem", ["--tls-key: \"/no/such.pem\" cannot be read", "accepted: a PEM"]),
+        (&first.0, &second.1, ["--tls-key: ", "second/key.pem\" is not the key of"]),
+        (&first.1, &first.1, ["--tls-certificate: ", "has no certificate in it"]),
+    ] {
+        let files = ["--tls-certificate", certificate, "--tls-key", key];
+        let command = |listen| serve_with(data.path(), &[&files[..], &["--listen", listen]].concat());
+        check_one_line(command("quic://127.0.0.1:0"), &words);
+        check_one_line(command("tls://127.0.0.1:0"), &words);
+        check_one_line(command("tcp://127.0.0.1:0"), &["--tls-certificate", "has nothing to do"]);
+    }
+    let mut command = serve_with(data.path(), &["--listen", "tls://127.0.0.1:0"]);
+    command.env("CENOTE_TLS_CERTIFICATE", &first.0).env("CENOTE_TLS_KEY", "/no/such.pem");
+    check_one_line(command, &["CENOTE_TLS_KEY: \"/no/such.pem\" cannot be read"]);
+}
+
+#[test]
 fn a_bad_variable_is_one_line_too() {
     let data = directory();
     for (name, value) in [("CENOTE_STORE", "ftp://bucket"), ("CENOTE_FLUSH_INTERVAL", "soon")] {
