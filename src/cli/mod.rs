@@ -8,6 +8,7 @@ mod config;
 mod consume;
 mod error;
 mod format;
+mod greeting;
 mod group;
 mod identity;
 mod options;

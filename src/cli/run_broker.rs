@@ -1,11 +1,12 @@
 //! The life of a broker process: bind, open, recover, serve, and on a signal flush, commit, close.
 
 use super::error::{CliError, said_once};
+use super::greeting::{Doors, greet, warn_of_surprises};
 use super::identity::identity;
 use super::serve::{self, ServeArgs};
 use crate::broker::{Broker, Foundation};
 use crate::clock::Clock;
-use crate::config::{Config, Transport};
+use crate::config::Config;
 use crate::handler::AdvertisedListener;
 use crate::limits::MemoryBudget;
 use crate::metrics::Metrics;
@@ -13,7 +14,6 @@ use crate::net::{BoundListener, Identity, Server};
 use crate::ops::{HttpServer, Readiness};
 use anyhow::Context as _;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,6 +49,7 @@ async fn run(
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be caught")?;
     let server = Server::bind(&config.listeners, identity.as_ref()).await?;
+    warn_of_surprises(&config, server.bound());
     let http = match config.http {
         Some(address) => Some(HttpServer::bind(address).await?),
         None => None,
@@ -109,37 +110,4 @@ fn serve_http(http: HttpServer, readiness: Readiness, metrics: Arc<Metrics>) -> 
         }
     });
     stop
-}
-
-/// What listens where.
-struct Doors<'a> {
-    bound: &'a [BoundListener],
-    http: Option<SocketAddr>,
-    identity: Option<&'a Identity>,
-}
-
-fn greet(out: &mut (dyn Write + Send), config: &Config, doors: &Doors<'_>) -> io::Result<()> {
-    writeln!(out, "cenote {} on broker id {}", env!("CARGO_PKG_VERSION"), config.broker_id.0)?;
-    for listener in doors.bound {
-        let scheme = match listener.transport {
-            Transport::Tcp => "tcp",
-            Transport::Tls => "tls",
-            Transport::Quic => "quic",
-        };
-        writeln!(out, "  {:<10} {scheme}://{}", listener.name, listener.address)?;
-    }
-    if let Some(http) = doors.http {
-        writeln!(out, "  {:<10} http://{http}  (/healthz, /readyz, /metrics)", "HTTP")?;
-    }
-    writeln!(out, "  {:<10} {}", "data", config.data.display())?;
-    writeln!(out, "  {:<10} {}", "store", config.store)?;
-    if let (Some(identity), None) = (doors.identity, &config.tls) {
-        writeln!(out, "  {:<10} {}  (self-signed, SHA-256)", "tls", identity.fingerprint())?;
-    }
-    let tcp = doors.bound.iter().find(|listener| listener.transport == Transport::Tcp);
-    if let Some(tcp) = tcp {
-        writeln!(out, "try: echo hello | cenote produce greetings --bootstrap {}", tcp.address)?;
-    }
-    writeln!(out, "ready")?;
-    out.flush()
 }

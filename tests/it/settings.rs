@@ -69,11 +69,12 @@ fn a_bad_certificate_or_key_is_one_line_with_setting_and_file() {
         let file = |name: &str| directory.join(name).to_str().expect("a text").to_owned();
         (file("certificate.pem"), file("key.pem"))
     });
+    let (certificate, key, other_key) = (first.0.as_str(), first.1.as_str(), second.1.as_str());
     for (certificate, key, words) in [
-        ("/no/such.pem", first.1.as_str(), ["--tls-certificate: \"/no/such.pem\" cannot be read", "accepted: a PEM"]),
-        (&first.0, "/no/such.pem", ["--tls-key: \"/no/such.pem\" cannot be read", "accepted: a PEM"]),
-        (&first.0, &second.1, ["--tls-key: ", "second/key.pem\" is not the key of"]),
-        (&first.1, &first.1, ["--tls-certificate: ", "has no certificate in it"]),
+        ("/no/such.pem", key, ["--tls-certificate: \"/no/such.pem\" cannot be read", "accepted: a PEM"]),
+        (certificate, "/no/such.pem", ["--tls-key: \"/no/such.pem\" cannot be read", "accepted: a PEM"]),
+        (certificate, other_key, ["--tls-key: ", "second/key.pem\" is not the key of"]),
+        (key, key, ["--tls-certificate: ", "has no certificate in it"]),
     ] {
         let files = ["--tls-certificate", certificate, "--tls-key", key];
         let command = |listen| serve_with(data.path(), &[&files[..], &["--listen", listen]].concat());
@@ -245,6 +246,64 @@ fn the_system_may_choose_all_ports() {
     assert!(announced.http.is_some_and(|address| address.port() != 0), "{announced:?}");
     assert_eq!(served, Some(true), "clients are told the port that was chosen");
     assert_eq!(status.code(), Some(0));
+}
+
+/// Starts a broker, stops it when it is ready, and returns what it said on stdout and on stderr.
+fn said_at_start(mut command: Command) -> (String, String) {
+    let mut child = command.spawn().expect("the cenote binary");
+    let lines = lines_of(child.stdout.take().expect("a piped stdout"));
+    let mut log = child.stderr.take().expect("a piped stderr");
+    let mut greeting = String::new();
+    while !greeting.ends_with("ready\n") {
+        match lines.recv_timeout(std::time::Duration::from_secs(30)) {
+            Ok(line) => greeting.extend([line.as_str(), "\n"]),
+            Err(_) => break,
+        }
+    }
+    send_signal(&child, "TERM");
+    wait_for_exit(child);
+    let mut said = String::new();
+    log.read_to_string(&mut said).expect("a text");
+    assert!(greeting.ends_with("ready\n"), "{greeting}{said}");
+    (greeting, said)
+}
+
+fn warnings(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.contains("WARN") || line.starts_with("warning")).collect()
+}
+
+#[test]
+fn a_start_that_has_nothing_to_warn_of_says_only_what_cenote_does() {
+    let data = directory();
+    let (greeting, log) = said_at_start(serve_anywhere(data.path(), &[]));
+    assert!(warnings(&log).is_empty(), "{log}");
+    assert!(log.lines().all(|line| line.contains(" cenote::")), "{log}");
+    assert!(greeting.contains("try: echo hello | cenote produce greetings --bootstrap 127.0.0.1:"), "{greeting}");
+}
+
+#[test]
+fn a_log_that_memory_hides_is_warned_of() {
+    let data = directory();
+    let (_, log) = said_at_start(serve_anywhere(data.path(), &["--store", "memory:"]));
+    assert!(warnings(&log).is_empty(), "there is none yet: {log}");
+    said_at_start(serve_anywhere(data.path(), &[]));
+    let (_, log) = said_at_start(serve_anywhere(data.path(), &["--store", "memory:"]));
+    let warnings = warnings(&log);
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(warnings[0].contains(data.path().to_str().expect("a text")), "{log}");
+}
+
+#[test]
+fn a_listener_on_every_address_says_what_clients_are_told() {
+    let data = directory();
+    let mut everywhere = serve_command(data.path());
+    everywhere.args(["--listen", "tcp://0.0.0.0:0", "--http", "off"]);
+    let (greeting, log) = said_at_start(everywhere);
+    let warnings = warnings(&log);
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(warnings[0].contains("localhost:") && warnings[0].contains("--advertise"), "{log}");
+    assert!(greeting.contains("greetings --bootstrap localhost:"), "{greeting}");
+    assert!(!greeting.contains("--bootstrap 0.0.0.0"), "{greeting}");
 }
 
 #[test]
