@@ -6,9 +6,11 @@
 mod listeners;
 mod parse;
 mod settings;
+mod variables;
 
 pub use parse::{Complaint, duration, size};
 pub use settings::{ConfigError, Effective, Flags, SETTINGS, Setting, Source, Sources, resolve};
+pub use variables::{UnknownVariable, unknown_variables};
 
 use crate::types::BrokerId;
 use std::path::PathBuf;

@@ -89,6 +89,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return on_clap_error(&error),
     };
+    warn_of_unknown_variables();
     match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
@@ -166,6 +167,14 @@ fn to_the_end(command: impl Future<Output = Result<(), CliError>>) -> Result<(),
     let outcome = runtime.block_on(command);
     runtime.shutdown_background();
     outcome
+}
+
+/// A name that is mistyped would do nothing in silence.
+fn warn_of_unknown_variables() {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for unknown in crate::config::unknown_variables(names) {
+        complain(&format!("warning: {unknown}"));
+    }
 }
 
 /// Help and version go out as they are; an error becomes one line.

@@ -98,13 +98,24 @@ fn a_bad_variable_is_one_line_too() {
 }
 
 #[test]
+fn a_mistyped_variable_is_warned_of_with_the_one_that_was_meant() {
+    let mut command = cenote();
+    command.arg("config").env("CENOTE_FLUSH_INTERVALL", "5ms");
+    let output = command.output().expect("the cenote binary");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("warning: CENOTE_FLUSH_INTERVALL is not a setting"), "{said}");
+    assert!(said.contains("CENOTE_FLUSH_INTERVAL\n") && said.lines().count() == 1, "{said}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn a_bad_file_is_one_line_too() {
     let data = directory();
     let file = data.path().join("cenote.toml");
     let path = file.to_str().expect("a text");
     for (text, words) in [
         ("store = \"ftp://bucket\"\n", vec!["store", "ftp://bucket"]),
-        ("no_such_setting = 1\n", vec!["no_such_setting"]),
+        ("no_such_setting = 1\n", vec!["no_such_setting", "accepted: data, store,", "flush-interval"]),
         ("this is no TOML\n", vec!["cenote.toml"]),
     ] {
         std::fs::write(&file, text).expect("a file");
