@@ -30,7 +30,9 @@ pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<Unknown
     unknown.sort();
     unknown.truncate(UNKNOWN_MAX);
     let with_nearest = |name: String| {
-        let nearest = known.iter().min_by_key(|known| distance(&name, known)).cloned()?;
+        // One that goes on where the other ends is nearer than one of few letters: TLS_CERT is no TLS_KEY.
+        let goes_on = |known: &String| known.starts_with(&name) || name.starts_with(known.as_str());
+        let nearest = known.iter().min_by_key(|known| (!goes_on(known), distance(&name, known))).cloned()?;
         Some(UnknownVariable { name, nearest })
     };
     unknown.into_iter().filter_map(with_nearest).collect()
@@ -77,7 +79,7 @@ mod tests {
             ("CENOTE_BOOTSRAP", "CENOTE_BOOTSTRAP"),
             ("CENOTE_LISTENERS", "CENOTE_LISTEN"),
             ("CENOTE_DATA_DIR", "CENOTE_DATA"),
-            ("CENOTE_TLS_CERT", "CENOTE_TLS_KEY"),
+            ("CENOTE_TLS_CERT", "CENOTE_TLS_CERTIFICATE"),
         ] {
             let said = format!("{name} is not a setting and has no effect; the nearest is {nearest}");
             assert_eq!(unknown(&[name]), [said]);
