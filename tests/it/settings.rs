@@ -260,7 +260,12 @@ fn the_system_may_choose_all_ports() {
 }
 
 /// Starts a broker, stops it when it is ready, and returns what it said on stdout and on stderr.
-fn said_at_start(mut command: Command) -> (String, String) {
+fn said_at_start(command: Command) -> (String, String) {
+    said_with(command, |_greeting| {})
+}
+
+/// The same with something done while the broker serves.
+fn said_with(mut command: Command, act: impl FnOnce(&str)) -> (String, String) {
     let mut child = command.spawn().expect("the cenote binary");
     let lines = lines_of(child.stdout.take().expect("a piped stdout"));
     let mut log = child.stderr.take().expect("a piped stderr");
@@ -270,6 +275,9 @@ fn said_at_start(mut command: Command) -> (String, String) {
             Ok(line) => greeting.extend([line.as_str(), "\n"]),
             Err(_) => break,
         }
+    }
+    if greeting.ends_with("ready\n") {
+        act(&greeting);
     }
     send_signal(&child, "TERM");
     wait_for_exit(child);
@@ -315,6 +323,25 @@ fn a_listener_on_every_address_says_what_clients_are_told() {
     assert!(warnings[0].contains("localhost:") && warnings[0].contains("--advertise"), "{log}");
     assert!(greeting.contains("greetings --bootstrap localhost:"), "{greeting}");
     assert!(!greeting.contains("--bootstrap 0.0.0.0"), "{greeting}");
+}
+
+#[test]
+fn who_mistook_the_port_is_told_in_the_log() {
+    let data = directory();
+    let send = |greeting: &str, scheme: &str, bytes: &[u8]| {
+        let address = greeting.split_whitespace().find_map(|word| word.strip_prefix(scheme)).expect("a listener");
+        let mut client = Client::connect(address.parse().expect("an address"));
+        client.send_bytes(bytes);
+        let _closed_or_reset = client.stream().read_to_end(&mut Vec::new());
+    };
+    let (_, log) = said_with(serve_anywhere(data.path(), &[]), |greeting| {
+        send(greeting, "http://", &[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff]);
+        send(greeting, "tcp://", b"GET /metrics HTTP/1.1\r\n\r\n");
+    });
+    let warnings = warnings(&log);
+    assert_eq!(warnings.len(), 2, "{log}");
+    assert!(warnings[0].contains("HTTP port") && warnings[0].contains("--listen"), "{log}");
+    assert!(warnings[1].contains("speaks HTTP") && warnings[1].contains("--http"), "{log}");
 }
 
 #[test]
