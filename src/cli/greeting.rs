@@ -66,7 +66,10 @@ fn scheme(transport: Transport) -> &'static str {
 pub(super) fn warn_of_surprises(config: &Config, bound: &[BoundListener]) {
     if config.store.scheme() == "memory" && config.data.join("metadata").exists() {
         let data = config.data.display();
-        tracing::warn!(%data, "the log in the data directory is not served: with --store memory: all is new, and lost at the end");
+        tracing::warn!(
+            %data,
+            "the store is memory, lost at the end; the log in the data directory is neither served nor changed"
+        );
     }
     for listener in config.listeners.iter().zip(bound).filter_map(told_little) {
         tracing::warn!(
@@ -97,7 +100,12 @@ mod tests {
             (Transport::Tcp, "localhost", Some("AB"), "--bootstrap localhost:9092"),
             (Transport::Tcp, "::1", None, "--bootstrap [::1]:9092"),
             (Transport::Tls, "b.example", None, "--bootstrap tls://b.example:9092"),
-            (Transport::Quic, "b.example", Some("AB"), "--bootstrap quic://b.example:9092 --tls-fingerprint AB"),
+            (
+                Transport::Quic,
+                "b.example",
+                Some("AB"),
+                "--bootstrap quic://b.example:9092 --tls-fingerprint AB",
+            ),
         ] {
             assert_eq!(bootstrap(&bound(transport, host), fingerprint), expected);
         }

@@ -29,10 +29,15 @@ use std::process::ExitCode;
 /// A broker that speaks Kafka and keeps its log on object storage, and the tools for it.
 #[derive(Debug, Parser)]
 #[command(name = "cenote", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const AFTER_HELP: &str = "\
+    `serve` runs a broker, and `config` shows its settings. The others ask a broker: the one at 127.0.0.1:9092, or where \
+    --bootstrap or CENOTE_BOOTSTRAP says. Exit codes: 0 done, 1 it could not be done, 2 the arguments are wrong.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -45,11 +50,13 @@ enum Command {
     /// GB, TB, which count by 1000. A DURATION is 0, or a number with us, ms, s, m, h or d.
     Serve(Box<serve::ServeArgs>),
     /// Print the settings that `cenote serve` would run with, and where each comes from.
+    ///
+    /// It takes the flags of `cenote serve`, and reads the same variables and file.
     Config(Box<ConfigArgs>),
     /// Create, list, describe, alter and delete topics.
     #[command(subcommand)]
     Topic(topic::TopicCommand),
-    /// List, describe, reset and delete consumer groups.
+    /// List, describe, reset and delete consumer groups, and show their members.
     #[command(subcommand)]
     Group(group::GroupCommand),
     /// List, describe and abort transactions.
@@ -57,14 +64,16 @@ enum Command {
     Transaction(transaction::TransactionCommand),
     /// Send records from files or standard input, a line each.
     Produce(produce::ProduceArgs),
-    /// Read records to standard output.
+    /// Write records to standard output, and wait for more.
+    ///
+    /// It goes on until Ctrl-C, unless --until or --count says where to end.
     Consume(consume::ConsumeArgs),
     /// Measure throughput and latency.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
-    /// Print the completions of a shell.
+    /// Print what a shell needs to complete the arguments of this program.
     Completions {
-        /// Which one.
+        /// Which shell.
         shell: clap_complete::Shell,
     },
 }
@@ -73,8 +82,8 @@ enum Command {
 struct ConfigArgs {
     #[command(flatten)]
     serve: serve::ServeArgs,
-    /// For people, or for programs.
-    #[arg(long, value_enum, default_value_t = options::Output::Text)]
+    /// How to answer: text for people, or one JSON document for scripts.
+    #[arg(long, value_enum, default_value_t = options::Output::Text, value_name = "HOW")]
     output: options::Output,
 }
 
@@ -182,8 +191,7 @@ fn on_clap_error(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         let help = error.render();
         let mut out = io::stdout().lock();
-        let _gone =
-            if may_colour(&out) { write!(out, "{}", help.ansi()) } else { write!(out, "{help}") };
+        let _gone = if may_colour(&out) { write!(out, "{}", help.ansi()) } else { write!(out, "{help}") };
         return ExitCode::SUCCESS;
     }
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {

@@ -11,28 +11,33 @@ use std::time::Duration;
 /// How to reach the cluster, and how to answer.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Common {
-    /// Brokers to ask first, separated by commas: host:port, tcp://, tls:// or quic://host:port.
-    #[arg(long, env = "CENOTE_BOOTSTRAP", default_value = "127.0.0.1:9092", value_delimiter = ',')]
+    /// Brokers to ask first, separated by commas: host:port or tcp://, tls:// or quic://host:port.
+    #[arg(
+        long,
+        env = "CENOTE_BOOTSTRAP",
+        hide_env_values = true,
+        default_value = "127.0.0.1:9092",
+        value_delimiter = ',',
+        value_name = "ADDR"
+    )]
     pub(super) bootstrap: Vec<Endpoint>,
-    /// Trust the authorities of this PEM file.
+    /// Trust the authorities of this PEM file, in place of the system's (for tls:// and quic://).
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tls_fingerprint", "tls_insecure"])]
     pub(super) tls_ca: Option<PathBuf>,
-    /// Trust the certificate with this SHA-256, in hexadecimal digits.
+    /// Trust the certificate with this fingerprint: `cenote serve` prints that of one it made itself.
     #[arg(long, value_name = "SHA256", conflicts_with = "tls_insecure")]
     pub(super) tls_fingerprint: Option<Fingerprint>,
-    /// Trust any certificate: for development only.
+    /// Trust any certificate, whoever shows it: for development only.
     #[arg(long)]
     pub(super) tls_insecure: bool,
-    /// How to answer.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    /// How to answer: text for people, or one JSON document for scripts.
+    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "HOW")]
     pub(super) output: Output,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
-    /// For people.
     Text,
-    /// For scripts: one JSON document.
     Json,
 }
 

@@ -39,11 +39,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), CliError> {
 }
 
 /// Runs a broker until SIGTERM or Ctrl-C. Prints what listens where to `out`.
-async fn run(
-    config: Config,
-    identity: Option<Identity>,
-    out: &mut (dyn Write + Send),
-) -> anyhow::Result<()> {
+async fn run(config: Config, identity: Option<Identity>, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     let config = Arc::new(config);
     // Signals are caught before anything is opened, so that one that comes early still closes cleanly.
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;

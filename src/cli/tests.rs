@@ -87,7 +87,7 @@ fn a_bad_argument_gives_one_line_that_names_it() {
         ("group reset g --topic t:x --to-earliest", "TOPIC:0,1"),
         ("group reset g --topic t --to-time soon", "soon"),
         ("group reset g --topic t --to-offset -1", "-1"),
-        ("group delete", "GROUPS"),
+        ("group delete", "GROUP"),
         ("topic list --bootstrap nowhere", "quic://host:port"),
         ("topic list --tls-fingerprint abc", "64 hexadecimal"),
         ("topic list --tls-insecure --tls-ca f", "--tls-ca"),

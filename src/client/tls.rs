@@ -80,7 +80,8 @@ struct WrongFingerprint {
 /// Why a handshake failed, with what to do about it where that is known. QUIC hands down only the text of what
 /// rustls said, so the text is what is looked at.
 pub(super) fn handshake_failure(said: &str) -> String {
-    if said.contains("UnknownIssuer") {
+    // A certificate of the same name as the broker's, such as another one made for development, is a bad signature.
+    if said.contains("UnknownIssuer") || said.contains("BadSignature") {
         return "no authority that is trusted here signed the broker's certificate: give --tls-ca with the file of \
                 one that did, or --tls-fingerprint with what the broker printed at its start"
             .to_owned();
@@ -94,8 +95,9 @@ pub(super) fn handshake_failure(said: &str) -> String {
     if said.contains("not valid for name") {
         return format!("{said}: connect by a name that it has, or give --tls-fingerprint");
     }
-    if said.contains("InvalidContentType") {
-        return "no TLS is spoken there: without it an address begins with tcp://".to_owned();
+    // What is no TLS, and the end of a peer that takes TLS for nonsense.
+    if said.contains("InvalidContentType") || said.contains("tls handshake eof") {
+        return format!("{said}: is TLS spoken there? without it an address begins with tcp://");
     }
     said.to_owned()
 }
@@ -225,11 +227,12 @@ mod tests {
             (wrong.to_string(), "than --tls-fingerprint asks for, AB:AB:"),
             (format!("the cryptographic handshake failed: error 46: {wrong}"), ":AB: give the fingerprint"),
             ("received corrupt message of type InvalidContentType".to_owned(), "tcp://"),
+            ("tls handshake eof".to_owned(), "tcp://"),
             ("timed out".to_owned(), "timed out"),
         ] {
             let failure = handshake_failure(&said);
             assert!(failure.contains(expected), "{said}: {failure}");
-            assert!(!failure.contains("handshake failed"), "{failure}");
+            assert!(!failure.contains("error 4"), "{failure}");
         }
     }
 

@@ -334,7 +334,8 @@ impl Given {
     }
 
     fn tls(&self, listeners: &[Listener]) -> Result<Option<TlsFiles>, ConfigError> {
-        let refused = |key: &str, complaint: &str| self.error(key, &self.get(key).values.join(", "), complaint);
+        let refused =
+            |key: &str, complaint: &str| self.error(key, &self.get(key).values.join(", "), complaint);
         let half = |key: &str, other: &str| {
             refused(key, &format!("is given without {other}; accepted: both, or neither"))
         };

@@ -25,7 +25,8 @@ pub struct UnknownVariable {
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<UnknownVariable> {
     let known: Vec<String> =
         SETTINGS.iter().map(super::Setting::variable).chain(OTHERS.map(str::to_owned)).collect();
-    let suspicious = |name: &String| name.starts_with(PREFIX) && !known.contains(name) && !is_of_kubernetes(name);
+    let suspicious =
+        |name: &String| name.starts_with(PREFIX) && !known.contains(name) && !is_of_kubernetes(name);
     let mut unknown: Vec<_> = names.into_iter().filter(suspicious).collect();
     unknown.sort();
     unknown.truncate(UNKNOWN_MAX);
@@ -96,7 +97,9 @@ mod tests {
 
     #[test]
     fn a_distance_counts_letters() {
-        for (from, to, letters) in [("", "", 0), ("abc", "abc", 0), ("abc", "", 3), ("abc", "axcd", 2), ("", "ab", 2)] {
+        for (from, to, letters) in
+            [("", "", 0), ("abc", "abc", 0), ("abc", "", 3), ("abc", "axcd", 2), ("", "ab", 2)]
+        {
             assert_eq!(distance(from, to), letters, "{from} {to}");
         }
     }

@@ -212,6 +212,20 @@ fn a_certificate_that_is_not_trusted_says_how_to_trust_it() {
 }
 
 #[test]
+fn a_port_of_another_protocol_is_told() {
+    let broker = Broker::start();
+    let list = |bootstrap: String| {
+        let mut command = cenote();
+        command.args(["topic", "list", "--bootstrap", &bootstrap]);
+        command
+    };
+    check_fails(list(broker.http().to_string()), 1, &["HTTP is spoken there"]);
+    let mut over_tls = list(format!("tls://{}", broker.kafka()));
+    over_tls.arg("--tls-insecure");
+    check_fails(over_tls, 1, &["tcp://"]);
+}
+
+#[test]
 fn a_short_bench_tells_its_figures_in_json() {
     let broker = Broker::start();
     let arguments = ["bench", "produce", "--records", "2000", "--record-size", "100", "--output", "json"];

@@ -297,7 +297,10 @@ fn a_start_that_has_nothing_to_warn_of_says_only_what_cenote_does() {
     let (greeting, log) = said_at_start(serve_anywhere(data.path(), &[]));
     assert!(warnings(&log).is_empty(), "{log}");
     assert!(log.lines().all(|line| line.contains(" cenote::")), "{log}");
-    assert!(greeting.contains("try: echo hello | cenote produce greetings --bootstrap 127.0.0.1:"), "{greeting}");
+    assert!(
+        greeting.contains("try: echo hello | cenote produce greetings --bootstrap 127.0.0.1:"),
+        "{greeting}"
+    );
 }
 
 #[test]
@@ -329,7 +332,8 @@ fn a_listener_on_every_address_says_what_clients_are_told() {
 fn who_mistook_the_port_is_told_in_the_log() {
     let data = directory();
     let send = |greeting: &str, scheme: &str, bytes: &[u8]| {
-        let address = greeting.split_whitespace().find_map(|word| word.strip_prefix(scheme)).expect("a listener");
+        let address =
+            greeting.split_whitespace().find_map(|word| word.strip_prefix(scheme)).expect("a listener");
         let mut client = Client::connect(address.parse().expect("an address"));
         client.send_bytes(bytes);
         let _closed_or_reset = client.stream().read_to_end(&mut Vec::new());

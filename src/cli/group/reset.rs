@@ -32,7 +32,7 @@ pub(in crate::cli) struct ResetArgs {
 #[group(required = true, multiple = false)]
 struct Scope {
     /// A topic, or some of its partitions: TOPIC or TOPIC:0,1. Repeatable.
-    #[arg(long, value_parser = parse_topic)]
+    #[arg(long, value_parser = parse_topic, value_name = "TOPIC[:N,N]")]
     topic: Vec<TopicChoice>,
     /// All topics that the group has committed offsets of.
     #[arg(long)]
