@@ -318,7 +318,9 @@ impl Given {
         let least = 1 << 20;
         let request_memory_bytes =
             self.value("request-memory", |text| parse::size_within(text, &(least..=1 << 42)))?;
-        self.fill("frame-bytes-max", &request_memory_bytes.min(FRAME_BYTES_MAX_DEFAULT).to_string());
+        let gives_way = request_memory_bytes < FRAME_BYTES_MAX_DEFAULT;
+        let default = if gives_way { request_memory_bytes.to_string() } else { "100MiB".to_owned() };
+        self.fill("frame-bytes-max", &default);
         let frame_max = request_memory_bytes.min(i32::MAX as usize);
         let frame = |text: &str| {
             parse::size_within(text, &(1024..=frame_max))

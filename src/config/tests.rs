@@ -184,3 +184,13 @@ fn a_smaller_request_memory_lowers_the_default_frame() {
     let config = resolve_with(&[("request-memory", &["64MiB"])], &[]).unwrap();
     assert_eq!(config.limits.frame_bytes_max, 64 << 20);
 }
+
+#[test]
+fn the_file_in_the_readme_is_a_legal_one() {
+    let readme = include_str!("../../README.md");
+    let example = readme.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    let file = file_with(example);
+    let config = resolve_with(&[("config", &[file.path().to_str().unwrap()])], &[]).unwrap();
+    assert_eq!(config.topics.num_partitions, 6);
+    assert_eq!(config.listeners[1].advertised, Some(("broker.example.org".to_owned(), 9093)));
+}
