@@ -27,7 +27,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "[NAME=]URL")]
     listen: Vec<String>,
     /// What clients of a listener are told to connect to; may be repeated
-    /// [default: what is bound] [env: CENOTE_ADVERTISE, with commas]
+    /// [default: what is bound, or localhost if that is every address] [env: CENOTE_ADVERTISE, with commas]
     #[arg(long, value_name = "NAME=HOST:PORT")]
     advertise: Vec<String>,
     /// Address of /healthz, /readyz and /metrics, or off [default: 127.0.0.1:9644] [env: CENOTE_HTTP]

@@ -5,9 +5,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
-};
+use rustls::{ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -178,8 +176,7 @@ impl ServerCertVerifier for ByFingerprint {
                 if pinned == found {
                     return Ok(ServerCertVerified::assertion());
                 }
-                let other = OtherError(Arc::new(WrongFingerprint { found }));
-                Err(rustls::Error::InvalidCertificate(CertificateError::Other(other)))
+                Err(rustls::Error::Other(OtherError(Arc::new(WrongFingerprint { found }))))
             }
             None => Ok(ServerCertVerified::assertion()),
         }
@@ -217,10 +214,8 @@ mod tests {
     #[test]
     fn a_failed_handshake_says_what_to_do() {
         let found = Fingerprint([0xab; 32]);
-        let wrong = rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(
-            WrongFingerprint { found },
-        ))));
-        let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let wrong = rustls::Error::Other(OtherError(Arc::new(WrongFingerprint { found })));
+        let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         for (said, expected) in [
             (unknown.to_string(), "give --tls-ca"),
             (format!("the cryptographic handshake failed: error 48: {unknown}"), "or --tls-fingerprint with"),
