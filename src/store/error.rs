@@ -151,5 +151,11 @@ pub(super) fn one_line(error: &object_store::Error) -> String {
     {
         text = format!("{text}: {innermost}");
     }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    without_retry_settings(&text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// object_store tells how it was set to retry between what happened and why.
+fn without_retry_settings(text: &str) -> String {
+    let settings = text.find(", max_retries: ").and_then(|at| Some((at, at + text[at..].find(" - ")?)));
+    settings.map_or_else(|| text.to_owned(), |(at, end)| format!("{}{}", &text[..at], &text[end..]))
 }
