@@ -14,7 +14,9 @@ use crate::journal::{
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, LogError, ProducerIds, Reader};
 use crate::meta::keys::{DecodeKeyError, cluster, journals};
-use crate::meta::{self, Compare, EmbeddedStore, MetadataError, MetadataStore, Standing, Transaction, Write};
+use crate::meta::{
+    self, Compare, CountedStore, EmbeddedStore, MetadataError, MetadataStore, Standing, Transaction, Write,
+};
 use crate::metrics::Metrics;
 use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::{Catalog, CatalogError};
@@ -116,6 +118,7 @@ impl Foundation {
         } else {
             Arc::new(EmbeddedStore::open(&config.data.join("metadata"))?)
         };
+        let metadata: Arc<dyn MetadataStore> = Arc::new(CountedStore::new(metadata, Arc::clone(&metrics)));
         let store = ObjectStore::open(&config.store)?;
         store.probe().await?;
         let cluster_id = claim(metadata.as_ref(), &store).await?;

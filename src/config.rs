@@ -6,8 +6,11 @@
 mod listeners;
 mod parse;
 mod settings;
+mod variables;
 
+pub use parse::{Complaint, duration, size};
 pub use settings::{ConfigError, Effective, Flags, SETTINGS, Setting, Source, Sources, resolve};
+pub use variables::{UnknownVariable, unknown_variables};
 
 use crate::types::BrokerId;
 use std::path::PathBuf;
@@ -41,7 +44,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// The certificate for TLS and QUIC; none: one is made for development below `data/tls`.
     pub tls: Option<TlsFiles>,
-    /// What is logged: a level, or a filter such as `info,cenote::net=debug`.
+    /// What is logged, as a filter by crate and room such as `warn,cenote=info,cenote::net=debug`.
     pub log: String,
 }
 

@@ -37,6 +37,21 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     /// What the cache does.
     pub cache: CacheMetrics,
+    /// What is asked of the metadata store.
+    pub metadata: MetadataMetrics,
+}
+
+/// The metadata store's numbers.
+#[derive(Clone, Debug)]
+pub struct MetadataMetrics {
+    /// Reads of one key.
+    pub reads: Counter,
+    /// Listings of a prefix.
+    pub lists: Counter,
+    /// Transactions.
+    pub transactions: Counter,
+    /// The keys that they write.
+    pub writes: Counter,
 }
 
 /// The numbers of one API: how many requests, how big, and how long they took.
@@ -180,6 +195,7 @@ impl Metrics {
             fetch_bytes: bytes(registry_mut, "fetch", "Record bytes given out by Fetch"),
             journal: JournalMetrics::register(registry_mut),
             cache: CacheMetrics::register(registry_mut),
+            metadata: MetadataMetrics::register(registry_mut),
             registry,
         }
     }
@@ -254,6 +270,17 @@ impl CacheMetrics {
             hits: counter(registry, "cache_hits", "Reads answered by the cache"),
             misses: counter(registry, "cache_misses", "Reads that went to the object store"),
             store_bytes: bytes(registry, "store_read", "Bytes read from the object store"),
+        }
+    }
+}
+
+impl MetadataMetrics {
+    fn register(registry: &mut Registry) -> MetadataMetrics {
+        MetadataMetrics {
+            reads: counter(registry, "metadata_reads", "Keys read from the metadata store"),
+            lists: counter(registry, "metadata_lists", "Prefixes listed in the metadata store"),
+            transactions: counter(registry, "metadata_transactions", "Transactions of the metadata store"),
+            writes: counter(registry, "metadata_writes", "Keys written in the metadata store"),
         }
     }
 }

@@ -6,7 +6,7 @@
 mod report;
 
 use super::error::CliError;
-use super::options::{Common, Output, parse_acks, parse_bytes, parse_codec, parse_duration};
+use super::options::{Common, Output, parse_acks, parse_codec, parse_duration, parse_size};
 use crate::client::{
     Acks, Admin, Assignment, Cluster, Consumer, ConsumerConfig, Delivery, NewRecord, NewTopic, Producer,
     ProducerConfig, StartAt, StopAt,
@@ -28,7 +28,7 @@ pub(super) enum BenchCommand {
     Produce(BenchArgs),
     /// Fill a topic, then read it.
     Consume(BenchArgs),
-    /// From the moment of sending to the moment of reading.
+    /// Measure the time from sending a record to reading it.
     EndToEnd(BenchArgs),
 }
 
@@ -41,37 +41,38 @@ pub(super) struct BenchArgs {
     #[arg(long)]
     keep: bool,
     /// Partitions of the topic that is created.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
     partitions: i32,
     /// How many records.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     records: u64,
     /// Stop sending after this time.
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     duration: Option<Duration>,
     /// Bytes of a record's value.
-    #[arg(long, default_value = "1k", value_parser = parse_bytes)]
+    #[arg(long, default_value = "1KiB", value_parser = parse_size, value_name = "SIZE")]
     record_size: usize,
     /// Records a second, all producers together [default: no limit].
-    #[arg(long, conflicts_with = "rate_bytes", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "rate_bytes")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     rate: Option<u64>,
-    /// Bytes a second, all producers together, such as 10M [default: no limit].
-    #[arg(long, value_parser = parse_bytes)]
+    /// Bytes a second, all producers together, such as 10MiB [default: no limit].
+    #[arg(long, value_parser = parse_size, value_name = "SIZE")]
     rate_bytes: Option<usize>,
     /// Producers, each with its own connection.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     producers: u64,
     /// How batches are compressed.
     #[arg(long, default_value = "none", value_parser = parse_codec, value_name = "none|gzip|snappy|lz4|zstd")]
     codec: Codec,
-    /// When a record counts as stored.
+    /// What to wait for: all and 1 are the same, stored and committed; 0 is nothing.
     #[arg(long, default_value = "all", value_parser = parse_acks, value_name = "all|1|0")]
     acks: Acks,
     /// How long a batch waits for more records.
-    #[arg(long, default_value = "5ms", value_parser = parse_duration)]
+    #[arg(long, default_value = "5ms", value_parser = parse_duration, value_name = "DURATION")]
     linger: Duration,
-    /// Size of a batch.
-    #[arg(long, default_value = "256k", value_parser = parse_bytes)]
+    /// Size at which a batch is sent without waiting.
+    #[arg(long, default_value = "256KiB", value_parser = parse_size, value_name = "SIZE")]
     batch_bytes: usize,
     #[command(flatten)]
     common: Common,

@@ -1,12 +1,13 @@
 //! `cenote config`: the settings as they hold, and where each came from.
 
+use super::table::Table;
 use crate::config::{Effective, Sources};
 use std::io::{self, Write};
 
 /// How the settings are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigFormat {
-    /// For people: one line each.
+    /// For people: a table.
     Human,
     /// One JSON object: key to value and source.
     Json,
@@ -15,7 +16,7 @@ pub enum ConfigFormat {
 /// Prints `sources` to `out`.
 pub fn print_config(out: &mut dyn Write, sources: &Sources, format: ConfigFormat) -> io::Result<()> {
     match format {
-        ConfigFormat::Human => sources.iter().try_for_each(|setting| print_line(out, setting)),
+        ConfigFormat::Human => table(sources).write(out),
         ConfigFormat::Json => {
             let entries = sources.iter().map(|setting| (setting.key.to_owned(), json(setting)));
             let object = serde_json::Value::Object(entries.collect());
@@ -24,9 +25,12 @@ pub fn print_config(out: &mut dyn Write, sources: &Sources, format: ConfigFormat
     }
 }
 
-fn print_line(out: &mut dyn Write, setting: &Effective) -> io::Result<()> {
-    let value = if setting.values.is_empty() { "-".to_owned() } else { setting.values.join(" ") };
-    writeln!(out, "{:<20} {:<48} {}", setting.key, value, setting.source)
+fn table(sources: &Sources) -> Table {
+    let mut table = Table::new(&["SETTING", "VALUE", "SOURCE"]);
+    for setting in sources {
+        table.row([setting.key.to_owned(), setting.values.join(" "), setting.source.to_string()]);
+    }
+    table
 }
 
 fn json(setting: &Effective) -> serde_json::Value {

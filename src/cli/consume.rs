@@ -17,7 +17,7 @@ pub(super) struct ConsumeArgs {
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
     /// Which partition. Repeatable [default: all].
-    #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partition: Vec<i32>,
     /// Read as a member of this group: its members share the partitions, and what was written is committed every
     /// few seconds and at the end.
@@ -25,21 +25,21 @@ pub(super) struct ConsumeArgs {
     group: Option<String>,
     /// Where to begin: earliest, latest, an offset, -N for the last N of each partition, or a time
     /// (2026-01-31T12:00:00Z, or @ and milliseconds since 1970). With --group, only where it has committed nothing.
-    #[arg(long, default_value = "earliest", value_parser = parse_start, allow_hyphen_values = true)]
+    #[arg(long, default_value = "earliest", value_parser = parse_start, value_name = "WHERE")]
     from: StartAt,
-    /// Stop at the end that the partitions have now.
-    #[arg(long, value_enum, conflicts_with = "follow")]
+    /// Stop where the partitions end now. Without it, and without --count, more is waited for.
+    #[arg(long, value_enum, conflicts_with = "follow", value_name = "WHERE")]
     until: Option<Until>,
-    /// Stop after so many records.
-    #[arg(long)]
+    /// Stop after so many records, and wait for them.
+    #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// Wait for more at the end: the default without --until and --count.
+    /// Wait for more at the end, which is the default.
     #[arg(long)]
     follow: bool,
     /// How to write a record: value, key-value, json, or a pattern of %t topic, %p partition, %o offset, %T time,
     /// %k key, %K its length, %v value, %S its length, %h headers, %%, \n, \t [default: value, or json with
     /// --output json].
-    #[arg(long, value_parser = format::parse)]
+    #[arg(long, value_parser = format::parse, value_name = "FORMAT")]
     format: Option<Format>,
     #[command(flatten)]
     common: Common,

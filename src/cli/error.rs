@@ -33,11 +33,24 @@ impl CliError {
     }
 }
 
-/// clap's message without its decoration: the paragraphs before "Usage:", joined.
+/// An error with its causes, without those that it has named already.
+pub(super) fn said_once(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |said, cause| {
+        if said.contains(&cause) { said } else { format!("{said}: {cause}") }
+    })
+}
+
+/// clap's message without its decoration: the paragraphs before "Usage:", joined. Its advice to write `--` before
+/// what is no flag is left out: nobody means that.
 pub(super) fn one_line(message: &str) -> String {
-    let lines = message.lines().map(str::trim);
+    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines =
         lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
-    let line = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let line = lines.fold(String::new(), |said, line| match line.strip_prefix("tip: ") {
+        Some(tip) if tip.starts_with("to pass ") => said,
+        Some(tip) => format!("{said}; {tip}"),
+        None if said.is_empty() => line.to_owned(),
+        None => format!("{said} {line}"),
+    });
     line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }

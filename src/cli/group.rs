@@ -34,15 +34,15 @@ pub(super) enum GroupCommand {
         #[command(flatten)]
         common: Common,
     },
-    /// Let a group without members go on reading elsewhere. Shows what would change; --execute does it.
+    /// Move a group without members to other offsets. Shows what would change; --execute does it.
     Reset(reset::ResetArgs),
     /// Delete groups without members and their committed offsets, or only the offsets of some topics.
     Delete {
         /// Their names.
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "GROUP")]
         groups: Vec<String>,
         /// Only the offsets of this topic, or of some of its partitions: TOPIC or TOPIC:0,1. Repeatable.
-        #[arg(long, value_parser = parse_topic)]
+        #[arg(long, value_parser = parse_topic, value_name = "TOPIC[:N,N]")]
         topic: Vec<TopicChoice>,
         #[command(flatten)]
         common: Common,

@@ -8,7 +8,9 @@ mod config;
 mod consume;
 mod error;
 mod format;
+mod greeting;
 mod group;
+mod identity;
 mod options;
 mod produce;
 mod run_broker;
@@ -18,30 +20,43 @@ mod time;
 mod topic;
 mod transaction;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use error::CliError;
-use std::ffi::OsString;
-use std::io::{self, Write};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// A broker that speaks Kafka and keeps its log on object storage, and the tools for it.
 #[derive(Debug, Parser)]
 #[command(name = "cenote", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+const AFTER_HELP: &str = "\
+    `serve` runs a broker, and `config` shows its settings. The others ask a broker: the one at 127.0.0.1:9092, or where \
+    --bootstrap or CENOTE_BOOTSTRAP says. Exit codes: 0 done, 1 it could not be done, 2 the arguments are wrong.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a broker.
+    ///
+    /// Each setting is a flag, a CENOTE_* variable, or a line of a TOML file (--config) under the flag's name without
+    /// its dashes; a flag goes before a variable, and a variable before the file. `cenote config` shows what holds.
+    ///
+    /// A SIZE is a number of bytes, or one with k, M, G, T or KiB, MiB, GiB, TiB, which count by 1024, or with kB, MB,
+    /// GB, TB, which count by 1000. A DURATION is 0, or a number with us, ms, s, m, h or d.
     Serve(Box<serve::ServeArgs>),
     /// Print the settings that `cenote serve` would run with, and where each comes from.
+    ///
+    /// It takes the flags of `cenote serve`, and reads the same variables and file.
     Config(Box<ConfigArgs>),
     /// Create, list, describe, alter and delete topics.
     #[command(subcommand)]
     Topic(topic::TopicCommand),
-    /// List, describe, reset and delete consumer groups.
+    /// List, describe, reset and delete consumer groups, and show their members.
     #[command(subcommand)]
     Group(group::GroupCommand),
     /// List, describe and abort transactions.
@@ -49,14 +64,16 @@ enum Command {
     Transaction(transaction::TransactionCommand),
     /// Send records from files or standard input, a line each.
     Produce(produce::ProduceArgs),
-    /// Read records to standard output.
+    /// Write records to standard output, and wait for more.
+    ///
+    /// It goes on until Ctrl-C, unless --until or --count says where to end.
     Consume(consume::ConsumeArgs),
     /// Measure throughput and latency.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
-    /// Print the completions of a shell.
+    /// Print what a shell needs to complete the arguments of this program.
     Completions {
-        /// Which one.
+        /// Which shell.
         shell: clap_complete::Shell,
     },
 }
@@ -65,8 +82,8 @@ enum Command {
 struct ConfigArgs {
     #[command(flatten)]
     serve: serve::ServeArgs,
-    /// For people, or for programs.
-    #[arg(long, value_enum, default_value_t = options::Output::Text)]
+    /// How to answer: text for people, or one JSON document for scripts.
+    #[arg(long, value_enum, default_value_t = options::Output::Text, value_name = "HOW")]
     output: options::Output,
 }
 
@@ -77,10 +94,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => return on_clap_error(&error),
     };
+    warn_of_unknown_variables();
     match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
@@ -90,6 +108,23 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = negative_numbers_are_values(Cli::command());
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Behind an option `-1` is its value, possibly a bad one, and not an unknown flag.
+fn negative_numbers_are_values(command: clap::Command) -> clap::Command {
+    let with_values = |argument: clap::Arg| {
+        if argument.is_positional() || !argument.get_action().takes_values() {
+            return argument;
+        }
+        argument.allow_negative_numbers(true)
+    };
+    command.mut_args(with_values).mut_subcommands(negative_numbers_are_values)
 }
 
 fn execute(command: Command) -> Result<(), CliError> {
@@ -143,10 +178,20 @@ fn to_the_end(command: impl Future<Output = Result<(), CliError>>) -> Result<(),
     outcome
 }
 
+/// A name that is mistyped would do nothing in silence.
+fn warn_of_unknown_variables() {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for unknown in crate::config::unknown_variables(names) {
+        complain(&format!("warning: {unknown}"));
+    }
+}
+
 /// Help and version go out as they are; an error becomes one line.
 fn on_clap_error(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        let _gone = write!(io::stdout().lock(), "{}", error.render().ansi());
+        let help = error.render();
+        let mut out = io::stdout().lock();
+        let _gone = if may_colour(&out) { write!(out, "{}", help.ansi()) } else { write!(out, "{help}") };
         return ExitCode::SUCCESS;
     }
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -155,6 +200,15 @@ fn on_clap_error(error: &clap::Error) -> ExitCode {
         complain(&format!("error: {}", error::one_line(&error.to_string())));
     }
     ExitCode::from(2)
+}
+
+/// Whether `stream` shows colours: a terminal does, unless `NO_COLOR` says otherwise (no-color.org).
+fn may_colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && !forbids_colour(std::env::var_os("NO_COLOR").as_deref())
+}
+
+fn forbids_colour(no_color: Option<&OsStr>) -> bool {
+    no_color.is_some_and(|value| !value.is_empty())
 }
 
 fn complain(line: &str) {

@@ -2,35 +2,42 @@
 
 use super::error::CliError;
 use crate::client::{Acks, ClientConfig, Cluster, Endpoint, Fingerprint, TlsTrust};
+use crate::config;
 use crate::wire::batch::Codec;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How to reach the cluster, and how to answer.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Common {
-    /// Brokers to ask first, separated by commas: host:port, tcp://, tls:// or quic://host:port.
-    #[arg(long, env = "CENOTE_BOOTSTRAP", default_value = "127.0.0.1:9092", value_delimiter = ',')]
+    /// Brokers to ask first, separated by commas: host:port or tcp://, tls:// or quic://host:port.
+    #[arg(
+        long,
+        env = "CENOTE_BOOTSTRAP",
+        hide_env_values = true,
+        default_value = "127.0.0.1:9092",
+        value_delimiter = ',',
+        value_name = "ADDR"
+    )]
     pub(super) bootstrap: Vec<Endpoint>,
-    /// Trust the authorities of this PEM file.
+    /// Trust the authorities of this PEM file, in place of the system's (for tls:// and quic://).
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tls_fingerprint", "tls_insecure"])]
     pub(super) tls_ca: Option<PathBuf>,
-    /// Trust the certificate with this SHA-256, in hexadecimal digits.
+    /// Trust the certificate with this fingerprint: `cenote serve` prints that of one it made itself.
     #[arg(long, value_name = "SHA256", conflicts_with = "tls_insecure")]
     pub(super) tls_fingerprint: Option<Fingerprint>,
-    /// Trust any certificate: for development only.
+    /// Trust any certificate, whoever shows it: for development only.
     #[arg(long)]
     pub(super) tls_insecure: bool,
-    /// How to answer.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    /// How to answer: text for people, or one JSON document for scripts.
+    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "HOW")]
     pub(super) output: Output,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
-    /// For people.
     Text,
-    /// For scripts: one JSON document.
     Json,
 }
 
@@ -67,35 +74,17 @@ pub(super) fn parse_acks(text: &str) -> Result<Acks, String> {
     }
 }
 
-/// `500ms`, `5s`, `2m`, or a number of milliseconds.
-pub(super) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor = match unit {
-        "" | "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        _ => None,
-    };
-    let millis = number.parse::<u64>().ok().zip(factor).and_then(|(n, factor)| n.checked_mul(factor));
-    millis
-        .map(std::time::Duration::from_millis)
-        .ok_or_else(|| "expected a time such as 500ms, 5s or 2m".to_owned())
+/// A duration as in the settings of `cenote serve`, or a number of milliseconds.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(millis) => Ok(Duration::from_millis(millis)),
+        Err(_) => config::duration(text).map_err(|complaint| format!("it {complaint}")),
+    }
 }
 
-/// `1024`, `64k`, `10M`, `1G`: powers of 1024.
-pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => Some(0),
-        "k" | "kb" | "kib" => Some(10),
-        "m" | "mb" | "mib" => Some(20),
-        "g" | "gb" | "gib" => Some(30),
-        _ => None,
-    };
-    let bytes = number.parse::<usize>().ok().zip(shift).and_then(|(n, shift)| n.checked_mul(1 << shift));
-    bytes.ok_or_else(|| "expected a size such as 1024, 64k or 10M".to_owned())
+/// A size as in the settings of `cenote serve`.
+pub(super) fn parse_size(text: &str) -> Result<usize, String> {
+    config::size(text).map_err(|complaint| format!("it {complaint}"))
 }
 
 /// `KEY=VALUE`.

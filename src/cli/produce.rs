@@ -1,7 +1,7 @@
 //! `cenote produce`: lines, or records between zero bytes, or JSON objects, from files or standard input.
 
 use super::error::CliError;
-use super::options::{Common, Output, parse_acks, parse_bytes, parse_codec, parse_duration, parse_pair};
+use super::options::{Common, Output, parse_acks, parse_codec, parse_duration, parse_pair, parse_size};
 use crate::client::{Acks, NewRecord, Producer, ProducerConfig};
 use crate::types::{PartitionIndex, Timestamp};
 use crate::wire::batch::{Codec, Header};
@@ -24,7 +24,7 @@ pub(super) struct ProduceArgs {
     /// What a record is: a line, or a line with a JSON object that has key, value, headers, partition, timestamp.
     #[arg(long, value_enum, default_value_t = InputFormat::Lines)]
     format: InputFormat,
-    /// Records end with a zero byte in place of a line feed.
+    /// Records end with a zero byte, not with a line feed.
     #[arg(long)]
     null: bool,
     /// What stands between key and value; records without it have no key.
@@ -34,19 +34,19 @@ pub(super) struct ProduceArgs {
     #[arg(long = "header", value_name = "KEY=VALUE", value_parser = parse_pair)]
     headers: Vec<(String, String)>,
     /// The partition for every record [default: by key].
-    #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
     /// How batches are compressed.
     #[arg(long, default_value = "none", value_parser = parse_codec, value_name = "none|gzip|snappy|lz4|zstd")]
     codec: Codec,
-    /// When a record counts as stored.
+    /// What to wait for: all and 1 are the same, stored and committed; 0 is nothing.
     #[arg(long, default_value = "all", value_parser = parse_acks, value_name = "all|1|0")]
     acks: Acks,
     /// How long a batch waits for more records.
-    #[arg(long, default_value = "5ms", value_parser = parse_duration)]
+    #[arg(long, default_value = "5ms", value_parser = parse_duration, value_name = "DURATION")]
     linger: Duration,
-    /// Size of a batch.
-    #[arg(long, default_value = "256k", value_parser = parse_bytes)]
+    /// Size at which a batch is sent without waiting.
+    #[arg(long, default_value = "256KiB", value_parser = parse_size, value_name = "SIZE")]
     batch_bytes: usize,
     #[command(flatten)]
     common: Common,

@@ -1,18 +1,19 @@
 //! The life of a broker process: bind, open, recover, serve, and on a signal flush, commit, close.
 
-use super::error::CliError;
+use super::error::{CliError, said_once};
+use super::greeting::{Doors, greet, warn_of_surprises};
+use super::identity::identity;
 use super::serve::{self, ServeArgs};
 use crate::broker::{Broker, Foundation};
 use crate::clock::Clock;
-use crate::config::{Config, Transport};
+use crate::config::Config;
 use crate::handler::AdvertisedListener;
 use crate::limits::MemoryBudget;
 use crate::metrics::Metrics;
 use crate::net::{BoundListener, Identity, Server};
 use crate::ops::{HttpServer, Readiness};
 use anyhow::Context as _;
-use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,26 +25,27 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
 /// `cenote serve`.
 pub(super) fn serve(args: &ServeArgs) -> Result<(), CliError> {
-    let (config, _sources) = serve::settings(args)?;
+    let (config, sources) = serve::settings(args)?;
+    let identity = identity(&config, &sources)?;
     let filter =
         EnvFilter::try_new(&config.log).map_err(|error| CliError::Usage(format!("--log: {error}")))?;
-    let is_terminal = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(io::stderr).init();
+    let colour = super::may_colour(&io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(run(config, &mut io::stdout()));
+    let outcome = runtime.block_on(run(config, identity, &mut io::stdout()));
     // A blocking call that hangs on a store must not keep a stopped broker alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    outcome.map_err(|error| CliError::Failed(format!("{error:#}")))
+    outcome.map_err(|error| CliError::Failed(said_once(&error)))
 }
 
 /// Runs a broker until SIGTERM or Ctrl-C. Prints what listens where to `out`.
-async fn run(config: Config, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+async fn run(config: Config, identity: Option<Identity>, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     let config = Arc::new(config);
     // Signals are caught before anything is opened, so that one that comes early still closes cleanly.
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be caught")?;
-    let identity = identity(&config)?;
     let server = Server::bind(&config.listeners, identity.as_ref()).await?;
+    warn_of_surprises(&config, server.bound());
     let http = match config.http {
         Some(address) => Some(HttpServer::bind(address).await?),
         None => None,
@@ -87,18 +89,6 @@ async fn run(config: Config, out: &mut (dyn Write + Send)) -> anyhow::Result<()>
     }
 }
 
-fn identity(config: &Config) -> anyhow::Result<Option<Identity>> {
-    let needed = config.listeners.iter().any(|listener| listener.transport != Transport::Tcp);
-    if !needed {
-        return Ok(None);
-    }
-    let identity = match &config.tls {
-        Some(files) => Identity::from_files(&files.certificate, &files.key)?,
-        None => Identity::for_development(&config.data.join("tls"))?,
-    };
-    Ok(Some(identity))
-}
-
 fn advertise(listener: &BoundListener) -> AdvertisedListener {
     let (host, port) = listener.advertised.clone();
     AdvertisedListener { name: listener.name.clone(), host, port }
@@ -116,37 +106,4 @@ fn serve_http(http: HttpServer, readiness: Readiness, metrics: Arc<Metrics>) -> 
         }
     });
     stop
-}
-
-/// What listens where.
-struct Doors<'a> {
-    bound: &'a [BoundListener],
-    http: Option<SocketAddr>,
-    identity: Option<&'a Identity>,
-}
-
-fn greet(out: &mut (dyn Write + Send), config: &Config, doors: &Doors<'_>) -> io::Result<()> {
-    writeln!(out, "cenote {} on broker id {}", env!("CARGO_PKG_VERSION"), config.broker_id.0)?;
-    for listener in doors.bound {
-        let scheme = match listener.transport {
-            Transport::Tcp => "tcp",
-            Transport::Tls => "tls",
-            Transport::Quic => "quic",
-        };
-        writeln!(out, "  {:<10} {scheme}://{}", listener.name, listener.address)?;
-    }
-    if let Some(http) = doors.http {
-        writeln!(out, "  {:<10} http://{http}  (/healthz, /readyz, /metrics)", "HTTP")?;
-    }
-    writeln!(out, "  {:<10} {}", "data", config.data.display())?;
-    writeln!(out, "  {:<10} {}", "store", config.store)?;
-    if let (Some(identity), None) = (doors.identity, &config.tls) {
-        writeln!(out, "  {:<10} {}  (self-signed, SHA-256)", "tls", identity.fingerprint())?;
-    }
-    let tcp = doors.bound.iter().find(|listener| listener.transport == Transport::Tcp);
-    if let Some(tcp) = tcp {
-        writeln!(out, "try: echo hello | cenote produce greetings --bootstrap {}", tcp.address)?;
-    }
-    writeln!(out, "ready")?;
-    out.flush()
 }

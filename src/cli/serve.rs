@@ -4,10 +4,7 @@ use super::error::CliError;
 use crate::config::{self, Config, ConfigError, Flags, Sources};
 use clap::Args;
 
-/// The settings of a broker.
-///
-/// Each can be given as a flag, as an environment variable, or in a TOML file under the flag's name without
-/// the dashes, in this order of precedence. Sizes: 65536, 512KiB, 8MiB, 10GiB. Durations: 0, 5ms, 1s, 2m.
+/// The settings of a broker, as texts; `cenote serve --help` says before them how they are written.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServeArgs {
     /// TOML file with settings, such as `flush-interval = "5ms"` [env: CENOTE_CONFIG]
@@ -30,7 +27,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "[NAME=]URL")]
     listen: Vec<String>,
     /// What clients of a listener are told to connect to; may be repeated
-    /// [default: what is bound] [env: CENOTE_ADVERTISE, with commas]
+    /// [default: what is bound, or localhost if that is every address] [env: CENOTE_ADVERTISE, with commas]
     #[arg(long, value_name = "NAME=HOST:PORT")]
     advertise: Vec<String>,
     /// Address of /healthz, /readyz and /metrics, or off [default: 127.0.0.1:9644] [env: CENOTE_HTTP]
@@ -92,8 +89,8 @@ pub struct ServeArgs {
     /// Its key, PEM [env: CENOTE_TLS_KEY]
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as info,cenote::net=debug
-    /// [default: info] [env: CENOTE_LOG]
+    /// What is logged: off, error, warn, info, debug, trace, or a filter such as info,cenote::net=debug. Crates that
+    /// Cenote uses are heard from warn on, or as named: info,foyer=info [default: info] [env: CENOTE_LOG]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }

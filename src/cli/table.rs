@@ -23,7 +23,7 @@ impl Table {
         self.rows.push(cells.collect());
     }
 
-    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    pub(super) fn write(&self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
         let columns: Vec<_> = (0..self.titles.len()).map(|column| self.column(column)).collect();
         let titles: Vec<_> = self.titles.iter().map(|title| (*title).to_owned()).collect();
         std::iter::once(&titles).chain(&self.rows).try_for_each(|cells| {

@@ -1,13 +1,18 @@
 mod serve_args;
 
 use super::consume::parse_start;
-use super::error::one_line;
+use super::error::{one_line, said_once};
 use super::format::{self, Format};
 use super::{Cli, options};
 use crate::client::StartAt;
 use crate::types::{Offset, PartitionIndex, Timestamp};
 use crate::wire::batch::{BatchBuilder, Codec, DecodedBatch, Header, NO_PRODUCER};
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
+use std::ffi::{OsStr, OsString};
+
+fn parse(arguments: &str) -> Result<Cli, clap::Error> {
+    super::parse(std::iter::once("cenote").chain(arguments.split(' ')).map(OsString::from))
+}
 
 fn written(pattern: &str) -> String {
     let mut builder = BatchBuilder::new();
@@ -69,7 +74,8 @@ fn a_bad_argument_gives_one_line_that_names_it() {
         ("produce t --codec brotli", "brotli"),
         ("produce t --acks 2", "all, 1 or 0"),
         ("produce t --header novalue", "KEY=VALUE"),
-        ("produce t --linger 5h", "5h"),
+        ("produce t --linger 5x", "it is not a duration; accepted: 0, 5ms"),
+        ("produce t --batch-bytes many", "it is not a size; accepted: 0, 65536"),
         ("topic create t --partitions 0", "0"),
         ("topic alter t", "--set"),
         ("consume t --group g --partition 0", "--partition"),
@@ -81,31 +87,83 @@ fn a_bad_argument_gives_one_line_that_names_it() {
         ("group reset g --topic t:x --to-earliest", "TOPIC:0,1"),
         ("group reset g --topic t --to-time soon", "soon"),
         ("group reset g --topic t --to-offset -1", "-1"),
-        ("group delete", "GROUPS"),
+        ("group delete", "GROUP"),
         ("topic list --bootstrap nowhere", "quic://host:port"),
         ("topic list --tls-fingerprint abc", "64 hexadecimal"),
         ("topic list --tls-insecure --tls-ca f", "--tls-ca"),
         ("fly", "fly"),
     ] {
-        let arguments = std::iter::once("cenote").chain(arguments.split(' '));
-        let error = Cli::try_parse_from(arguments.clone()).expect_err("it is wrong").to_string();
+        let error = parse(arguments).expect_err("it is wrong").to_string();
         let line = one_line(&error);
         assert!(!line.contains('\n') && line.contains(named), "{arguments:?}: {line}");
     }
 }
 
 #[test]
+fn a_negative_number_is_a_value_and_what_is_wrong_with_it_is_said() {
+    for (arguments, option) in [
+        ("topic create t --partitions -1", "--partitions"),
+        ("topic create t --replication-factor -1", "--replication-factor"),
+        ("topic alter t --partitions -1", "--partitions"),
+        ("consume t --partition -1", "--partition"),
+        ("consume t --count -1", "--count"),
+        ("produce t --partition -1", "--partition"),
+        ("produce t --linger -1", "--linger"),
+        ("produce t --batch-bytes -1", "--batch-bytes"),
+        ("bench produce --records -1", "--records"),
+        ("group reset g --topic t --to-offset -1", "--to-offset"),
+        ("group reset g --topic t --to-time -1", "--to-time"),
+    ] {
+        let line = one_line(&parse(arguments).expect_err("it is wrong").to_string());
+        assert!(line.starts_with("invalid value '-1' for '") && line.contains(option), "{arguments}: {line}");
+    }
+    for arguments in [
+        "consume t --from -5",
+        "produce t --acks -1",
+        "topic create t --set retention.ms=-1",
+        "serve --partitions -1",
+    ] {
+        parse(arguments).expect(arguments);
+    }
+    // What only begins like a number is none, and a flag stays a flag.
+    parse("consume t --from --until end").expect_err("no value");
+}
+
+#[test]
+fn an_unknown_flag_comes_with_what_is_near_to_it() {
+    let line = one_line(&parse("consume t --form 3").expect_err("it is wrong").to_string());
+    assert_eq!(line, "unexpected argument '--form' found; a similar argument exists: '--from'");
+    let line = one_line(&parse("consume t --offset 3").expect_err("it is wrong").to_string());
+    assert_eq!(line, "unexpected argument '--offset' found");
+}
+
+#[test]
+fn no_color_is_heeded_when_it_is_not_empty() {
+    assert!(super::forbids_colour(Some(OsStr::new("1"))));
+    assert!(!super::forbids_colour(Some(OsStr::new(""))) && !super::forbids_colour(None));
+}
+
+#[test]
 fn sizes_and_times_have_units() {
-    assert_eq!(options::parse_bytes("64k"), Ok(65_536));
+    assert_eq!(options::parse_size("64k"), Ok(65_536));
     assert_eq!(options::parse_duration("2m"), Ok(std::time::Duration::from_secs(120)));
-    assert!(options::parse_bytes("k").is_err() && options::parse_duration("-1s").is_err());
+    assert_eq!(options::parse_duration("250"), Ok(std::time::Duration::from_millis(250)), "milliseconds");
+    assert!(options::parse_size("k").is_err() && options::parse_duration("-1s").is_err());
 }
 
 #[test]
 fn a_reset_may_go_back_and_take_some_partitions() {
-    let arguments = "cenote group reset g --topic t:0,2 --topic u --shift-by -5";
-    Cli::try_parse_from(arguments.split(' ')).expect("it is right");
+    parse("group reset g --topic t:0,2 --topic u --shift-by -5").expect("it is right");
     let choice = super::group::parse_topic("t:0,2").expect("it is right");
     assert!(choice.has("t", PartitionIndex(2)) && !choice.has("t", PartitionIndex(1)));
     assert!(!choice.has("u", PartitionIndex(0)));
+}
+
+#[test]
+fn an_error_names_each_of_its_causes_once() {
+    let inner = std::io::Error::other("the disk is full");
+    let error = anyhow::Error::new(inner).context("the put failed: the disk is full");
+    assert_eq!(said_once(&error), "the put failed: the disk is full");
+    let error = error.context("no broker");
+    assert_eq!(said_once(&error), "no broker: the put failed: the disk is full");
 }

@@ -14,20 +14,20 @@ pub(super) enum TopicCommand {
         /// Its name.
         name: String,
         /// How many partitions [default: the broker's].
-        #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
         partitions: Option<i32>,
-        /// How many copies [default: the broker's].
-        #[arg(long, value_parser = clap::value_parser!(i16).range(1..))]
+        /// How many copies: 1, as the object store keeps its own [default: 1].
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
         replication_factor: Option<i16>,
-        /// A setting, KEY=VALUE. Repeatable.
-        #[arg(long, value_parser = parse_pair)]
+        /// A setting of Kafka's topics, such as retention.ms=86400000. Repeatable.
+        #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
         set: Vec<(String, String)>,
         #[command(flatten)]
         common: Common,
     },
     /// List topics.
     List {
-        /// Count their records, too (offsets in use).
+        /// Show how many offsets are in use, too.
         #[arg(long)]
         offsets: bool,
         #[command(flatten)]
@@ -45,7 +45,7 @@ pub(super) enum TopicCommand {
     /// Delete topics and their records.
     Delete {
         /// Their names.
-        #[arg(required = true)]
+        #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
         #[command(flatten)]
         common: Common,
@@ -57,14 +57,14 @@ pub(super) enum TopicCommand {
 pub(super) struct AlterArgs {
     /// Its name.
     name: String,
-    /// Set KEY=VALUE. Repeatable.
-    #[arg(long, value_parser = parse_pair)]
+    /// A setting of Kafka's topics, such as retention.ms=86400000. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
     set: Vec<(String, String)>,
-    /// Set KEY back to its default. Repeatable.
-    #[arg(long)]
+    /// A setting that goes back to its default. Repeatable.
+    #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
     /// Raise the number of partitions to this. Keys move to other partitions.
-    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     partitions: Option<i32>,
     #[command(flatten)]
     common: Common,

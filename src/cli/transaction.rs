@@ -14,7 +14,7 @@ pub(super) enum TransactionCommand {
     /// List transactional ids, with their producer and state.
     List {
         /// Only those in this state: Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit or CompleteAbort.
-        #[arg(long)]
+        #[arg(long, value_name = "STATE")]
         state: Option<String>,
         #[command(flatten)]
         common: Common,

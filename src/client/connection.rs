@@ -338,8 +338,17 @@ async fn read_answers(shared: &Shared, read: &mut ReadHalf, buffer: &mut BytesMu
                     Err(error) => return error.to_string(),
                 }
             }
-            Err(length) => return format!("a frame of {length} bytes, over the cap of {ANSWER_BYTES_MAX}"),
+            Err(length) => return no_frame(length),
         }
+    }
+}
+
+/// What bytes that cannot be a length mean: a TLS alert, an answer of HTTP, or nothing that is known.
+fn no_frame(length: i32) -> String {
+    match &length.to_be_bytes() {
+        [0x15, 0x03, ..] => "TLS is spoken there: its address begins with tls://".to_owned(),
+        b"HTTP" => "HTTP is spoken there, not Kafka".to_owned(),
+        _ => format!("a frame of {length} bytes, over the cap of {ANSWER_BYTES_MAX}"),
     }
 }
 

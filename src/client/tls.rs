@@ -5,7 +5,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -25,7 +25,8 @@ pub enum TlsTrust {
     Insecure,
 }
 
-/// The SHA-256 of a certificate in its DER form. Written as 64 hexadecimal digits, with or without colons.
+/// The SHA-256 of a certificate in its DER form. Read as 64 hexadecimal digits, with or without colons; written
+/// as the broker prints it, `AB:CD:…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 32]);
 
@@ -62,9 +63,45 @@ impl FromStr for Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let pairs: Vec<String> = self.0.iter().map(|byte| format!("{byte:02X}")).collect();
+        f.write_str(&pairs.join(":"))
     }
 }
+
+/// Another certificate than the one that is trusted.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{WRONG_FINGERPRINT}{found}")]
+struct WrongFingerprint {
+    found: Fingerprint,
+}
+
+/// Why a handshake failed, with what to do about it where that is known. QUIC hands down only the text of what
+/// rustls said, so the text is what is looked at.
+pub(super) fn handshake_failure(said: &str) -> String {
+    // A certificate of the same name as the broker's, such as another one made for development, is a bad signature.
+    if said.contains("UnknownIssuer") || said.contains("BadSignature") {
+        return "no authority that is trusted here signed the broker's certificate: give --tls-ca with the file of \
+                one that did, or --tls-fingerprint with what the broker printed at its start"
+            .to_owned();
+    }
+    if let Some((_, found)) = said.split_once(WRONG_FINGERPRINT) {
+        return format!(
+            "the broker has another certificate than --tls-fingerprint asks for, {found}: give the fingerprint \
+             that the broker printed at its start"
+        );
+    }
+    if said.contains("not valid for name") {
+        return format!("{said}: connect by a name that it has, or give --tls-fingerprint");
+    }
+    // What is no TLS, and the end of a peer that takes TLS for nonsense.
+    if said.contains("InvalidContentType") || said.contains("tls handshake eof") {
+        return format!("{said}: is TLS spoken there? without it an address begins with tcp://");
+    }
+    said.to_owned()
+}
+
+/// What stands before the fingerprint that was found.
+const WRONG_FINGERPRINT: &str = "the certificate's fingerprint is ";
 
 /// The rustls configuration of a client that trusts so. QUIC needs the ALPN name; a TLS listener may ignore it.
 pub(super) fn client_config(trust: &TlsTrust, alpn: &[&[u8]]) -> Result<ClientConfig, ClientError> {
@@ -134,10 +171,14 @@ impl ServerCertVerifier for ByFingerprint {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         match self.pinned {
-            Some(pinned) if pinned != Fingerprint::of(certificate) => {
-                Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            Some(pinned) => {
+                let found = Fingerprint::of(certificate);
+                if pinned == found {
+                    return Ok(ServerCertVerified::assertion());
+                }
+                Err(rustls::Error::Other(OtherError(Arc::new(WrongFingerprint { found }))))
             }
-            _ => Ok(ServerCertVerified::assertion()),
+            None => Ok(ServerCertVerified::assertion()),
         }
     }
 
@@ -163,5 +204,37 @@ impl ServerCertVerifier for ByFingerprint {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_handshake_says_what_to_do() {
+        let found = Fingerprint([0xab; 32]);
+        let wrong = rustls::Error::Other(OtherError(Arc::new(WrongFingerprint { found })));
+        let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        for (said, expected) in [
+            (unknown.to_string(), "give --tls-ca"),
+            (format!("the cryptographic handshake failed: error 48: {unknown}"), "or --tls-fingerprint with"),
+            (wrong.to_string(), "than --tls-fingerprint asks for, AB:AB:"),
+            (format!("the cryptographic handshake failed: error 46: {wrong}"), ":AB: give the fingerprint"),
+            ("received corrupt message of type InvalidContentType".to_owned(), "tcp://"),
+            ("tls handshake eof".to_owned(), "tcp://"),
+            ("timed out".to_owned(), "timed out"),
+        ] {
+            let failure = handshake_failure(&said);
+            assert!(failure.contains(expected), "{said}: {failure}");
+            assert!(!failure.contains("error 4"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_as_it_is_written() {
+        let fingerprint = Fingerprint(std::array::from_fn(|place| place as u8 * 7));
+        assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
+        assert_eq!(fingerprint.to_string().replace(':', "").to_lowercase().parse(), Ok(fingerprint));
     }
 }

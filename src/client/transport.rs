@@ -55,7 +55,7 @@ impl Dialer {
                 let name = name.map_err(|error| connect_error(endpoint, &error))?;
                 let stream = connector.connect(name, dial_tcp(endpoint).await?).await;
                 let (read, write) =
-                    tokio::io::split(stream.map_err(|error| connect_error(endpoint, &error))?);
+                    tokio::io::split(stream.map_err(|error| handshake_error(endpoint, &error))?);
                 Ok((Box::new(read), WriteHalf::Stream(Box::new(write))))
             }
             Scheme::Quic => self.dial_quic(endpoint).await,
@@ -76,7 +76,7 @@ impl Dialer {
                         connection.open_bi().await.map_err(|error| connect_error(endpoint, &error))?;
                     return Ok((Box::new(receive), WriteHalf::Quic(send, connection)));
                 }
-                Err(error) => last = error.to_string(),
+                Err(error) => last = tls::handshake_failure(&error.to_string()),
             }
         }
         Err(connect_error(endpoint, &last))
@@ -136,6 +136,10 @@ async fn dial_tcp(endpoint: &Endpoint) -> Result<TcpStream, ClientError> {
     let stream = stream.map_err(|error| connect_error(endpoint, &error))?;
     stream.set_nodelay(true).map_err(|error| connect_error(endpoint, &error))?;
     Ok(stream)
+}
+
+fn handshake_error(endpoint: &Endpoint, reason: &dyn Display) -> ClientError {
+    connect_error(endpoint, &tls::handshake_failure(&reason.to_string()))
 }
 
 pub(super) fn connect_error(endpoint: &Endpoint, reason: &dyn Display) -> ClientError {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
+use tracing::level_filters::LevelFilter;
 use url::Url;
 
 /// What is wrong with a text, to be read after it: `is not a duration; accepted: …`.
@@ -19,9 +20,14 @@ const DURATION_UNITS: [(&str, u64); 6] = [
     ("d", 24 * 3_600_000_000 * MICROSECOND),
 ];
 
-const SIZE_UNITS: [(&str, u64); 10] = [
+/// A letter alone, and one with `iB`, counts by 1024; one with `B` by 1000.
+const SIZE_UNITS: [(&str, u64); 14] = [
     ("", 1),
     ("B", 1),
+    ("k", 1 << 10),
+    ("M", 1 << 20),
+    ("G", 1 << 30),
+    ("T", 1 << 40),
     ("kB", 1_000),
     ("MB", 1_000_000),
     ("GB", 1_000_000_000),
@@ -32,7 +38,7 @@ const SIZE_UNITS: [(&str, u64); 10] = [
     ("TiB", 1 << 40),
 ];
 
-/// `0`, or a whole number with `us`, `ms`, `s`, `m` or `h`.
+/// `0`, or a whole number with `us`, `ms`, `s`, `m`, `h` or `d`.
 pub fn duration(text: &str) -> Result<Duration, Complaint> {
     let complaint = || "is not a duration; accepted: 0, 5ms, 1s, 2m".to_owned();
     if text == "0" {
@@ -41,7 +47,8 @@ pub fn duration(text: &str) -> Result<Duration, Complaint> {
     number_with_unit(text, &DURATION_UNITS).map(Duration::from_micros).ok_or_else(complaint)
 }
 
-/// A whole number of bytes, or one with `KiB`, `MiB`, `GiB`, `TiB` or their decimal sisters.
+/// A whole number of bytes, or one with `KiB` or `k` (1024), `MiB` or `M`, `GiB` or `G`, `TiB` or `T`, or their
+/// decimal sisters `kB` (1000), `MB`, `GB`, `TB`; capitals do not matter.
 pub fn size(text: &str) -> Result<usize, Complaint> {
     let complaint = || "is not a size; accepted: 0, 65536, 512KiB, 8MiB, 10GiB".to_owned();
     let bytes = number_with_unit(text, &SIZE_UNITS).ok_or_else(complaint)?;
@@ -121,14 +128,27 @@ pub fn http_address(text: &str) -> Result<Option<SocketAddr>, Complaint> {
     text.parse().map(Some).map_err(complaint)
 }
 
-/// A level, or a filter by room.
+/// A level, or a filter by room, as the filter that holds. A level without a name is Cenote's; other crates are
+/// heard from `warn` on, or from where their name says.
 pub fn log_filter(text: &str) -> Result<String, Complaint> {
-    let accepted = "accepted: error, warn, info, debug, trace, or a filter such as info,cenote::net=debug";
-    let is_level = |level: &str| level.parse::<tracing::Level>().is_ok() || level == "off";
-    let part_is_legal =
-        |part: &str| part.split_once('=').map_or_else(|| is_level(part), |(_, l)| is_level(l));
-    let legal = text.split(',').all(|part| part_is_legal(part.trim()));
-    if legal { Ok(text.to_owned()) } else { Err(format!("is not a log filter; {accepted}")) }
+    let part = |part: &str| match part.trim().split_once('=') {
+        None => level(part.trim()).map(of_cenote),
+        Some((room, of_room)) => level(of_room).map(|level| format!("{room}={level}")),
+    };
+    let parts: Option<Vec<_>> = text.split(',').map(part).collect();
+    parts.map(|parts| parts.join(",")).ok_or_else(|| {
+        "is not a log filter; accepted: error, warn, info, debug, trace, off, or a filter such as \
+         info,cenote::net=debug"
+            .to_owned()
+    })
+}
+
+fn level(text: &str) -> Option<LevelFilter> {
+    text.parse().ok().filter(|_| !text.is_empty())
+}
+
+fn of_cenote(level: LevelFilter) -> String {
+    if level > LevelFilter::WARN { format!("warn,cenote={level}") } else { level.to_string() }
 }
 
 /// A path that is not empty.

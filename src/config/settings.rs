@@ -4,6 +4,7 @@ use super::listeners::{add_advertised, add_listener};
 use super::parse::{self, Complaint};
 use super::{
     CacheConfig, Config, GroupDefaults, JournalConfig, LimitsConfig, Listener, TlsFiles, TopicDefaults,
+    Transport,
 };
 use crate::types::BrokerId;
 use std::collections::BTreeMap;
@@ -127,6 +128,18 @@ pub struct Effective {
     pub values: Vec<String>,
     /// Where they came from.
     pub source: Source,
+}
+
+impl Effective {
+    /// Its name where it was given: a flag, a variable, or a key and its file.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.source {
+            Source::Default | Source::Flag => format!("--{}", self.key),
+            Source::Environment => variable(self.key),
+            Source::File(path) => in_file(self.key, path),
+        }
+    }
 }
 
 /// All settings as they hold, in the order of [`SETTINGS`].
@@ -254,10 +267,12 @@ impl Given {
         if listen.source == Source::Default {
             listen.values = LISTEN_DEFAULT.map(str::to_owned).to_vec();
         }
+        let listeners = self.listeners()?;
         Ok(Config {
             broker_id: BrokerId(self.value("broker-id", |text| parse::number(text, &(0..=i32::MAX)))?),
             metadata: self.value("metadata", parse::metadata_url)?,
-            listeners: self.listeners()?,
+            tls: self.tls(&listeners)?,
+            listeners,
             http: self.value("http", parse::http_address)?,
             journal: self.journal()?,
             cache: CacheConfig {
@@ -277,7 +292,6 @@ impl Given {
                 })?,
             },
             limits: self.limits()?,
-            tls: self.tls()?,
             log: self.value("log", parse::log_filter)?,
             data,
             store,
@@ -304,7 +318,9 @@ impl Given {
         let least = 1 << 20;
         let request_memory_bytes =
             self.value("request-memory", |text| parse::size_within(text, &(least..=1 << 42)))?;
-        self.fill("frame-bytes-max", &request_memory_bytes.min(FRAME_BYTES_MAX_DEFAULT).to_string());
+        let gives_way = request_memory_bytes < FRAME_BYTES_MAX_DEFAULT;
+        let default = if gives_way { request_memory_bytes.to_string() } else { "100MiB".to_owned() };
+        self.fill("frame-bytes-max", &default);
         let frame_max = request_memory_bytes.min(i32::MAX as usize);
         let frame = |text: &str| {
             parse::size_within(text, &(1024..=frame_max))
@@ -319,17 +335,21 @@ impl Given {
         })
     }
 
-    fn tls(&self) -> Result<Option<TlsFiles>, ConfigError> {
+    fn tls(&self, listeners: &[Listener]) -> Result<Option<TlsFiles>, ConfigError> {
+        let refused =
+            |key: &str, complaint: &str| self.error(key, &self.get(key).values.join(", "), complaint);
         let half = |key: &str, other: &str| {
-            let text = self.get(key).values.join(", ");
-            let problem = format!("\"{text}\" is given without {other}; accepted: both, or neither");
-            ConfigError { name: self.name(key), problem }
+            refused(key, &format!("is given without {other}; accepted: both, or neither"))
         };
         let is_given = |key| !self.get(key).values.is_empty();
         match (is_given("tls-certificate"), is_given("tls-key")) {
             (false, false) => Ok(None),
             (true, false) => Err(half("tls-certificate", "tls-key")),
             (false, true) => Err(half("tls-key", "tls-certificate")),
+            (true, true) if listeners.iter().all(|listener| listener.transport == Transport::Tcp) => {
+                let complaint = "has nothing to do; accepted: with a listener that is tls://… or quic://…";
+                Err(refused("tls-certificate", complaint))
+            }
             (true, true) => Ok(Some(TlsFiles {
                 certificate: self.value("tls-certificate", parse::path)?,
                 key: self.value("tls-key", parse::path)?,
@@ -377,10 +397,6 @@ impl Given {
     }
 
     fn name(&self, key: &str) -> String {
-        match &self.get(key).source {
-            Source::Default | Source::Flag => format!("--{key}"),
-            Source::Environment => variable(key),
-            Source::File(path) => in_file(key, path),
-        }
+        self.get(key).name()
     }
 }

@@ -71,8 +71,40 @@ fn a_bad_setting_is_one_line_that_names_it_as_it_was_given() {
 }
 
 #[test]
+fn a_size_counts_by_1024_unless_it_says_kb() {
+    for (text, bytes) in [
+        ("0", 0),
+        ("65536", 65_536),
+        ("64k", 65_536),
+        ("64K", 65_536),
+        ("64KiB", 65_536),
+        ("64kB", 64_000),
+        ("10M", 10 << 20),
+        ("8 MiB", 8 << 20),
+        ("1G", 1 << 30),
+        ("2TiB", 2 << 40),
+    ] {
+        assert_eq!(size(text), Ok(bytes), "{text}");
+    }
+    for text in ["", "k", "-1", "1.5k", "1kk", "16777216T"] {
+        assert!(size(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_level_is_that_of_cenote_and_other_crates_are_heard_when_they_warn() {
+    let filter = |text: &str| resolve_with(&[("log", &[text])], &[]).unwrap().log;
+    assert_eq!(resolve_with(&[], &[]).unwrap().log, "warn,cenote=info");
+    assert_eq!(filter("debug"), "warn,cenote=debug");
+    assert_eq!(filter("error"), "error");
+    assert_eq!(filter("off"), "off");
+    assert_eq!(filter("info, cenote::net=debug"), "warn,cenote=info,cenote::net=debug");
+    assert_eq!(filter("INFO,foyer=trace"), "warn,cenote=info,foyer=trace");
+}
+
+#[test]
 fn what_is_refused() {
-    let refused: [(&'static str, &[&str], &str); 22] = [
+    let refused: [(&'static str, &[&str], &str); 24] = [
         ("flush-interval", &["2h"], "is too long"),
         ("flush-bytes", &["8 parsecs"], "is not a size"),
         ("flush-bytes", &["1"], "is out of range"),
@@ -87,6 +119,8 @@ fn what_is_refused() {
         ("metadata", &["etcd://127.0.0.1:2379"], "is not available in this version"),
         ("http", &["nowhere"], "accepted: off, 127.0.0.1:9644"),
         ("log", &["loud"], "is not a log filter"),
+        ("log", &["info,"], "is not a log filter"),
+        ("log", &["foyer=loud"], "is not a log filter"),
         ("tls-key", &["key.pem"], "is given without tls-certificate"),
         ("frame-bytes-max", &["1GiB"], "request-memory is 268435456 bytes"),
         ("listen", &["udp://h:1"], "is not a listener"),
@@ -101,6 +135,17 @@ fn what_is_refused() {
         assert!(line.starts_with(&format!("--{key}: \"")), "{line}");
         assert!(line.contains(expected) && !line.contains('\n'), "{line}");
     }
+}
+
+#[test]
+fn a_certificate_that_no_listener_would_show_is_refused() {
+    let files: [(&'static str, &[&str]); 2] = [("tls-certificate", &["c.pem"]), ("tls-key", &["k.pem"])];
+    let with = |listen: &'static str| resolve_with(&[files[0], files[1], ("listen", &[listen])], &[]);
+    let line = with("tcp://h:1").unwrap_err();
+    let said = "--tls-certificate: \"c.pem\" has nothing to do; accepted: with a listener that is tls://";
+    assert!(line.starts_with(said), "{line}");
+    assert!(with("tls://h:1").is_ok() && with("quic://h:1").is_ok());
+    assert!(resolve_with(&files, &[]).is_ok(), "the default listeners have one that is QUIC");
 }
 
 #[test]
@@ -138,4 +183,14 @@ fn what_is_advertised_goes_to_its_listener() {
 fn a_smaller_request_memory_lowers_the_default_frame() {
     let config = resolve_with(&[("request-memory", &["64MiB"])], &[]).unwrap();
     assert_eq!(config.limits.frame_bytes_max, 64 << 20);
+}
+
+#[test]
+fn the_file_in_the_readme_is_a_legal_one() {
+    let readme = include_str!("../../README.md");
+    let example = readme.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    let file = file_with(example);
+    let config = resolve_with(&[("config", &[file.path().to_str().unwrap()])], &[]).unwrap();
+    assert_eq!(config.topics.num_partitions, 6);
+    assert_eq!(config.listeners[1].advertised, Some(("broker.example.org".to_owned(), 9093)));
 }

@@ -2,6 +2,7 @@
 //!
 //! It knows keys and values and nothing of Kafka. What compares decides; a watch only warms a cache.
 
+mod counted;
 mod embedded;
 mod gather;
 pub mod keys;
@@ -13,6 +14,7 @@ mod contract;
 #[cfg(test)]
 pub(crate) mod faults;
 
+pub use counted::CountedStore;
 pub use embedded::{EmbeddedStore, OpenError};
 pub use gather::Gatherer;
 pub use settle::{Change, SettleError, Settled};

@@ -1,6 +1,6 @@
 //! Who we are to TLS and QUIC clients: a certificate from files, or one made for development.
 
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::fs::{self, File, OpenOptions};
@@ -19,34 +19,65 @@ pub struct Identity {
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// A PEM file cannot be read, or holds nothing of the kind.
-    #[error("{path}: {reason}", path = .path.display())]
-    File {
+    /// The file of the certificate's chain cannot be used.
+    #[error("{path:?} {reason}")]
+    Certificate {
         /// Which file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with it, to be read after its name.
         reason: String,
     },
-    /// The key is not that of the certificate, or is of a kind that is not supported.
+    /// The file of the key cannot be used.
+    #[error("{path:?} {reason}")]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it, to be read after its name.
+        reason: String,
+    },
+    /// A certificate and a key that do not go together, or are of a kind that is not supported.
     #[error("certificate and key: {0}")]
     Pair(#[from] rustls::Error),
+    /// The certificate that was made for development is no longer whole.
+    #[error("the certificate for development cannot be used: {0}; remove its directory to have another made")]
+    Spoilt(Box<IdentityError>),
     /// A certificate for development could not be made.
-    #[error("making a certificate: {0}")]
+    #[error("cannot make a certificate for development: {0}")]
     Make(#[from] rcgen::Error),
+    /// A certificate for development could not be written.
+    #[error("cannot write a certificate for development to {path:?}: {error}")]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
 }
 
 impl Identity {
-    /// Reads a chain and a key, both PEM.
+    /// Reads a chain and a key, both PEM, and sees that they belong together.
     pub fn from_files(certificate: &Path, key: &Path) -> Result<Identity, IdentityError> {
-        let of = |path: &Path, reason: String| IdentityError::File { path: path.to_owned(), reason };
+        let of_certificate = |reason| IdentityError::Certificate { path: certificate.to_owned(), reason };
+        let of_key = |reason| IdentityError::Key { path: key.to_owned(), reason };
         let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
             .and_then(Iterator::collect)
-            .map_err(|error| of(certificate, error.to_string()))?;
+            .map_err(|error| of_certificate(not_pem(&error, "certificate")))?;
         if chain.is_empty() {
-            return Err(of(certificate, "no certificate in it".to_owned()));
+            return Err(of_certificate("has no certificate in it".to_owned()));
         }
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| of(key, error.to_string()))?;
-        Ok(Identity { chain, key })
+        let private =
+            PrivateKeyDer::from_pem_file(key).map_err(|error| of_key(not_pem(&error, "private key")))?;
+        let identity = Identity { chain, key: private };
+        match identity.server_config(&[&rustls::version::TLS13]) {
+            Ok(_config) => Ok(identity),
+            Err(IdentityError::Pair(rustls::Error::InconsistentKeys(_))) => {
+                Err(of_key(format!("is not the key of the certificate in {certificate:?}")))
+            }
+            Err(IdentityError::Pair(rustls::Error::InvalidCertificate(error))) => {
+                Err(of_certificate(format!("has a certificate that cannot be read: {error}")))
+            }
+            Err(error) => Err(of_key(format!("has a key that cannot be used: {error}"))),
+        }
     }
 
     /// The self-signed certificate below `directory`, made when there is none: for `localhost`, `127.0.0.1`
@@ -56,7 +87,7 @@ impl Identity {
         if !(certificate.exists() && key.exists()) {
             make(&certificate, &key)?;
         }
-        Identity::from_files(&certificate, &key)
+        Identity::from_files(&certificate, &key).map_err(|error| IdentityError::Spoilt(Box::new(error)))
     }
 
     /// SHA-256 of the certificate's DER, as `AB:CD:…`.
@@ -86,6 +117,17 @@ impl Identity {
     }
 }
 
+/// What is wrong with a file of which `what` was wanted, to be read after its name.
+fn not_pem(error: &pem::Error, what: &str) -> String {
+    match error {
+        pem::Error::Io(error) => format!("cannot be read: {error}"),
+        pem::Error::NoItemsFound => format!("has no {what} in it"),
+        pem::Error::MissingSectionEnd { .. } => "is not PEM: it ends within a section".to_owned(),
+        pem::Error::IllegalSectionStart { .. } => "is not PEM: a section begins wrongly".to_owned(),
+        other => format!("is not PEM: {other}"),
+    }
+}
+
 fn make(certificate: &Path, key: &Path) -> Result<(), IdentityError> {
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut params = rcgen::CertificateParams::new(names)?;
@@ -93,8 +135,7 @@ fn make(certificate: &Path, key: &Path) -> Result<(), IdentityError> {
     let key_pair = rcgen::KeyPair::generate()?;
     let signed = params.self_signed(&key_pair)?;
     let write = |path: &Path, pem: &str| {
-        let of = |error: io::Error| IdentityError::File { path: path.to_owned(), reason: error.to_string() };
-        write_private(path, pem).map_err(of)
+        write_private(path, pem).map_err(|error| IdentityError::Write { path: path.to_owned(), error })
     };
     write(key, &key_pair.serialize_pem())?;
     write(certificate, &signed.pem())
@@ -112,3 +153,6 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&unfinished, path)?;
     File::open(directory)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,9 +58,12 @@ pub enum FrameReadError {
         /// As allowed.
         max: usize,
     },
-    /// The first bytes are those of another protocol.
-    #[error("the peer speaks {0}, and this port speaks Kafka without it")]
-    OtherProtocol(&'static str),
+    /// The first bytes are those of an HTTP request.
+    #[error("the peer speaks HTTP, and this port speaks Kafka: health and metrics are where --http says")]
+    Http,
+    /// The first bytes are those of a TLS handshake.
+    #[error("the peer speaks TLS, and this listener does not: one that does is tls://, given by --listen")]
+    Tls,
     /// Within a frame, nothing came for [`STALL_TIME_MAX`] or all of it came too slowly.
     #[error("{got} of {length} bytes of a frame, then silence or less than {PACE_BYTES_MIN} bytes a second")]
     Stalled {
@@ -175,10 +178,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 /// The length that the first four bytes of a frame mean, or what they mean instead.
 fn check_length(four: [u8; LENGTH_BYTES], max: usize) -> Result<usize, FrameReadError> {
     match &four {
-        b"GET " | b"POST" | b"HEAD" | b"PUT " | b"OPTI" => {
-            return Err(FrameReadError::OtherProtocol("HTTP"));
-        }
-        [0x16, 0x03, ..] => return Err(FrameReadError::OtherProtocol("TLS")),
+        b"GET " | b"POST" | b"HEAD" | b"PUT " | b"OPTI" => return Err(FrameReadError::Http),
+        [0x16, 0x03, ..] => return Err(FrameReadError::Tls),
         _ => {}
     }
     let length = i32::from_be_bytes(four);

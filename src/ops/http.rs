@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics` on a listener of their own.
 
 use super::Readiness;
+use super::first_bytes::Attentive;
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::extract::State;
@@ -63,7 +64,7 @@ impl HttpServer {
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics_text))
             .with_state(Shared { readiness, metrics });
-        axum::serve(self.listener, router).with_graceful_shutdown(stop).await
+        axum::serve(Attentive::new(self.listener), router).with_graceful_shutdown(stop).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! Health, readiness, metrics over HTTP. Never a way to change anything.
 
+mod first_bytes;
 mod http;
 mod readiness;
 

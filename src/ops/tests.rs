@@ -36,3 +36,16 @@ async fn a_taken_port_is_one_clear_line() {
     let error = HttpServer::bind(first.address()).await.unwrap_err();
     assert!(error.to_string().starts_with("HTTP cannot listen on 127.0.0.1:"), "{error}");
 }
+
+#[test]
+fn a_client_of_kafka_or_of_tls_is_told_from_one_of_http() {
+    for (first, protocol) in [
+        (&[0, 0, 0, 0x1a, 0, 18, 0, 3][..], Some("Kafka")),
+        (&[0], Some("Kafka")),
+        (&[0x16, 0x03, 0x01], Some("TLS")),
+        (b"GET /metrics HTTP/1.1", None),
+        (b"", None),
+    ] {
+        assert_eq!(first_bytes::other_protocol(first), protocol, "{first:?}");
+    }
+}

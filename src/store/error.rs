@@ -41,6 +41,14 @@ impl StoreError {
         StoreError::Refused { path: path.to_string(), reason: reason.to_string() }
     }
 
+    /// What was said, for whoever names the store and the place already.
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            StoreError::Missing { .. } => "it is not there",
+            StoreError::Unavailable { reason, .. } | StoreError::Refused { reason, .. } => reason,
+        }
+    }
+
     /// For operations that need no object: what is missing then is the bucket.
     pub(super) fn refuse_missing(self) -> StoreError {
         match self {
@@ -131,13 +139,23 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| error.source())
 }
 
-/// The message without line breaks, with the innermost cause, which object_store's own often leaves out.
-fn one_line(error: &object_store::Error) -> String {
-    let mut text = error.to_string();
+/// The message without line breaks, with the innermost cause, which object_store's own often leaves out, and
+/// without the backend's name, which says no more than the URL.
+pub(super) fn one_line(error: &object_store::Error) -> String {
+    let mut text = match error {
+        object_store::Error::Generic { source, .. } => source.to_string(),
+        other => other.to_string(),
+    };
     if let Some(innermost) = causes(error).last().map(ToString::to_string)
         && !text.contains(&innermost)
     {
         text = format!("{text}: {innermost}");
     }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    without_retry_settings(&text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// object_store tells how it was set to retry between what happened and why.
+fn without_retry_settings(text: &str) -> String {
+    let settings = text.find(", max_retries: ").and_then(|at| Some((at, at + text[at..].find(" - ")?)));
+    settings.map_or_else(|| text.to_owned(), |(at, end)| format!("{}{}", &text[..at], &text[end..]))
 }

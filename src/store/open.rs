@@ -1,5 +1,6 @@
 //! From a URL and the environment to a store.
 
+use super::error::one_line;
 use super::local::LocalDirectory;
 use super::{ObjectPath, ObjectStore};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
@@ -84,7 +85,7 @@ fn open_directory(url: &Url) -> Result<ObjectStore, OpenError> {
     let unusable = |error: &dyn std::fmt::Display| unusable(url, error);
     crate::disk::create_directory(&directory).map_err(|error| unusable(&error))?;
     let root = std::fs::canonicalize(&directory).map_err(|error| unusable(&error))?;
-    let backend = LocalFileSystem::new_with_prefix(&root).map_err(|error| unusable(&error))?;
+    let backend = LocalFileSystem::new_with_prefix(&root).map_err(|error| unusable(&one_line(&error)))?;
     Ok(ObjectStore::on_directory(backend.with_fsync(true), LocalDirectory::new(&root), url.as_str()))
 }
 
@@ -153,7 +154,7 @@ fn with_prefix<T: object_store::ObjectStore>(
     built: object_store::Result<T>,
     prefix: Option<ObjectPath>,
 ) -> Result<ObjectStore, OpenError> {
-    let backend = built.map_err(|error| unusable(url, &error))?;
+    let backend = built.map_err(|error| unusable(url, &one_line(&error)))?;
     let backend: Arc<dyn object_store::ObjectStore> = match prefix {
         Some(prefix) => Arc::new(PrefixStore::new(backend, prefix.inner().clone())),
         None => Arc::new(backend),

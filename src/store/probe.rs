@@ -8,14 +8,14 @@ use bytes::Bytes;
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// An operation failed.
-    #[error("the store {store} cannot be used: {step} failed: {source}")]
+    #[error("the store {store} cannot be used: {step} failed: {reason}", reason = .error.reason())]
     Failed {
         /// Which store.
         store: String,
         /// What was tried.
         step: &'static str,
         /// What came of it.
-        source: StoreError,
+        error: StoreError,
     },
     /// An operation answered, and wrongly.
     #[error("the store {store} cannot be used: {step} gave a wrong answer")]
@@ -66,7 +66,7 @@ impl ObjectStore {
     }
 
     fn answered<T>(&self, step: &'static str, answer: Result<T, StoreError>) -> Result<T, ProbeError> {
-        answer.map_err(|source| ProbeError::Failed { store: self.to_string(), step, source })
+        answer.map_err(|error| ProbeError::Failed { store: self.to_string(), step, error })
     }
 
     fn expect(&self, step: &'static str, holds: bool) -> Result<(), ProbeError> {

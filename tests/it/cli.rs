@@ -191,6 +191,41 @@ fn what_cannot_be_done_is_one_line() {
 }
 
 #[test]
+fn a_certificate_that_is_not_trusted_says_how_to_trust_it() {
+    let broker = Broker::start();
+    let quic = format!("quic://{}", broker.quic());
+    let list = |arguments: &[&str]| {
+        let mut command = cenote();
+        command.args(["topic", "list", "--bootstrap", &quic]).args(arguments);
+        command
+    };
+    let authority = broker.data().join("tls/certificate.pem");
+    let authority = authority.to_str().expect("a text");
+    run(list(&["--tls-ca", authority]), "");
+    let other = tempfile::tempdir().expect("a temporary directory");
+    cenote::net::Identity::for_development(other.path()).expect("a certificate");
+    let other = other.path().join("certificate.pem");
+    let not_its = ["--tls-ca", other.to_str().expect("a text")];
+    check_fails(list(&not_its), 1, &["--tls-ca", "--tls-fingerprint", "printed at its start"]);
+    let wrong = "ab".repeat(32);
+    check_fails(list(&["--tls-fingerprint", &wrong]), 1, &["another certificate than --tls-fingerprint"]);
+}
+
+#[test]
+fn a_port_of_another_protocol_is_told() {
+    let broker = Broker::start();
+    let list = |bootstrap: String| {
+        let mut command = cenote();
+        command.args(["topic", "list", "--bootstrap", &bootstrap]);
+        command
+    };
+    check_fails(list(broker.http().to_string()), 1, &["HTTP is spoken there"]);
+    let mut over_tls = list(format!("tls://{}", broker.kafka()));
+    over_tls.arg("--tls-insecure");
+    check_fails(over_tls, 1, &["tcp://"]);
+}
+
+#[test]
 fn a_short_bench_tells_its_figures_in_json() {
     let broker = Broker::start();
     let arguments = ["bench", "produce", "--records", "2000", "--record-size", "100", "--output", "json"];

@@ -34,6 +34,13 @@ fn serve_with(data: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// The same on ports that the system chooses.
+fn serve_anywhere(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = serve_with(data, &["--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    command.args(arguments);
+    command
+}
+
 #[test]
 fn a_bad_flag_is_one_line_with_setting_value_and_what_is_accepted() {
     let data = directory();
@@ -54,6 +61,33 @@ fn a_bad_flag_is_one_line_with_setting_value_and_what_is_accepted() {
 }
 
 #[test]
+fn a_bad_certificate_or_key_is_one_line_with_setting_and_file() {
+    let data = directory();
+    let [first, second] = ["first", "second"].map(|name| {
+        let directory = data.path().join(name);
+        cenote::net::Identity::for_development(&directory).expect("a certificate");
+        let file = |name: &str| directory.join(name).to_str().expect("a text").to_owned();
+        (file("certificate.pem"), file("key.pem"))
+    });
+    let (certificate, key, other_key) = (first.0.as_str(), first.1.as_str(), second.1.as_str());
+    for (certificate, key, words) in [
+        ("/no/such.pem", key, ["--tls-certificate: \"/no/such.pem\" cannot be read", "accepted: a PEM"]),
+        (certificate, "/no/such.pem", ["--tls-key: \"/no/such.pem\" cannot be read", "accepted: a PEM"]),
+        (certificate, other_key, ["--tls-key: ", "second/key.pem\" is not the key of"]),
+        (key, key, ["--tls-certificate: ", "has no certificate in it"]),
+    ] {
+        let files = ["--tls-certificate", certificate, "--tls-key", key];
+        let command = |listen| serve_with(data.path(), &[&files[..], &["--listen", listen]].concat());
+        check_one_line(command("quic://127.0.0.1:0"), &words);
+        check_one_line(command("tls://127.0.0.1:0"), &words);
+        check_one_line(command("tcp://127.0.0.1:0"), &["--tls-certificate", "has nothing to do"]);
+    }
+    let mut command = serve_with(data.path(), &["--listen", "tls://127.0.0.1:0"]);
+    command.env("CENOTE_TLS_CERTIFICATE", &first.0).env("CENOTE_TLS_KEY", "/no/such.pem");
+    check_one_line(command, &["CENOTE_TLS_KEY: \"/no/such.pem\" cannot be read"]);
+}
+
+#[test]
 fn a_bad_variable_is_one_line_too() {
     let data = directory();
     for (name, value) in [("CENOTE_STORE", "ftp://bucket"), ("CENOTE_FLUSH_INTERVAL", "soon")] {
@@ -64,13 +98,24 @@ fn a_bad_variable_is_one_line_too() {
 }
 
 #[test]
+fn a_mistyped_variable_is_warned_of_with_the_one_that_was_meant() {
+    let mut command = cenote();
+    command.arg("config").env("CENOTE_FLUSH_INTERVALL", "5ms");
+    let output = command.output().expect("the cenote binary");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("warning: CENOTE_FLUSH_INTERVALL is not a setting"), "{said}");
+    assert!(said.contains("CENOTE_FLUSH_INTERVAL\n") && said.lines().count() == 1, "{said}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn a_bad_file_is_one_line_too() {
     let data = directory();
     let file = data.path().join("cenote.toml");
     let path = file.to_str().expect("a text");
     for (text, words) in [
         ("store = \"ftp://bucket\"\n", vec!["store", "ftp://bucket"]),
-        ("no_such_setting = 1\n", vec!["no_such_setting"]),
+        ("no_such_setting = 1\n", vec!["no_such_setting", "accepted: data, store,", "flush-interval"]),
         ("this is no TOML\n", vec!["cenote.toml"]),
     ] {
         std::fs::write(&file, text).expect("a file");
@@ -126,6 +171,21 @@ fn a_taken_port_is_told() {
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains(&taken), "it names the address: {said}");
+}
+
+#[test]
+fn a_store_that_takes_nothing_is_told_once() {
+    let data = directory();
+    let store = data.path().join("store");
+    std::fs::create_dir(&store).expect("a directory");
+    std::fs::write(store.join("probe"), b"in the way").expect("a file");
+    let output = serve_anywhere(data.path(), &[]).output().expect("the cenote binary");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().last().expect("a line");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(last.starts_with("error: the store file:"), "{last}");
+    assert_eq!(last.matches("File exists").count(), 1, "{last}");
+    assert!(!last.contains("Generic"), "{last}");
 }
 
 #[test]
@@ -199,6 +259,95 @@ fn the_system_may_choose_all_ports() {
     assert_eq!(status.code(), Some(0));
 }
 
+/// Starts a broker, stops it when it is ready, and returns what it said on stdout and on stderr.
+fn said_at_start(command: Command) -> (String, String) {
+    said_with(command, |_greeting| {})
+}
+
+/// The same with something done while the broker serves.
+fn said_with(mut command: Command, act: impl FnOnce(&str)) -> (String, String) {
+    let mut child = command.spawn().expect("the cenote binary");
+    let lines = lines_of(child.stdout.take().expect("a piped stdout"));
+    let mut log = child.stderr.take().expect("a piped stderr");
+    let mut greeting = String::new();
+    while !greeting.ends_with("ready\n") {
+        match lines.recv_timeout(std::time::Duration::from_secs(30)) {
+            Ok(line) => greeting.extend([line.as_str(), "\n"]),
+            Err(_) => break,
+        }
+    }
+    if greeting.ends_with("ready\n") {
+        act(&greeting);
+    }
+    send_signal(&child, "TERM");
+    wait_for_exit(child);
+    let mut said = String::new();
+    log.read_to_string(&mut said).expect("a text");
+    assert!(greeting.ends_with("ready\n"), "{greeting}{said}");
+    (greeting, said)
+}
+
+fn warnings(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.contains("WARN") || line.starts_with("warning")).collect()
+}
+
+#[test]
+fn a_start_that_has_nothing_to_warn_of_says_only_what_cenote_does() {
+    let data = directory();
+    let (greeting, log) = said_at_start(serve_anywhere(data.path(), &[]));
+    assert!(warnings(&log).is_empty(), "{log}");
+    assert!(log.lines().all(|line| line.contains(" cenote::")), "{log}");
+    assert!(
+        greeting.contains("try: echo hello | cenote produce greetings --bootstrap 127.0.0.1:"),
+        "{greeting}"
+    );
+}
+
+#[test]
+fn a_log_that_memory_hides_is_warned_of() {
+    let data = directory();
+    let (_, log) = said_at_start(serve_anywhere(data.path(), &["--store", "memory:"]));
+    assert!(warnings(&log).is_empty(), "there is none yet: {log}");
+    said_at_start(serve_anywhere(data.path(), &[]));
+    let (_, log) = said_at_start(serve_anywhere(data.path(), &["--store", "memory:"]));
+    let warnings = warnings(&log);
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(warnings[0].contains(data.path().to_str().expect("a text")), "{log}");
+}
+
+#[test]
+fn a_listener_on_every_address_says_what_clients_are_told() {
+    let data = directory();
+    let mut everywhere = serve_command(data.path());
+    everywhere.args(["--listen", "tcp://0.0.0.0:0", "--http", "off"]);
+    let (greeting, log) = said_at_start(everywhere);
+    let warnings = warnings(&log);
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(warnings[0].contains("localhost:") && warnings[0].contains("--advertise"), "{log}");
+    assert!(greeting.contains("greetings --bootstrap localhost:"), "{greeting}");
+    assert!(!greeting.contains("--bootstrap 0.0.0.0"), "{greeting}");
+}
+
+#[test]
+fn who_mistook_the_port_is_told_in_the_log() {
+    let data = directory();
+    let send = |greeting: &str, scheme: &str, bytes: &[u8]| {
+        let address =
+            greeting.split_whitespace().find_map(|word| word.strip_prefix(scheme)).expect("a listener");
+        let mut client = Client::connect(address.parse().expect("an address"));
+        client.send_bytes(bytes);
+        let _closed_or_reset = client.stream().read_to_end(&mut Vec::new());
+    };
+    let (_, log) = said_with(serve_anywhere(data.path(), &[]), |greeting| {
+        send(greeting, "http://", &[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff]);
+        send(greeting, "tcp://", b"GET /metrics HTTP/1.1\r\n\r\n");
+    });
+    let warnings = warnings(&log);
+    assert_eq!(warnings.len(), 2, "{log}");
+    assert!(warnings[0].contains("HTTP port") && warnings[0].contains("--listen"), "{log}");
+    assert!(warnings[1].contains("speaks HTTP") && warnings[1].contains("--http"), "{log}");
+}
+
 #[test]
 fn health_and_metrics_are_served() {
     let broker = Broker::start();
@@ -219,6 +368,7 @@ fn help_and_version_are_calm() {
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(output.stderr.is_empty(), "{arguments:?}");
         assert!(!output.stdout.is_empty(), "{arguments:?}");
+        assert!(!output.stdout.contains(&0x1b), "{arguments:?}: colours where no terminal is");
     }
     let help = cenote().args(["serve", "--help"]).output().expect("the cenote binary").stdout;
     let help = String::from_utf8(help).expect("a text");

@@ -32,7 +32,7 @@ pub(in crate::cli) struct ResetArgs {
 #[group(required = true, multiple = false)]
 struct Scope {
     /// A topic, or some of its partitions: TOPIC or TOPIC:0,1. Repeatable.
-    #[arg(long, value_parser = parse_topic)]
+    #[arg(long, value_parser = parse_topic, value_name = "TOPIC[:N,N]")]
     topic: Vec<TopicChoice>,
     /// All topics that the group has committed offsets of.
     #[arg(long)]
@@ -55,7 +55,7 @@ struct TargetArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     to_time: Option<Timestamp>,
     /// So many records on, or back when negative, within the log.
-    #[arg(long, value_name = "RECORDS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "RECORDS")]
     shift_by: Option<i64>,
 }
 

@@ -45,7 +45,15 @@ fn the_settings_are_printed_with_their_sources() {
     print_config(&mut human, &sources, ConfigFormat::Human).unwrap();
     let human = String::from_utf8(human).unwrap();
     let http = human.lines().find(|line| line.starts_with("http ")).unwrap();
-    assert!(http.contains("off") && http.ends_with("flag"), "{http}");
+    assert_eq!(http.split_whitespace().collect::<Vec<_>>(), ["http", "off", "flag"]);
+    let columns = |line: &str| (line.find("VALUE"), line.find("SOURCE"));
+    let (Some(value), Some(source)) = columns(human.lines().next().unwrap()) else { panic!("{human}") };
+    for line in human.lines() {
+        let starts = |column: usize| line[..column].ends_with("  ") && !line[column..].starts_with(' ');
+        assert!(starts(value) && starts(source), "the columns are as wide as what stands in them: {human}");
+    }
+    let key = human.lines().find(|line| line.starts_with("tls-key ")).unwrap();
+    assert_eq!(key.split_whitespace().collect::<Vec<_>>(), ["tls-key", "-", "default"]);
 
     let mut text = Vec::new();
     print_config(&mut text, &sources, ConfigFormat::Json).unwrap();

@@ -1,11 +1,18 @@
 use super::{EmbeddedStore, OpenError};
 use crate::meta::contract::{self, applied, put, value, writing};
-use crate::meta::{Durability, MetadataStore, Transaction};
+use crate::meta::{CountedStore, Durability, MetadataStore, Transaction};
+use crate::metrics::Metrics;
 use std::sync::Arc;
 
 #[tokio::test]
 async fn the_store_in_memory_keeps_the_contract() {
     contract::check(Arc::new(EmbeddedStore::in_memory())).await;
+}
+
+#[tokio::test]
+async fn a_counted_store_keeps_the_contract() {
+    let store = Arc::new(EmbeddedStore::in_memory());
+    contract::check(Arc::new(CountedStore::new(store, Arc::new(Metrics::new())))).await;
 }
 
 #[tokio::test]

@@ -21,7 +21,9 @@ enum Sort {
 
 fn sort<T>(answer: &Result<T, StoreError>) -> Sort {
     let Err(error) = answer else { return Sort::Fine };
-    assert_eq!(error.to_string().lines().count(), 1, "{error}");
+    let said = error.to_string();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(!said.contains("Generic") && !said.contains("max_retries"), "{said}");
     match error {
         StoreError::Missing { .. } => Sort::Missing,
         StoreError::Refused { .. } => Sort::Refused,

@@ -108,5 +108,6 @@ fn a_store_that_cannot_be_used_says_why_in_one_line() {
         assert!(message.contains(url), "{message}");
         assert!(message.to_lowercase().contains(&word.to_lowercase()), "{word}: {message}");
         assert_eq!(message.lines().count(), 1, "{message}");
+        assert!(!message.contains("Generic"), "{message}");
     }
 }
