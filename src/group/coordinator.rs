@@ -10,6 +10,7 @@ use super::call::{Call, CallOf, Reply};
 use super::classic::ClassicGroupConfig;
 use super::consumer::{ConsumerGroupConfig, TopicsImage};
 use super::delivery::ShareDelivery;
+use super::pace::PacedMembers;
 use super::settings::GroupSettingsCatalog;
 use super::share::ShareGroupConfig;
 use super::stored::{GROUPS, StoredGroup};
@@ -59,6 +60,8 @@ pub(super) struct Shared {
     /// Where members of share groups have records.
     pub delivery: ShareDelivery,
     pub settings: Arc<GroupSettingsCatalog>,
+    /// Members of groups whose heartbeats the broker sets the pace of.
+    pub paced: PacedMembers,
     /// Moments are counted from here.
     pub origin: Instant,
     pub mailboxes: Mailboxes<GroupId, Call>,
@@ -104,6 +107,7 @@ impl GroupCoordinator {
             topics,
             settings,
             delivery,
+            paced: PacedMembers::default(),
             origin,
             mailboxes,
         };

@@ -19,6 +19,7 @@ mod kept;
 mod migrate;
 mod mixed;
 mod offsets;
+mod pace;
 mod producers;
 mod serve;
 pub mod settings;
