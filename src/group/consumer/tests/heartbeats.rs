@@ -114,6 +114,37 @@ fn a_member_that_missed_an_answer_may_come_with_the_epoch_before() {
 }
 
 #[test]
+fn a_partition_whose_answer_was_lost_is_told_again_to_a_member_that_says_everything() {
+    let (mut group, image) = steady(&["m"], 2);
+    group.heartbeat(at(1), &join("n", &["a"]), &image).unwrap();
+    group.heartbeat(at(2), &beat("m", 2), &image).unwrap();
+    group.heartbeat(at(3), &owning("m", 2, ones(&[0])), &image).unwrap();
+    let lost = group.heartbeat(at(4), &beat("n", 3), &image).unwrap();
+    assert_eq!((lost.member_epoch, lost.assignment), (3, Some(ones(&[1]))));
+    assert_eq!(group.state(), ConsumerGroupState::Stable);
+    group.take_dirty();
+
+    // Its epoch is the same as before, so that nothing but a full request shows that it missed something.
+    let everything = HeartbeatRequest { member_epoch: 3, ..join("n", &["a"]) };
+    let by_regex = HeartbeatRequest {
+        subscribed_topic_names: None,
+        subscribed_topic_regex: Some(String::new()),
+        ..everything.clone()
+    };
+    let cases = [
+        ("nothing", beat("n", 3), None),
+        ("only what it owns", owning("n", 3, ones(&[])), None),
+        ("everything", everything, Some(ones(&[1]))),
+        ("everything, with a regex for names", by_regex, Some(ones(&[1]))),
+    ];
+    for (says, request, told) in cases {
+        let answer = group.heartbeat(at(5), &request, &image).unwrap();
+        assert_eq!((answer.member_epoch, answer.assignment), (3, told), "{says}");
+        assert!(!group.take_dirty(), "{says}");
+    }
+}
+
+#[test]
 fn a_full_group_takes_nobody_but_a_successor() {
     let image = topics(&[("a", 1, 4)]);
     let mut group = ConsumerGroup::new(ConsumerGroupConfig { members_max: 2, ..config() });
