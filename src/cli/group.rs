@@ -2,6 +2,7 @@
 
 mod lag;
 mod reset;
+mod share;
 mod show;
 
 use super::error::CliError;
@@ -15,12 +16,15 @@ use std::io::{self, Write};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GroupCommand {
-    /// List groups, with their state, members and total lag.
+    /// List groups, with their state, members and total lag (of share groups, `describe` tells it).
     List {
         #[command(flatten)]
         common: Common,
     },
     /// Show how far a group has read each partition, how far it lags behind, and who reads it.
+    ///
+    /// Of a share group: where it starts in each partition, all records from there to the end as an upper bound of its
+    /// lag (some of them may have been acknowledged), and how many members read it.
     Describe {
         /// Its name.
         group: String,
@@ -35,6 +39,8 @@ pub(super) enum GroupCommand {
         common: Common,
     },
     /// Move a group without members to other offsets. Shows what would change; --execute does it.
+    ///
+    /// A share group starts there, and forgets what it has acknowledged in these partitions.
     Reset(reset::ResetArgs),
     /// Delete groups without members and their committed offsets, or only the offsets of some topics.
     Delete {

@@ -1,6 +1,7 @@
 //! Groups and their committed offsets, each asked of its coordinator.
 
 mod describe;
+mod share;
 
 use super::admin::{EARLIEST, LATEST, text};
 use super::coordinator::Coordinator;
@@ -28,6 +29,8 @@ pub enum GroupType {
     Classic,
     /// KIP-848.
     Consumer,
+    /// KIP-932.
+    Share,
     /// Another, by the name that the broker gives it.
     Other(String),
 }
@@ -100,6 +103,7 @@ impl GroupType {
         match self {
             GroupType::Classic => "classic",
             GroupType::Consumer => "consumer",
+            GroupType::Share => "share",
             GroupType::Other(name) => name,
         }
     }
@@ -109,6 +113,7 @@ impl GroupType {
         match name.to_ascii_lowercase().as_str() {
             "" | "classic" => GroupType::Classic,
             "consumer" => GroupType::Consumer,
+            "share" => GroupType::Share,
             _ => GroupType::Other(name.to_owned()),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 /// The lowest and highest version this client writes, by API key. Produce and Fetch stop before topic ids
 /// replace names (KIP-516): names are all that the command line is given. FindCoordinator and OffsetFetch begin
 /// where they take many groups at once (Kafka 3.0).
-const SPOKEN: [(i16, i16, i16); 25] = [
+const SPOKEN: [(i16, i16, i16); 28] = [
     (0, 3, 12), // Produce
     (1, 4, 12), // Fetch
     (2, 1, 7),  // ListOffsets
@@ -31,6 +31,9 @@ const SPOKEN: [(i16, i16, i16); 25] = [
     (65, 0, 0), // DescribeTransactions
     (66, 0, 1), // ListTransactions
     (69, 0, 1), // ConsumerGroupDescribe
+    (77, 1, 1), // ShareGroupDescribe
+    (90, 0, 0), // DescribeShareGroupOffsets
+    (91, 0, 0), // AlterShareGroupOffsets
 ];
 
 /// The range of an API that this client speaks; empty for one that it does not.

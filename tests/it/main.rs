@@ -4,6 +4,7 @@
 mod bounds;
 mod cli;
 mod cli_groups;
+mod cli_share_groups;
 mod crash;
 mod exactly_once;
 mod fetch_rules;

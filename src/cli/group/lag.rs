@@ -24,6 +24,27 @@ impl PartitionLag<'_> {
     }
 }
 
+/// One partition that a share group has begun to read, or is about to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SharePartition<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: PartitionIndex,
+    /// Where it starts; unknown until it is read.
+    pub(super) start: Option<Offset>,
+    /// Unknown where the topic is gone or its leader is away.
+    pub(super) end: Option<Offset>,
+    /// How many members read it.
+    pub(super) members: usize,
+}
+
+impl SharePartition<'_> {
+    /// Records between the start and the end: as many or fewer are still to be done, as records behind the start may
+    /// have been acknowledged already.
+    pub(super) fn lag_max(&self) -> Option<i64> {
+        Some((self.end? - self.start?).max(0))
+    }
+}
+
 /// What a group has committed.
 pub(super) type Committed = BTreeMap<(String, PartitionIndex), CommittedOffset>;
 
@@ -60,6 +81,27 @@ pub(super) fn partitions<'a>(
         }
     }
     found.into_values().collect()
+}
+
+/// All partitions that a share group has begun to read or is assigned, in order.
+pub(super) fn share_partitions<'a>(
+    group: &'a GroupDescription,
+    starts: &'a OffsetsByPartition,
+    ends: &OffsetsByPartition,
+) -> Vec<SharePartition<'a>> {
+    let mut readers: BTreeMap<(&str, PartitionIndex), usize> =
+        starts.keys().map(|(topic, partition)| ((topic.as_str(), *partition), 0)).collect();
+    for (topic, partitions) in group.members.iter().flat_map(|member| &member.assigned) {
+        for partition in partitions {
+            *readers.entry((topic, *partition)).or_default() += 1;
+        }
+    }
+    let partitions = readers.into_iter().map(|((topic, partition), members)| {
+        let place = (topic.to_owned(), partition);
+        let (start, end) = (starts.get(&place).copied(), ends.get(&place).copied());
+        SharePartition { topic, partition, start, end, members }
+    });
+    partitions.collect()
 }
 
 /// The lag of all partitions that were committed.

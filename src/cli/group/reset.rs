@@ -5,7 +5,7 @@ use crate::cli::error::CliError;
 use crate::cli::options::{Common, Output};
 use crate::cli::table::Table;
 use crate::cli::time;
-use crate::client::{Admin, ClientError, OffsetsByPartition};
+use crate::client::{Admin, ClientError, GroupType, OffsetsByPartition};
 use crate::types::{Offset, PartitionIndex, Timestamp};
 use clap::Args;
 use serde_json::{Value, json};
@@ -89,32 +89,49 @@ struct Change {
 
 pub(super) async fn run(args: ResetArgs) -> Result<(), CliError> {
     let admin = Admin::new(&args.common.connect().await?);
-    if args.execute {
-        refuse_members(&admin, &args.group).await?;
-    }
-    let changes = plan(&admin, &args).await?;
+    let group_type = group_type(&admin, &args).await?;
+    let changes = plan(&admin, &args, &group_type).await?;
     if args.execute {
         let offsets: OffsetsByPartition =
             changes.iter().map(|change| ((change.topic.clone(), change.partition), change.new)).collect();
-        admin.commit_offsets(&args.group, &offsets).await?;
+        match group_type {
+            GroupType::Share => admin.alter_share_start_offsets(&args.group, &offsets).await?,
+            _ => admin.commit_offsets(&args.group, &offsets).await?,
+        }
     }
     print(&args, &changes)
 }
 
-/// Members would go on where they are, and commit over what was set.
-async fn refuse_members(admin: &Admin, group: &str) -> Result<(), CliError> {
-    match admin.describe_group(group).await {
-        Ok(described) if described.members.is_empty() => Ok(()),
-        Ok(_) => Err(ClientError::GroupHasMembers { group: group.to_owned() }.into()),
+/// Which protocol the group is of. With members it is not moved: they would go on where they are, and commit over what
+/// was set.
+async fn group_type(admin: &Admin, args: &ResetArgs) -> Result<GroupType, CliError> {
+    match admin.describe_group(&args.group).await {
+        Ok(described) if args.execute && !described.members.is_empty() => {
+            Err(ClientError::GroupHasMembers { group: args.group.clone() }.into())
+        }
+        Ok(described) => Ok(described.group_type),
         // A group begins with its first offset.
-        Err(ClientError::UnknownGroup { .. }) => Ok(()),
+        Err(ClientError::UnknownGroup { .. }) => Ok(GroupType::Classic),
         Err(error) => Err(error.into()),
     }
 }
 
-async fn plan(admin: &Admin, args: &ResetArgs) -> Result<Vec<Change>, CliError> {
+/// Where the group is now.
+async fn positions(
+    admin: &Admin,
+    group: &str,
+    group_type: &GroupType,
+) -> Result<OffsetsByPartition, ClientError> {
+    if *group_type == GroupType::Share {
+        return admin.share_start_offsets(group).await;
+    }
+    let committed = admin.committed_offsets(group).await?;
+    Ok(committed.into_iter().map(|(place, committed)| (place, committed.offset)).collect())
+}
+
+async fn plan(admin: &Admin, args: &ResetArgs, group_type: &GroupType) -> Result<Vec<Change>, CliError> {
     let target = args.target.target();
-    let committed = admin.committed_offsets(&args.group).await?;
+    let committed = positions(admin, &args.group, group_type).await?;
     let topics: BTreeSet<String> = if args.scope.all_topics {
         committed.keys().map(|(topic, _)| topic.clone()).collect()
     } else {
@@ -140,7 +157,7 @@ async fn plan(admin: &Admin, args: &ResetArgs) -> Result<Vec<Change>, CliError> 
     for (place, end) in ends.iter().filter(|((topic, partition), _)| chosen(topic, *partition)) {
         let known = Place {
             log: starts.get(place).copied().unwrap_or(*end)..*end,
-            committed: committed.get(place).map(|committed| committed.offset),
+            committed: committed.get(place).copied(),
             at_time: at_time.get(place).copied(),
         };
         let (topic, partition) = place.clone();

@@ -1,6 +1,7 @@
 //! `cenote group list`, `describe` and `members`.
 
 use super::lag::{self, Committed, PartitionLag};
+use super::share;
 use crate::cli::error::CliError;
 use crate::cli::options::Output;
 use crate::cli::table::Table;
@@ -79,6 +80,10 @@ async fn details(
         Err(ClientError::UnknownGroup { .. }) => return Ok((listing, None, None)),
         Err(error) => return Err(error),
     };
+    if listing.group_type == GroupType::Share {
+        // Its lag is not known, only how large it may be: `describe` says that.
+        return Ok((listing, Some(members), None));
+    }
     let committed = admin.committed_offsets(&listing.group_id).await?;
     Ok((listing, Some(members), Some(committed)))
 }
@@ -86,10 +91,12 @@ async fn details(
 pub(super) async fn describe(cluster: &Cluster, name: &str, output: Output) -> Result<(), CliError> {
     let admin = Admin::new(cluster);
     let group = admin.describe_group(name).await?;
+    if group.group_type == GroupType::Share {
+        return share::describe(&admin, &group, output).await;
+    }
     let coordinator = admin.group_coordinator(name).await?;
     let committed = admin.committed_offsets(name).await?;
-    let read = group.members.iter().flat_map(|member| member.assigned.keys());
-    let topics = committed.keys().map(|(topic, _)| topic).chain(read).cloned().collect();
+    let topics = committed.keys().map(|(topic, _)| topic).chain(topics_read(&group)).cloned().collect();
     let ends = admin.end_offsets_of(&topics).await?;
     let partitions = lag::partitions(&group, &committed, &ends);
     let total = lag::total(&committed, &ends);
@@ -188,7 +195,12 @@ fn assignment(member: &GroupMember) -> String {
     topics.collect::<Vec<_>>().join(" ")
 }
 
-fn head(group: &GroupDescription) -> Value {
+/// The topics that members read.
+pub(super) fn topics_read(group: &GroupDescription) -> impl Iterator<Item = &String> {
+    group.members.iter().flat_map(|member| member.assigned.keys())
+}
+
+pub(super) fn head(group: &GroupDescription) -> Value {
     json!({
         "group": group.group_id,
         "type": group.group_type.as_str(),
@@ -199,7 +211,7 @@ fn head(group: &GroupDescription) -> Value {
 }
 
 /// `group billing: classic, Stable, 2 members (range)`.
-fn headline(group: &GroupDescription) -> String {
+pub(super) fn headline(group: &GroupDescription) -> String {
     let (kind, state, members) = (group.group_type.as_str(), &group.state, group.members.len());
     let plural = if members == 1 { "" } else { "s" };
     let mut line = format!("group {}: {kind}, {state}, {members} member{plural}", group.group_id);
@@ -212,6 +224,6 @@ fn headline(group: &GroupDescription) -> String {
     line
 }
 
-fn text(value: Option<impl ToString>) -> String {
+pub(super) fn text(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }

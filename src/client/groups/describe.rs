@@ -1,5 +1,6 @@
-//! Groups with their members, of either protocol.
+//! Groups with their members, of whichever protocol.
 
+use super::share::describe_share;
 use super::{GroupDescription, GroupMember, GroupType, refuse};
 use crate::client::admin::text;
 use crate::client::coordinator::Coordinator;
@@ -18,13 +19,13 @@ const DEAD: &str = "Dead";
 impl Admin {
     /// A group with its members, of whichever protocol it is.
     pub async fn describe_group(&self, group: &str) -> Result<GroupDescription, ClientError> {
-        let as_consumer = self.describe_group_of(group, &GroupType::Consumer).await;
-        match as_consumer {
-            Err(ClientError::UnknownGroup { .. } | ClientError::Unsupported { .. }) => {
-                self.describe_group_of(group, &GroupType::Classic).await
+        for group_type in [GroupType::Consumer, GroupType::Classic, GroupType::Share] {
+            match self.describe_group_of(group, &group_type).await {
+                Err(ClientError::UnknownGroup { .. } | ClientError::Unsupported { .. }) => {}
+                outcome => return outcome,
             }
-            outcome => outcome,
         }
+        Err(ClientError::UnknownGroup { group: group.to_owned() })
     }
 
     /// A group whose protocol is known from [`Admin::list_groups`].
@@ -37,10 +38,11 @@ impl Admin {
         match group_type {
             GroupType::Consumer => describe_consumer(&coordinator).await,
             GroupType::Classic => describe_classic(&coordinator).await,
+            GroupType::Share => describe_share(&coordinator).await,
             GroupType::Other(name) => {
                 let what = format!("group {group:?} of type {name}");
                 let code = ErrorCode::InvalidRequest;
-                let message = "only classic and consumer groups can be described".to_owned();
+                let message = "only classic, consumer and share groups can be described".to_owned();
                 Err(ClientError::Refused { what, code, message })
             }
         }
@@ -126,11 +128,11 @@ fn assigned(assignment: &Assignment) -> AssignedPartitions {
 }
 
 /// Kafka writes addresses as Java does, with a slash before them.
-fn host(client_host: &str) -> String {
+pub(super) fn host(client_host: &str) -> String {
     client_host.trim_start_matches('/').to_owned()
 }
 
-fn sorted(mut description: GroupDescription) -> GroupDescription {
+pub(super) fn sorted(mut description: GroupDescription) -> GroupDescription {
     description.members.sort_by(|a, b| a.member_id.cmp(&b.member_id));
     description
 }

@@ -46,3 +46,17 @@ fn what_is_committed_or_read_is_shown_with_its_lag() {
     assert_eq!(found, expected);
     assert_eq!(total(&committed, &ends), 10);
 }
+
+#[test]
+fn a_share_group_lags_by_no_more_than_what_lies_behind_its_start() {
+    let mut group = group(&[1, 2]);
+    group.members.push(group.members[0].clone());
+    let at = |(partition, offset)| (("t".to_owned(), PartitionIndex(partition)), Offset(offset));
+    let starts = OffsetsByPartition::from([(0, 5), (1, 30)].map(at));
+    let ends = OffsetsByPartition::from([(0, 15), (1, 20), (2, 7)].map(at));
+    let found: Vec<_> = share_partitions(&group, &starts, &ends)
+        .iter()
+        .map(|of| (of.partition.0, of.lag_max(), of.members))
+        .collect();
+    assert_eq!(found, [(0, Some(10), 0), (1, Some(0), 2), (2, None, 2)]);
+}
