@@ -6,7 +6,7 @@ use super::error::CliError;
 use super::format::{self, Format};
 use super::options::{Common, Output};
 use super::time;
-use crate::client::{Assignment, Consumer, ConsumerConfig, Fetched, StartAt, StopAt};
+use crate::client::{Assignment, Consumer, ConsumerConfig, Fetched, Isolation, StartAt, StopAt};
 use crate::types::{Offset, PartitionIndex, Timestamp};
 use clap::{Args, ValueEnum};
 use std::io::{self, Write};
@@ -27,6 +27,10 @@ pub(super) struct ConsumeArgs {
     /// (2026-01-31T12:00:00Z, or @ and milliseconds since 1970). With --group, only where it has committed nothing.
     #[arg(long, default_value = "earliest", value_parser = parse_start, value_name = "WHERE")]
     from: StartAt,
+    /// Which records of transactions to write: those that are committed, or all, also of transactions that are open or
+    /// were aborted. What is not committed yet holds back what comes behind it in its partition.
+    #[arg(long, value_enum, default_value_t = Which::Committed, value_name = "WHICH")]
+    isolation: Which,
     /// Stop where the partitions end now. Without it, and without --count, more is waited for.
     #[arg(long, value_enum, conflicts_with = "follow", value_name = "WHERE")]
     until: Option<Until>,
@@ -43,6 +47,12 @@ pub(super) struct ConsumeArgs {
     format: Option<Format>,
     #[command(flatten)]
     common: Common,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Which {
+    Committed,
+    All,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,7 +79,11 @@ impl ConsumeArgs {
 
     fn config(&self) -> ConsumerConfig {
         let stop = if self.until.is_some() { StopAt::End } else { StopAt::Never };
-        ConsumerConfig { stop, ..ConsumerConfig::default() }
+        let isolation = match self.isolation {
+            Which::Committed => Isolation::Committed,
+            Which::All => Isolation::All,
+        };
+        ConsumerConfig { stop, isolation, ..ConsumerConfig::default() }
     }
 }
 

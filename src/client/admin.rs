@@ -1,6 +1,6 @@
 //! Topics and their settings.
 
-use super::{ClientError, Cluster};
+use super::{ClientError, Cluster, Isolation};
 use crate::types::{BrokerId, Offset, PartitionIndex, Timestamp};
 use crate::wire::StrBytes;
 use crate::wire::messages::create_partitions_request::CreatePartitionsTopic;
@@ -179,11 +179,29 @@ impl Admin {
         self.offsets_at(topic, LATEST).await
     }
 
+    /// The end of what can be read of each partition of a topic.
+    pub(super) async fn readable_ends(
+        &self,
+        topic: &str,
+        isolation: Isolation,
+    ) -> Result<BTreeMap<PartitionIndex, Offset>, ClientError> {
+        self.offsets_for(topic, LATEST, isolation).await
+    }
+
     /// The first offset of each partition whose record is not before `time`; partitions without one have -1.
     pub async fn offsets_at(
         &self,
         topic: &str,
         time: Timestamp,
+    ) -> Result<BTreeMap<PartitionIndex, Offset>, ClientError> {
+        self.offsets_for(topic, time, Isolation::All).await
+    }
+
+    async fn offsets_for(
+        &self,
+        topic: &str,
+        time: Timestamp,
+        isolation: Isolation,
     ) -> Result<BTreeMap<PartitionIndex, Offset>, ClientError> {
         let info = self.cluster.topic(topic).await?;
         let mut by_leader: BTreeMap<BrokerId, Vec<PartitionIndex>> = BTreeMap::new();
@@ -193,7 +211,13 @@ impl Admin {
         }
         let mut offsets = BTreeMap::new();
         for (leader, partitions) in by_leader {
-            offsets.extend(self.list_offsets(leader, topic, &partitions, time).await?);
+            let wanted = partitions.iter().map(|partition| {
+                ListOffsetsPartition::default()
+                    .with_partition_index(partition.0)
+                    .with_current_leader_epoch(-1)
+                    .with_timestamp(time.get())
+            });
+            offsets.extend(self.list_offsets(leader, topic, wanted.collect(), isolation).await?);
         }
         Ok(offsets)
     }
@@ -202,18 +226,14 @@ impl Admin {
         &self,
         leader: BrokerId,
         topic: &str,
-        partitions: &[PartitionIndex],
-        time: Timestamp,
+        wanted: Vec<ListOffsetsPartition>,
+        isolation: Isolation,
     ) -> Result<Vec<(PartitionIndex, Offset)>, ClientError> {
-        let wanted = partitions.iter().map(|partition| {
-            ListOffsetsPartition::default()
-                .with_partition_index(partition.0)
-                .with_current_leader_epoch(-1)
-                .with_timestamp(time.get())
-        });
-        let wanted =
-            ListOffsetsTopic::default().with_name(TopicName(text(topic))).with_partitions(wanted.collect());
-        let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![wanted]);
+        let wanted = ListOffsetsTopic::default().with_name(TopicName(text(topic))).with_partitions(wanted);
+        let request = ListOffsetsRequest::default()
+            .with_replica_id((-1).into())
+            .with_isolation_level(isolation.level())
+            .with_topics(vec![wanted]);
         let answer = self.cluster.broker(leader).await?.call(&request).await?;
         let results = answer.topics.iter().flat_map(|topic| &topic.partitions);
         let offset = |result: &crate::wire::messages::list_offsets_response::ListOffsetsPartitionResponse| {

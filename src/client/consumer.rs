@@ -3,8 +3,9 @@
 //! One task fetches: at most one request in flight per broker, and the next one goes out before the last
 //! answer is handed over, so that reading and fetching overlap; a bounded channel pushes back.
 //! Batches come as they were stored; [`Fetched::records`] decodes them and leaves out what lies before the
-//! wanted offset, what lies behind the end, and control batches.
+//! wanted offset, what lies behind the end, control batches, and what transactions have aborted.
 
+mod aborted;
 mod fetcher;
 mod position;
 
@@ -12,6 +13,7 @@ use super::{Admin, ClientError, Cluster};
 use crate::types::{Offset, PartitionIndex, Timestamp};
 use crate::wire::batch::{BatchHeader, DecodedBatch, Record};
 use bytes::Bytes;
+use position::Log;
 pub(super) use position::Position;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -41,7 +43,7 @@ pub enum StopAt {
     /// Nowhere.
     #[default]
     Never,
-    /// At the end that each partition has when the consumer starts.
+    /// At the end of what can be read of each partition when the consumer starts.
     End,
 }
 
@@ -56,11 +58,33 @@ pub struct Assignment {
     pub start: StartAt,
 }
 
+/// Which records of transactions to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Those that are committed. An open transaction holds back all that is behind its first record.
+    #[default]
+    Committed,
+    /// All, also of transactions that are open or were aborted.
+    All,
+}
+
+impl Isolation {
+    /// Kafka's number for it.
+    pub(super) fn level(self) -> i8 {
+        match self {
+            Isolation::All => 0,
+            Isolation::Committed => 1,
+        }
+    }
+}
+
 /// How to read.
 #[derive(Clone, Copy, Debug)]
 pub struct ConsumerConfig {
     /// Where to end.
     pub stop: StopAt,
+    /// Which records of transactions to read.
+    pub isolation: Isolation,
     /// The broker waits for so many bytes, at most `max_wait`.
     pub min_bytes: i32,
     /// How long the broker may wait for `min_bytes`.
@@ -79,6 +103,7 @@ impl Default for ConsumerConfig {
     fn default() -> ConsumerConfig {
         ConsumerConfig {
             stop: StopAt::Never,
+            isolation: Isolation::default(),
             min_bytes: 1,
             max_wait: Duration::from_millis(500),
             fetch_bytes_max: 16 << 20,
@@ -98,6 +123,7 @@ pub struct Fetched {
     pub partition: PartitionIndex,
     /// The offsets that were asked for: records of the batch outside are not wanted.
     pub wanted: Range<Offset>,
+    is_aborted: bool,
     header: BatchHeader,
     bytes: Bytes,
     decompressed_bytes_max: usize,
@@ -131,7 +157,7 @@ impl Consumer {
         let mut positions = HashMap::new();
         for assignment in assignments {
             let topic: Arc<str> = assignment.topic.as_str().into();
-            let found = find_positions(cluster, assignment, config.stop, &BTreeMap::new()).await?;
+            let found = find_positions(cluster, assignment, config, &BTreeMap::new()).await?;
             for (partition, position) in found {
                 positions.insert((Arc::clone(&topic), partition), position);
             }
@@ -183,10 +209,10 @@ impl Fetched {
         self.header.offsets().end
     }
 
-    /// Checks and decompresses the batch.
+    /// Checks and decompresses the batch. A control batch and one that was aborted have no records for anyone.
     pub fn records(&self) -> Result<FetchedRecords, ClientError> {
         let wanted = self.wanted.clone();
-        if self.header.is_control() {
+        if self.is_aborted || self.header.is_control() {
             return Ok(FetchedRecords { batch: None, wanted });
         }
         let batch = DecodedBatch::decode(&self.bytes, self.decompressed_bytes_max);
@@ -224,11 +250,13 @@ fn unreadable(
 pub(super) async fn find_positions(
     cluster: &Cluster,
     assignment: &Assignment,
-    stop: StopAt,
+    config: ConsumerConfig,
     committed: &BTreeMap<PartitionIndex, Offset>,
 ) -> Result<BTreeMap<PartitionIndex, Position>, ClientError> {
     let admin = Admin::new(cluster);
     let topic = &assignment.topic;
+    // In this order: what can be read ends where the log does, or before.
+    let readable_ends = admin.readable_ends(topic, config.isolation).await?;
     let ends = admin.end_offsets(topic).await?;
     let starts = admin.start_offsets(topic).await?;
     let at_time = match assignment.start {
@@ -249,12 +277,16 @@ pub(super) async fn find_positions(
                 partitions,
             });
         };
-        let at_time = at_time.get(&partition).copied();
+        let log = Log {
+            offsets: *start..*end,
+            readable_end: readable_ends.get(&partition).copied().unwrap_or(*end),
+            at_time: at_time.get(&partition).copied(),
+        };
         let committed = committed.get(&partition).filter(|offset| (start..=end).contains(offset));
         let begin = committed.map_or(assignment.start, |offset| StartAt::Offset(*offset));
-        let next = position::first(begin, *start..*end, at_time)
+        let next = position::first(begin, &log)
             .map_err(|offset| out_of_range(topic, partition, offset, *start..*end))?;
-        let stop = if stop == StopAt::End { *end } else { Offset(i64::MAX) };
+        let stop = if config.stop == StopAt::End { log.readable_end } else { Offset(i64::MAX) };
         positions.insert(partition, Position { next, stop });
     }
     Ok(positions)

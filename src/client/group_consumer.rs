@@ -293,8 +293,7 @@ async fn start(
             .map(|((_, partition), committed)| (*partition, committed.offset))
             .collect();
         let assignment = Assignment { topic, partitions, start: config.start };
-        let found =
-            patiently(|| find_positions(&cluster, &assignment, config.consumer.stop, &of_topic)).await?;
+        let found = patiently(|| find_positions(&cluster, &assignment, config.consumer, &of_topic)).await?;
         positions.extend(
             found.into_iter().map(|(partition, position)| ((Arc::clone(&name), partition), position)),
         );

@@ -35,7 +35,9 @@ mod versions;
 pub use admin::{Admin, ConfigChange, ConfigEntry, NewTopic};
 pub use cluster::{BrokerAddress, ClientConfig, Cluster, PartitionInfo, TopicInfo};
 pub use connection::{Answer, Connection};
-pub use consumer::{Assignment, Consumer, ConsumerConfig, Fetched, FetchedRecords, StartAt, StopAt};
+pub use consumer::{
+    Assignment, Consumer, ConsumerConfig, Fetched, FetchedRecords, Isolation, StartAt, StopAt,
+};
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use error::ClientError;
 pub use group_consumer::{GroupConsumer, GroupConsumerConfig, GroupEvent, OffsetCommitOutcome};

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 const SPOKEN: [(i16, i16, i16); 28] = [
     (0, 3, 12), // Produce
     (1, 4, 12), // Fetch
-    (2, 1, 7),  // ListOffsets
+    (2, 2, 7),  // ListOffsets
     (3, 4, 12), // Metadata
     (8, 2, 9),  // OffsetCommit
     (9, 8, 9),  // OffsetFetch

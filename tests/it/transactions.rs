@@ -1,5 +1,6 @@
 //! Transactions with librdkafka: what readers see of them, who is fenced, and offsets that go with the records.
 
+use crate::cli::{over_tcp, run};
 use crate::support::requests::Topic;
 use crate::support::{Batch, Broker};
 use rdkafka::config::ClientConfig;
@@ -131,6 +132,42 @@ fn committed_records_are_seen_by_all_and_aborted_ones_by_who_reads_all() {
     all.push("plain-0".to_owned());
     await_committed(&broker, &topic, &committed);
     assert_eq!(read(&broker, &topic, UNCOMMITTED), all);
+}
+
+#[test]
+fn the_command_line_shows_what_is_committed_or_all() {
+    let broker = Broker::start();
+    let topic = broker.connect().create_topic("shown");
+    let producer = started(&broker, "t");
+    let (mut committed, mut all) = (Vec::new(), Vec::new());
+    for (name, commits) in [("a", false), ("b", true), ("c", false)] {
+        producer.begin_transaction().expect("begun");
+        let values = send(&producer, &topic, name);
+        all.extend(values.clone());
+        if commits {
+            producer.commit_transaction(DEADLINE).expect("committed");
+            committed.extend(values);
+            await_committed(&broker, &topic, &committed);
+        } else {
+            producer.abort_transaction(DEADLINE).expect("aborted");
+        }
+    }
+    broker.connect().produce(&topic, &Batch::numbered("plain", 1));
+    committed.push("plain-0".to_owned());
+    all.push("plain-0".to_owned());
+    await_committed(&broker, &topic, &committed);
+    producer.begin_transaction().expect("begun");
+    all.extend(send(&producer, &topic, "open"));
+    let shown = |arguments: &[&str]| -> Vec<String> {
+        let arguments: Vec<_> =
+            ["consume", &topic.name, "--until", "end"].iter().chain(arguments).copied().collect();
+        run(over_tcp(&broker, &arguments), "").lines().map(str::to_owned).collect()
+    };
+    assert_eq!(shown(&[]), committed);
+    assert_eq!(shown(&["--isolation", "committed", "--group", "readers"]), committed);
+    assert_eq!(shown(&["--group", "readers"]), Vec::<String>::new(), "it goes on behind what was aborted");
+    assert_eq!(shown(&["--from", "latest"]), Vec::<String>::new());
+    assert_eq!(shown(&["--isolation", "all"]), all);
 }
 
 /// Markers are written after the answer: waits for them.

@@ -1,6 +1,7 @@
 //! The task that fetches ahead.
 
-use super::{ConsumerConfig, Fetched, Position, out_of_range};
+use super::aborted::Aborted;
+use super::{ConsumerConfig, Fetched, Isolation, Position, out_of_range};
 use crate::client::admin::text;
 use crate::client::{Admin, ClientError, Cluster};
 use crate::types::{BrokerId, Offset, PartitionIndex};
@@ -132,6 +133,7 @@ impl Fetcher {
             .with_min_bytes(self.config.min_bytes)
             .with_max_bytes(self.config.fetch_bytes_max)
             .with_session_epoch(-1)
+            .with_isolation_level(self.config.isolation.level())
             .with_topics(topics.collect())
     }
 
@@ -173,16 +175,21 @@ impl Fetcher {
             }
         }
         let next = position.next;
-        let taken = position.take(data.records.unwrap_or_default()).map_err(|error| {
+        let aborted = match self.config.isolation {
+            Isolation::Committed => Aborted::new(data.aborted_transactions),
+            Isolation::All => Aborted::default(),
+        };
+        let taken = position.take(data.records.unwrap_or_default(), aborted).map_err(|error| {
             let endpoint = format!("{topic}-{partition} from offset {next}");
             ClientError::Unreadable { endpoint, reason: error.to_string() }
         })?;
-        fetched.extend(taken.into_iter().map(|(header, bytes, wanted)| Fetched {
+        fetched.extend(taken.into_iter().map(|taken| Fetched {
             topic: Arc::clone(topic),
             partition,
-            wanted,
-            header,
-            bytes,
+            wanted: taken.wanted,
+            is_aborted: taken.is_aborted,
+            header: taken.header,
+            bytes: taken.bytes,
             decompressed_bytes_max: self.config.decompressed_bytes_max,
         }));
         Ok(())
