@@ -104,13 +104,22 @@ pub(super) fn share_partitions<'a>(
     partitions.collect()
 }
 
-/// The lag of all partitions that were committed.
-pub(super) fn total(committed: &Committed, ends: &OffsetsByPartition) -> i64 {
+/// The lag of all partitions; unknown where nothing was committed, or not in all partitions that members read.
+pub(super) fn total(
+    group: &GroupDescription,
+    committed: &Committed,
+    ends: &OffsetsByPartition,
+) -> Option<i64> {
+    let assigned = group.members.iter().flat_map(|member| &member.assigned);
+    let mut assigned = assigned.flat_map(|(topic, of)| of.iter().map(|index| (topic.clone(), *index)));
+    if committed.is_empty() || !assigned.all(|place| committed.contains_key(&place)) {
+        return None;
+    }
     let lags = committed.iter().filter_map(|(place, committed)| {
         let end = ends.get(place)?;
         Some((*end - committed.offset).max(0))
     });
-    lags.sum()
+    Some(lags.sum())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::lag::{self, Committed, PartitionLag};
 use super::share;
 use crate::cli::error::CliError;
 use crate::cli::options::Output;
-use crate::cli::table::Table;
+use crate::cli::table::{NOTHING, Table};
 use crate::client::{Admin, ClientError, Cluster, GroupDescription, GroupListing, GroupMember, GroupType};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
@@ -60,9 +60,9 @@ async fn list_rows(admin: &Admin) -> Result<Vec<ListRow>, CliError> {
     let topics: BTreeSet<String> =
         committed.flat_map(|of| of.keys().map(|(topic, _)| topic.clone())).collect();
     let ends = if topics.is_empty() { BTreeMap::new() } else { admin.end_offsets_of(&topics).await? };
-    let rows = groups.into_iter().map(|(listing, members, committed)| {
-        let lag = committed.map(|committed| lag::total(&committed, &ends));
-        ListRow { listing, members, lag }
+    let rows = groups.into_iter().map(|(listing, group, committed)| {
+        let lag = group.as_ref().zip(committed).and_then(|(group, of)| lag::total(group, &of, &ends));
+        ListRow { listing, members: group.map(|group| group.members.len()), lag }
     });
     Ok(rows.collect())
 }
@@ -71,21 +71,21 @@ async fn list_rows(admin: &Admin) -> Result<Vec<ListRow>, CliError> {
 async fn details(
     admin: &Admin,
     listing: GroupListing,
-) -> Result<(GroupListing, Option<usize>, Option<Committed>), ClientError> {
+) -> Result<(GroupListing, Option<GroupDescription>, Option<Committed>), ClientError> {
     if matches!(listing.group_type, GroupType::Other(_)) {
         return Ok((listing, None, None));
     }
-    let members = match admin.describe_group_of(&listing.group_id, &listing.group_type).await {
-        Ok(described) => described.members.len(),
+    let group = match admin.describe_group_of(&listing.group_id, &listing.group_type).await {
+        Ok(described) => described,
         Err(ClientError::UnknownGroup { .. }) => return Ok((listing, None, None)),
         Err(error) => return Err(error),
     };
     if listing.group_type == GroupType::Share {
         // Its lag is not known, only how large it may be: `describe` says that.
-        return Ok((listing, Some(members), None));
+        return Ok((listing, Some(group), None));
     }
     let committed = admin.committed_offsets(&listing.group_id).await?;
-    Ok((listing, Some(members), Some(committed)))
+    Ok((listing, Some(group), Some(committed)))
 }
 
 pub(super) async fn describe(cluster: &Cluster, name: &str, output: Output) -> Result<(), CliError> {
@@ -99,7 +99,7 @@ pub(super) async fn describe(cluster: &Cluster, name: &str, output: Output) -> R
     let topics = committed.keys().map(|(topic, _)| topic).chain(topics_read(&group)).cloned().collect();
     let ends = admin.end_offsets_of(&topics).await?;
     let partitions = lag::partitions(&group, &committed, &ends);
-    let total = lag::total(&committed, &ends);
+    let total = lag::total(&group, &committed, &ends);
     let mut out = io::stdout().lock();
     if output == Output::Json {
         let mut document = head(&group);
@@ -109,7 +109,8 @@ pub(super) async fn describe(cluster: &Cluster, name: &str, output: Output) -> R
         writeln!(out, "{document}")?;
         return Ok(());
     }
-    writeln!(out, "{}, lag {total}, coordinator {}", headline(&group), coordinator.0)?;
+    let lag = total.map_or(NOTHING.to_owned(), |total| total.to_string());
+    writeln!(out, "{}, lag {lag}, coordinator {}", headline(&group), coordinator.0)?;
     let titles = ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER", "HOST", "CLIENT"];
     let mut table = Table::new(&titles);
     for partition in &partitions {

@@ -44,7 +44,19 @@ fn what_is_committed_or_read_is_shown_with_its_lag() {
         (3, None, None, false),
     ];
     assert_eq!(found, expected);
-    assert_eq!(total(&committed, &ends), 10);
+    assert_eq!(total(&group, &committed, &ends), None, "partition 2 is read, and nothing of it committed");
+}
+
+#[test]
+fn a_lag_is_known_where_all_that_is_read_was_committed() {
+    let committed = Committed::from([committed(0, 5), committed(1, 30), committed(3, 1)]);
+    let ends: OffsetsByPartition = [(0, 15), (1, 20)]
+        .map(|(partition, end)| (("t".to_owned(), PartitionIndex(partition)), Offset(end)))
+        .into();
+    for (assigned, expected) in [(vec![], Some(10)), (vec![0, 1], Some(10)), (vec![0, 2], None)] {
+        assert_eq!(total(&group(&assigned), &committed, &ends), expected, "{assigned:?}");
+    }
+    assert_eq!(total(&group(&[]), &Committed::new(), &ends), None);
 }
 
 #[test]
