@@ -7,6 +7,7 @@ mod report;
 
 use super::error::CliError;
 use super::options::{Common, Output, parse_acks, parse_codec, parse_duration, parse_size};
+use super::stop::Stop;
 use crate::client::{
     Acks, Admin, Assignment, Cluster, Consumer, ConsumerConfig, Delivery, NewRecord, NewTopic, Producer,
     ProducerConfig, StartAt, StopAt,
@@ -94,9 +95,10 @@ pub(super) async fn run(command: BenchCommand) -> Result<(), CliError> {
             topic.name
         }
     };
+    let mut stop = Stop::listen()?;
     let outcome = tokio::select! {
         outcome = measure(&command, args, &cluster, &topic) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
+        signal = stop.signalled() => Err(signal),
     };
     if args.topic.is_none() && !args.keep {
         admin.delete_topic(&topic).await?;

@@ -15,8 +15,12 @@ pub(super) enum CliError {
     Usage(String),
     #[error("{0}")]
     Failed(String),
+    /// By Ctrl-C.
     #[error("interrupted")]
     Interrupted,
+    /// By SIGTERM.
+    #[error("terminated")]
+    Terminated,
 }
 
 impl CliError {
@@ -24,10 +28,16 @@ impl CliError {
         matches!(self, CliError::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
+    /// Whether somebody asked for the end, who need not be told of it.
+    pub(super) fn is_signal(&self) -> bool {
+        matches!(self, CliError::Interrupted | CliError::Terminated)
+    }
+
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             CliError::Usage(_) => 2,
             CliError::Interrupted => 130,
+            CliError::Terminated => 143,
             _ => 1,
         }
     }
@@ -52,5 +62,7 @@ pub(super) fn one_line(message: &str) -> String {
         None if said.is_empty() => line.to_owned(),
         None => format!("{said} {line}"),
     });
-    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    // Rust's words for it, which name neither the text nor a number.
+    line.replace("invalid digit found in string", "it is not a number")
 }

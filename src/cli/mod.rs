@@ -1,6 +1,7 @@
 //! The command line: reads arguments, calls a room, writes text or JSON.
 //!
-//! Exit codes: 0 done, 1 it could not be done (one line on stderr), 2 the arguments are wrong (one line).
+//! Exit codes: 0 done, 1 it could not be done (one line on stderr), 2 the arguments are wrong (one line), 130 ended by
+//! Ctrl-C, 143 by SIGTERM.
 //! A reader of our output that goes away (`| head`) is not an error.
 
 mod bench;
@@ -15,6 +16,7 @@ mod options;
 mod produce;
 mod run_broker;
 mod serve;
+mod stop;
 mod table;
 mod time;
 mod topic;
@@ -25,6 +27,7 @@ use error::CliError;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use stop::Stop;
 
 /// A broker that speaks Kafka and keeps its log on object storage, and the tools for it.
 #[derive(Debug, Parser)]
@@ -37,7 +40,8 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
     `serve` runs a broker, and `config` shows its settings. The others ask a broker: the one at 127.0.0.1:9092, or where \
-    --bootstrap or CENOTE_BOOTSTRAP says. Exit codes: 0 done, 1 it could not be done, 2 the arguments are wrong.";
+    --bootstrap or CENOTE_BOOTSTRAP says. Exit codes: 0 done, 1 it could not be done, 2 the arguments are wrong, 130 ended by Ctrl-C, \
+    143 by SIGTERM.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -102,7 +106,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
-        Err(CliError::Interrupted) => ExitCode::from(CliError::Interrupted.exit_code()),
+        Err(error) if error.is_signal() => ExitCode::from(error.exit_code()),
         Err(error) => {
             complain(&format!("error: {error}"));
             ExitCode::from(error.exit_code())
@@ -143,7 +147,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         // It listens for signals itself, to commit and to leave its group.
         Command::Consume(args) if args.has_group() => to_the_end(consume::run_in_group(args)),
         Command::Consume(args) => until_interrupted(consume::run(args)),
-        // It listens for Ctrl-C itself, to delete its topic.
+        // It listens for signals itself, to delete its topic.
         Command::Bench(command) => to_the_end(bench::run(command)),
     }
 }
@@ -157,16 +161,17 @@ fn show_config(args: &ConfigArgs) -> Result<(), CliError> {
     Ok(config::print_config(&mut io::stdout().lock(), &sources, format)?)
 }
 
-/// Runs to the end, or to Ctrl-C, which is a calm end of its own.
+/// Runs to the end, or to Ctrl-C or SIGTERM, which are calm ends of their own.
 fn until_interrupted(
     command: impl Future<Output = Result<(), CliError>> + Send + 'static,
 ) -> Result<(), CliError> {
     to_the_end(async {
+        let mut stop = Stop::listen()?;
         // A task of its own: reading standard input blocks.
         let command = tokio::spawn(command);
         tokio::select! {
             outcome = command => outcome.unwrap_or_else(|error| Err(CliError::Failed(error.to_string()))),
-            _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
+            signal = stop.signalled() => Err(signal),
         }
     })
 }

@@ -2,14 +2,13 @@
 
 use super::{ConsumeArgs, Format, stdout, write_batch};
 use crate::cli::error::CliError;
+use crate::cli::stop::Stop;
 use crate::client::{Fetched, GroupConsumer, GroupConsumerConfig, GroupEvent};
 use crate::types::{Offset, PartitionIndex};
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
@@ -57,14 +56,14 @@ struct Reader {
 enum Step {
     Group(GroupEvent),
     CommitTime,
-    Stopped,
+    Stopped(CliError),
 }
 
 impl Reader {
     async fn read(&mut self, stop: &mut Stop) -> Result<(), CliError> {
         while self.left > 0 {
             match self.step(stop).await? {
-                Step::Stopped => return Err(CliError::Interrupted),
+                Step::Stopped(signal) => return Err(signal),
                 Step::CommitTime => self.commit().await?,
                 Step::Group(GroupEvent::Records(batch)) => self.write(&batch)?,
                 Step::Group(GroupEvent::Revoking) => self.commit().await?,
@@ -82,14 +81,14 @@ impl Reader {
         }
         tokio::select! {
             biased;
-            () = stop.signalled() => return Ok(Step::Stopped),
+            signal = stop.signalled() => return Ok(Step::Stopped(signal)),
             event = self.consumer.next() => return Ok(Step::Group(event?)),
             () = std::future::ready(()) => {}
         }
         self.out.flush()?;
         tokio::select! {
             biased;
-            () = stop.signalled() => Ok(Step::Stopped),
+            signal = stop.signalled() => Ok(Step::Stopped(signal)),
             event = self.consumer.next() => Ok(Step::Group(event?)),
             () = tokio::time::sleep_until(self.commit_at) => Ok(Step::CommitTime),
         }
@@ -110,26 +109,5 @@ impl Reader {
         }
         let _fenced_is_told_by_the_group = self.consumer.commit().await?;
         Ok(())
-    }
-}
-
-/// Ctrl-C or SIGTERM.
-struct Stop(Pin<Box<dyn Future<Output = ()> + Send>>);
-
-impl Stop {
-    fn listen() -> io::Result<Stop> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        Ok(Stop(Box::pin(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        })))
-    }
-
-    /// Once it has happened, this must not be awaited again.
-    async fn signalled(&mut self) {
-        self.0.as_mut().await;
     }
 }
