@@ -3,7 +3,7 @@
 use super::error::CliError;
 use super::options::{Common, Output};
 use super::table::Table;
-use crate::client::{Admin, TransactionDescription};
+use crate::client::{AbortOutcome, Admin, TransactionDescription};
 use crate::types::PartitionIndex;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -27,6 +27,8 @@ pub(super) enum TransactionCommand {
         common: Common,
     },
     /// Abort the open transaction of a transactional id. Its producer is fenced: the application has to start it anew.
+    ///
+    /// Where nothing is open, nothing is done.
     Abort {
         /// The id.
         transactional_id: String,
@@ -47,17 +49,25 @@ pub(super) async fn run(command: TransactionCommand) -> Result<(), CliError> {
             show(&described, common.output)
         }
         TransactionCommand::Abort { transactional_id, common } => {
-            Admin::new(&common.connect().await?).abort_transaction(&transactional_id).await?;
-            let mut out = io::stdout().lock();
-            match common.output {
-                Output::Text => {
-                    writeln!(out, "aborted what was open of transactional id {transactional_id}")?;
-                }
-                Output::Json => writeln!(out, "{}", json!({ "aborted": transactional_id }))?,
-            }
-            Ok(())
+            let outcome = Admin::new(&common.connect().await?).abort_transaction(&transactional_id).await?;
+            tell_abort(&transactional_id, outcome, common.output)
         }
     }
+}
+
+fn tell_abort(transactional_id: &str, outcome: AbortOutcome, output: Output) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    match (output, outcome) {
+        (Output::Text, AbortOutcome::Aborted) => {
+            writeln!(out, "aborted what was open of transactional id {transactional_id}")?;
+        }
+        (Output::Text, AbortOutcome::NothingOpen) => {
+            writeln!(out, "nothing was open of transactional id {transactional_id}; nothing was done")?;
+        }
+        (Output::Json, AbortOutcome::Aborted) => writeln!(out, "{}", json!({ "aborted": transactional_id }))?,
+        (Output::Json, AbortOutcome::NothingOpen) => writeln!(out, "{}", json!({ "aborted": null }))?,
+    }
+    Ok(())
 }
 
 async fn list(state: Option<&str>, common: &Common) -> Result<(), CliError> {

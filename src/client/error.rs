@@ -65,6 +65,14 @@ pub enum ClientError {
         /// Its name.
         topic: String,
     },
+    /// No topic can be named like that.
+    #[error(
+        "{topic:?} is not the name of a topic (letters, digits, '.', '_' and '-', at most 249), nor are patterns taken"
+    )]
+    IllegalTopicName {
+        /// What was asked for.
+        topic: String,
+    },
     /// The topic has no such partition.
     #[error("topic {topic:?} has no partition {partition}: it has 0 to {}", .partitions - 1)]
     UnknownPartition {
@@ -80,6 +88,12 @@ pub enum ClientError {
     UnknownGroup {
         /// Its name.
         group: String,
+    },
+    /// There is no such transactional id.
+    #[error("transactional id {transactional_id:?} does not exist")]
+    UnknownTransactionalId {
+        /// What was asked for.
+        transactional_id: String,
     },
     /// The group has members that would have to go first.
     #[error("group {group:?} has members: stop them first")]

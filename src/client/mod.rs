@@ -48,4 +48,4 @@ pub use producer::{
     Acks, Delivered, Delivery, NewRecord, Producer, ProducerConfig, murmur2, partition_of_key,
 };
 pub use tls::{Fingerprint, FingerprintError, TlsTrust};
-pub use transactions::{TransactionDescription, TransactionListing};
+pub use transactions::{AbortOutcome, TransactionDescription, TransactionListing};

@@ -42,8 +42,25 @@ pub struct TransactionDescription {
     pub partitions: BTreeMap<String, Vec<PartitionIndex>>,
 }
 
+/// What there was to abort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbortOutcome {
+    /// What was open is aborted, and the producer is fenced.
+    Aborted,
+    /// Nothing was open, and nothing was done.
+    NothingOpen,
+}
+
 /// How long the end of a transaction may take.
 const END_PATIENCE: Duration = Duration::from_secs(30);
+
+impl TransactionDescription {
+    /// Whether a transaction is under way, or being ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state == "Ongoing" || self.state.starts_with("Prepare")
+    }
+}
 
 impl Admin {
     /// All transactional ids of all brokers, in order of their names; with `state` only those in it.
@@ -82,12 +99,15 @@ impl Admin {
         };
         let coordinator = Coordinator::of_transactional_id(&self.cluster, transactional_id);
         let answer = coordinator.call(&request, Duration::ZERO, code_of).await?;
-        let what = || format!("transactional id {transactional_id:?}");
-        let Some(state) = answer.transaction_states.into_iter().next() else {
-            ClientError::check(ErrorCode::TransactionalIdNotFound.code(), None, what)?;
-            unreachable!("the code stands for a refusal");
-        };
-        ClientError::check(state.error_code, None, what)?;
+        let unknown =
+            || ClientError::UnknownTransactionalId { transactional_id: transactional_id.to_owned() };
+        let state = answer.transaction_states.into_iter().next().ok_or_else(unknown)?;
+        match ErrorCode::try_from_code(state.error_code) {
+            Some(ErrorCode::TransactionalIdNotFound) => return Err(unknown()),
+            _ => ClientError::check(state.error_code, None, || {
+                format!("transactional id {transactional_id:?}")
+            })?,
+        }
         let partitions = state.topics.into_iter().map(|topic| {
             (topic.topic.to_string(), topic.partitions.into_iter().map(PartitionIndex).collect())
         });
@@ -104,8 +124,12 @@ impl Admin {
     }
 
     /// Aborts what is open, and fences the producer: its next request fails. Returns when the transaction is ended.
-    pub async fn abort_transaction(&self, transactional_id: &str) -> Result<(), ClientError> {
+    /// Where nothing is open, the producer stays as it is.
+    pub async fn abort_transaction(&self, transactional_id: &str) -> Result<AbortOutcome, ClientError> {
         let described = self.describe_transaction(transactional_id).await?;
+        if !described.is_open() {
+            return Ok(AbortOutcome::NothingOpen);
+        }
         let request = InitProducerIdRequest::default()
             .with_transactional_id(Some(TransactionalId(text(transactional_id))))
             .with_transaction_timeout_ms(i32::try_from(described.timeout.as_millis()).unwrap_or(i32::MAX));
@@ -116,7 +140,8 @@ impl Admin {
             let is_ending = answer.error_code == ErrorCode::ConcurrentTransactions.code();
             if !is_ending || Instant::now() >= give_up {
                 let what = || format!("transactional id {transactional_id:?}");
-                return ClientError::check(answer.error_code, None, what);
+                ClientError::check(answer.error_code, None, what)?;
+                return Ok(AbortOutcome::Aborted);
             }
             tokio::time::sleep(RETRY_PAUSE).await;
         }

@@ -1,6 +1,6 @@
 //! Transactions with librdkafka: what readers see of them, who is fenced, and offsets that go with the records.
 
-use crate::cli::{over_tcp, run};
+use crate::cli::{check_fails, over_tcp, run};
 use crate::support::requests::Topic;
 use crate::support::{Batch, Broker};
 use rdkafka::config::ClientConfig;
@@ -168,6 +168,26 @@ fn the_command_line_shows_what_is_committed_or_all() {
     assert_eq!(shown(&["--group", "readers"]), Vec::<String>::new(), "it goes on behind what was aborted");
     assert_eq!(shown(&["--from", "latest"]), Vec::<String>::new());
     assert_eq!(shown(&["--isolation", "all"]), all);
+}
+
+#[test]
+fn an_abort_from_outside_leaves_a_producer_alone_that_has_nothing_open() {
+    let broker = Broker::start();
+    let topic = broker.connect().create_topic("abort");
+    let producer = started(&broker, "t");
+    let abort = || run(over_tcp(&broker, &["transaction", "abort", "t"]), "");
+    assert_eq!(abort(), "nothing was open of transactional id t; nothing was done\n");
+    producer.begin_transaction().expect("begun");
+    let values = send(&producer, &topic, "first");
+    producer.commit_transaction(DEADLINE).expect("it is not fenced");
+    await_committed(&broker, &topic, &values);
+    producer.begin_transaction().expect("begun");
+    send(&producer, &topic, "second");
+    assert_eq!(abort(), "aborted what was open of transactional id t\n");
+    let error = producer.commit_transaction(DEADLINE).expect_err("it is fenced");
+    assert!(is_fenced(&error), "{error:?}");
+    let unknown = over_tcp(&broker, &["transaction", "describe", "nope"]);
+    check_fails(unknown, 1, &["transactional id \"nope\" does not exist"]);
 }
 
 /// Markers are written after the answer: waits for them.
