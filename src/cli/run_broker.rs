@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::handler::AdvertisedListener;
 use crate::limits::MemoryBudget;
 use crate::metrics::Metrics;
-use crate::net::{BoundListener, Identity, Server};
+use crate::net::{BindError, BoundListener, Identity, Server};
 use crate::ops::{HttpServer, Readiness};
 use anyhow::Context as _;
 use std::io::{self, Write};
@@ -44,10 +44,10 @@ async fn run(config: Config, identity: Option<Identity>, out: &mut (dyn Write + 
     // Signals are caught before anything is opened, so that one that comes early still closes cleanly.
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be caught")?;
-    let server = Server::bind(&config.listeners, identity.as_ref()).await?;
+    let server = Server::bind(&config.listeners, identity.as_ref()).await.map_err(name_listen)?;
     warn_of_surprises(&config, server.bound());
     let http = match config.http {
-        Some(address) => Some(HttpServer::bind(address).await?),
+        Some(address) => Some(HttpServer::bind(address).await.context("--http")?),
         None => None,
     };
     let budget = MemoryBudget::new(config.limits.request_memory_bytes);
@@ -86,6 +86,14 @@ async fn run(config: Config, identity: Option<Identity>, out: &mut (dyn Write + 
     match failed {
         Some(error) => Err(error.into()),
         None => Ok(()),
+    }
+}
+
+/// An address that cannot be bound is to be changed in a setting: its flag is named.
+fn name_listen(error: BindError) -> anyhow::Error {
+    match error {
+        BindError::Address { .. } => anyhow::Error::new(error).context("--listen"),
+        _ => error.into(),
     }
 }
 

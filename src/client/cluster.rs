@@ -226,8 +226,10 @@ impl Cluster {
         let Some(topic) = answer.topics.first() else {
             return Err(ClientError::UnknownTopic { topic: name.to_owned() });
         };
-        if topic.error_code == 3 {
-            return Err(ClientError::UnknownTopic { topic: name.to_owned() });
+        match topic.error_code {
+            3 => return Err(ClientError::UnknownTopic { topic: name.to_owned() }),
+            17 => return Err(ClientError::IllegalTopicName { topic: name.to_owned() }),
+            _ => {}
         }
         ClientError::check(topic.error_code, None, || format!("metadata of topic {name:?}"))?;
         Ok(topic_info(topic))

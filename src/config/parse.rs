@@ -67,8 +67,11 @@ pub fn number<T>(text: &str, range: &RangeInclusive<T>) -> Result<T, Complaint>
 where
     T: FromStr + PartialOrd + std::fmt::Display,
 {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_number = !digits.is_empty() && digits.bytes().all(|letter| letter.is_ascii_digit());
+    let which = if is_number { "number that fits" } else { "number" };
     let within = text.parse().ok().filter(|number| range.contains(number));
-    within.ok_or_else(|| format!("is not a number that fits; accepted: {} to {}", range.start(), range.end()))
+    within.ok_or_else(|| format!("is not a {which}; accepted: {} to {}", range.start(), range.end()))
 }
 
 /// A size within `range`.

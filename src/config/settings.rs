@@ -2,6 +2,7 @@
 
 use super::listeners::{add_advertised, add_listener};
 use super::parse::{self, Complaint};
+use super::variables::nearest;
 use super::{
     CacheConfig, Config, GroupDefaults, JournalConfig, LimitsConfig, Listener, TlsFiles, TopicDefaults,
     Transport,
@@ -227,8 +228,10 @@ fn file_entry(
 ) -> Result<(&'static str, Vec<String>), ConfigError> {
     let error = |problem| ConfigError { name: in_file(key, path), problem };
     let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
-        let keys = SETTINGS.map(|setting| setting.key).join(", ");
-        return Err(error(format!("is not a setting; accepted: {keys}")));
+        let keys = SETTINGS.map(|setting| setting.key);
+        let nearest = nearest(key, &keys).unwrap_or_default();
+        let accepted = keys.join(", ");
+        return Err(error(format!("is not a setting; the nearest is {nearest}; accepted: {accepted}")));
     };
     let text = |value: &toml::Value| match value {
         toml::Value::String(text) => Ok(text.clone()),

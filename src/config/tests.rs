@@ -154,7 +154,9 @@ fn an_unknown_key_or_a_broken_file_is_refused() {
     let path = file.path().to_str().unwrap();
     let line = resolve_with(&[("config", &[path])], &[]).unwrap_err();
     assert!(
-        line.starts_with(&format!("flush_interval in {path}: is not a setting; accepted: data,")),
+        line.starts_with(&format!(
+            "flush_interval in {path}: is not a setting; the nearest is flush-interval; accepted: data,"
+        )),
         "{line}"
     );
     let broken = file_with("data = \"x\"\nhttp = = 3\n");

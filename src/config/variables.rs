@@ -31,12 +31,17 @@ pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<Unknown
     unknown.sort();
     unknown.truncate(UNKNOWN_MAX);
     let with_nearest = |name: String| {
-        // One that goes on where the other ends is nearer than one of few letters: TLS_CERT is no TLS_KEY.
-        let goes_on = |known: &String| known.starts_with(&name) || name.starts_with(known.as_str());
-        let nearest = known.iter().min_by_key(|known| (!goes_on(known), distance(&name, known))).cloned()?;
+        let nearest = nearest(&name, &known)?.to_owned();
         Some(UnknownVariable { name, nearest })
     };
     unknown.into_iter().filter_map(with_nearest).collect()
+}
+
+/// The one of `known` that a mistyped `name` most likely means. One that goes on where the other ends is nearer than one
+/// of few letters: TLS_CERT is no TLS_KEY.
+pub(super) fn nearest<'a>(name: &str, known: &'a [impl AsRef<str>]) -> Option<&'a str> {
+    let goes_on = |known: &str| known.starts_with(name) || name.starts_with(known);
+    known.iter().map(AsRef::as_ref).min_by_key(|known| (!goes_on(known), distance(name, known)))
 }
 
 /// Where a Kubernetes service is named `cenote`, every container beside it gets such: `CENOTE_SERVICE_HOST`,

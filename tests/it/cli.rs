@@ -1,6 +1,6 @@
 //! The command line against a running broker: what goes in comes out, for people and for scripts.
 
-use crate::support::broker::cenote;
+use crate::support::broker::{cenote, lines_of, send_signal, wait_for_exit};
 use crate::support::{Broker, unique_name};
 use serde_json::Value;
 use std::io::Write;
@@ -180,6 +180,7 @@ fn what_cannot_be_done_is_one_line() {
     let nowhere = unique_name("nowhere");
     check_fails(over_tcp(&broker, &["topic", "describe", &nowhere]), 1, &[&nowhere]);
     check_fails(over_tcp(&broker, &["topic", "delete", &nowhere]), 1, &[&nowhere]);
+    check_fails(over_tcp(&broker, &["consume", "num*"]), 1, &["\"num*\" is not the name of a topic"]);
     let refused = ["topic", "create", nowhere.as_str(), "--set", "no.such.setting=1"];
     check_fails(over_tcp(&broker, &refused), 1, &["no.such.setting"]);
     check_fails(
@@ -188,6 +189,39 @@ fn what_cannot_be_done_is_one_line() {
         &["--from", "yesterday"],
     );
     check_fails(over_tcp(&broker, &["produce", &nowhere, "--codec", "rar"]), 2, &["--codec", "rar"]);
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_with_the_flag_that_names_it() {
+    let broker = Broker::start();
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let (kafka, http) = (format!("tcp://{}", broker.kafka()), broker.http().to_string());
+    for (listen, http, flag) in
+        [(kafka.as_str(), "off", "--listen: "), ("tcp://127.0.0.1:0", &http, "--http: ")]
+    {
+        let mut serve = cenote();
+        serve.args(["serve", "--listen", listen, "--http", http, "--data"]).arg(data.path());
+        check_fails(serve, 1, &[flag, "cannot listen on 127.0.0.1:"]);
+    }
+}
+
+#[test]
+fn who_stops_a_reader_gets_the_code_of_the_signal() {
+    let broker = Broker::start();
+    let topic = unique_name("stopped");
+    run(over_tcp(&broker, &["topic", "create", &topic]), "");
+    run(over_tcp(&broker, &["produce", &topic]), "line\n");
+    for group in [&[][..], &["--group", "stopped"]] {
+        for (signal, code) in [("INT", 130), ("TERM", 143)] {
+            run(over_tcp(&broker, &["produce", &topic]), "line\n");
+            let arguments: Vec<_> = ["consume", &topic].iter().chain(group).copied().collect();
+            let mut reader = over_tcp(&broker, &arguments).spawn().expect("the cenote binary");
+            let lines = lines_of(reader.stdout.take().expect("a piped stdout"));
+            assert_eq!(lines.recv().expect("a line"), "line");
+            send_signal(&reader, signal);
+            assert_eq!(wait_for_exit(reader).code(), Some(code), "{signal} {group:?}");
+        }
+    }
 }
 
 #[test]
