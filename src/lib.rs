@@ -21,6 +21,8 @@ pub mod journal;
 
 pub mod topic;
 
+pub mod segment;
+
 pub mod log;
 
 pub mod group;

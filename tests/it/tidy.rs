@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms in reading order: each uses only those before it.
-const ROOMS: [&str; 22] = [
+const ROOMS: [&str; 23] = [
     "types",
     "clock",
     "config",
@@ -18,6 +18,7 @@ const ROOMS: [&str; 22] = [
     "cache",
     "journal",
     "topic",
+    "segment",
     "log",
     "group",
     "txn",
