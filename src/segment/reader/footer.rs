@@ -105,8 +105,7 @@ impl SegmentFooter {
         }
         let text = schema::text_columns(file.schema_descr())?;
         let hint = schema::fields(text, Layout::Views);
-        let levels =
-            parquet_to_arrow_field_levels(file.schema_descr(), ProjectionMask::all(), Some(&hint))?;
+        let levels = parquet_to_arrow_field_levels(file.schema_descr(), ProjectionMask::all(), Some(&hint))?;
         let topic_id = Uuid::parse_str(value_of(file, TOPIC_ID_KEY)?).map_err(DamagedSegment::new)?;
         let partition = value_of(file, PARTITION_KEY)?.parse().map_err(DamagedSegment::new)?;
         let offsets = offset_of(file, BASE_OFFSET_KEY)?..offset_of(file, END_OFFSET_KEY)?;

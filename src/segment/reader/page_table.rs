@@ -4,7 +4,8 @@ use crate::segment::error::DamagedSegment;
 use crate::segment::schema::{LEAVES, Leaf};
 use crate::segment::writer::MICROS;
 use crate::types::{Offset, Timestamp};
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupPageIndex};
+use parquet::file::metadata::page_index::RowGroupPageIndex;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use std::ops::Range;
 

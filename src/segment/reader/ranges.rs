@@ -34,7 +34,9 @@ pub(super) fn coalesced(mut ranges: Vec<Range<u64>>, gap_max: u64) -> Vec<Range<
     let mut joined: Vec<Range<u64>> = Vec::new();
     for range in ranges {
         match joined.last_mut() {
-            Some(last) if range.start <= last.end.saturating_add(gap_max) => last.end = last.end.max(range.end),
+            Some(last) if range.start <= last.end.saturating_add(gap_max) => {
+                last.end = last.end.max(range.end)
+            }
             _ => joined.push(range),
         }
     }

@@ -13,7 +13,7 @@ fn read(bytes: Bytes) -> Result<Vec<OwnedRow>, LoadError<DamagedSegment>> {
     let mut rows = Vec::new();
     for chunk in chunk_ids(&reader) {
         let decoded = reader.rows(chunk).now_or_never().unwrap()?;
-        decoded.encode(ChunkCodec::AsProduced);
+        let _ = decoded.encode(ChunkCodec::AsProduced);
         rows.extend(decoded.iter().map(OwnedRow::from));
     }
     Ok(rows)

@@ -64,7 +64,8 @@ proptest! {
 
 #[test]
 fn a_file_says_what_it_is() {
-    let segment = write(&[OwnedBatch::plain(5, vec![text_record(1, "v"); 3])], 4..10, SegmentOptions::default());
+    let segment =
+        write(&[OwnedBatch::plain(5, vec![text_record(1, "v"); 3])], 4..10, SegmentOptions::default());
     let metadata = metadata(&segment.bytes);
     let pairs = metadata.file_metadata().key_value_metadata().unwrap();
     let value = |key: &str| pairs.iter().find(|pair| pair.key == key).unwrap().value.clone().unwrap();
@@ -118,7 +119,8 @@ fn row_groups_and_pages_keep_to_their_limits() {
 
 #[test]
 fn memory_is_that_of_a_page_and_the_file() {
-    let options = SegmentOptions { page_rows: 100, row_group_bytes_max: 1 << 20, ..SegmentOptions::default() };
+    let options =
+        SegmentOptions { page_rows: 100, row_group_bytes_max: 1 << 20, ..SegmentOptions::default() };
     let mut writer = SegmentWriter::new(partition(), options).unwrap();
     let record = OwnedRecord { value: Some(vec![b'x'; 1000]), ..text_record(1, "") };
     for batch in 0..100 {

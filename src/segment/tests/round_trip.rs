@@ -1,6 +1,8 @@
 //! What goes into a segment comes out of it, as rows and as batches.
 
-use super::world::{OwnedBatch, OwnedRow, batches, chunk_ids, open, partition, read_rows, records_of, small_pages, write};
+use super::world::{
+    OwnedBatch, OwnedRow, batches, chunk_ids, open, partition, read_rows, records_of, small_pages, write,
+};
 use crate::segment::{ChunkCodec, SegmentWriter};
 use crate::types::{LeaderEpoch, Offset};
 use crate::wire::batch::{BatchHeader, Codec, DecodedBatch, TimestampType};

@@ -76,13 +76,11 @@ impl OwnedBatch {
     /// The rows that it must become.
     pub fn rows(&self) -> Vec<OwnedRow> {
         let first = self.producer.base_sequence;
-        let sequence = |index: i64| if first < 0 { -1 } else { ((i64::from(first) + index) % (1 << 31)) as i32 };
+        let sequence =
+            |index: i64| if first < 0 { -1 } else { ((i64::from(first) + index) % (1 << 31)) as i32 };
         let row = |(index, record): (usize, &OwnedRecord)| OwnedRow {
             offset: self.base_offset + index as i64,
-            record: OwnedRecord {
-                timestamp: self.append_time.unwrap_or(record.timestamp),
-                ..record.clone()
-            },
+            record: OwnedRecord { timestamp: self.append_time.unwrap_or(record.timestamp), ..record.clone() },
             append_time: self.append_time.is_some(),
             leader_epoch: self.leader_epoch,
             batch_base_offset: self.base_offset,
@@ -191,8 +189,12 @@ fn record() -> impl Strategy<Value = OwnedRecord> {
     let timestamp = prop_oneof![Just(-1), 0..4_000_000_000_000_i64];
     let key = prop_oneof![vec(any::<u8>(), 0..8), "[a-z]{0,6}".prop_map(String::into_bytes)];
     let headers = vec((key, field()), 0..4);
-    (timestamp, field(), field(), headers)
-        .prop_map(|(timestamp, key, value, headers)| OwnedRecord { timestamp, key, value, headers })
+    (timestamp, field(), field(), headers).prop_map(|(timestamp, key, value, headers)| OwnedRecord {
+        timestamp,
+        key,
+        value,
+        headers,
+    })
 }
 
 fn producer() -> impl Strategy<Value = ProducerStamp> {
@@ -211,7 +213,8 @@ fn producer() -> impl Strategy<Value = ProducerStamp> {
 pub fn batches() -> impl Strategy<Value = Vec<OwnedBatch>> {
     let append_time = option::weighted(0.2, 0..4_000_000_000_000_i64);
     let codec = proptest::sample::select(&Codec::ALL[..]);
-    let batch = (prop_oneof![Just(0), 0..20_i64], 0..3_i32, producer(), append_time, codec, vec(record(), 1..20));
+    let batch =
+        (prop_oneof![Just(0), 0..20_i64], 0..3_i32, producer(), append_time, codec, vec(record(), 1..20));
     vec(batch, 1..12).prop_map(|drawn| {
         let mut next = 0;
         let mut batches = Vec::new();

@@ -17,15 +17,15 @@ use super::error::WriteError;
 use super::row::{Row, RowHeaders};
 use super::schema::{self, TextColumns};
 use crate::types::{Offset, Timestamp, TopicPartition};
-use crate::wire::batch::{BatchHeader, DecodedBatch, Record};
+use crate::wire::batch::{BatchHeader, Codec, DecodedBatch, ReadError, Record};
 use bytes::Bytes;
 use page::Page;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use std::ops::Range;
 
-pub(super) use close::{CHUNKS_KEY, FOOTER_KEY, FORMAT, FORMAT_KEY, INDEXES_KEY};
 pub(super) use close::{BASE_OFFSET_KEY, END_OFFSET_KEY, PARTITION_KEY, TOPIC_ID_KEY};
+pub(super) use close::{CHUNKS_KEY, FOOTER_KEY, FORMAT, FORMAT_KEY, INDEXES_KEY};
 pub(super) use page::MICROS;
 
 /// The latest time that a column of microseconds can hold, in the year 294,247. A later one is stored as this.
@@ -122,7 +122,10 @@ struct Totals {
 
 impl SegmentWriter {
     /// A segment of one partition, without rows so far. An error means options out of range.
-    pub fn new(topic_partition: TopicPartition, options: SegmentOptions) -> Result<SegmentWriter, WriteError> {
+    pub fn new(
+        topic_partition: TopicPartition,
+        options: SegmentOptions,
+    ) -> Result<SegmentWriter, WriteError> {
         let options = SegmentOptions { page_rows: options.page_rows.max(1), ..options };
         let page = Page::new(topic_partition.partition);
         let schema = schema::parquet_schema(TextColumns::default())?;
@@ -152,9 +155,8 @@ impl SegmentWriter {
         }
         let codec = batch.header.codec().unwrap_or_default();
         for record in batch.records() {
-            let record = record.map_err(crate::wire::batch::ReadError::from)?;
-            let row = row_of(&batch.header, codec, &record);
-            self.append_row(&row)?;
+            let record = record.map_err(ReadError::from)?;
+            self.append_row(&row_of(&batch.header, codec, &record))?;
         }
         Ok(())
     }
@@ -209,7 +211,8 @@ impl SegmentWriter {
             return Err(WriteError::NoRows);
         }
         if totals.first < offsets.start || totals.last >= offsets.end {
-            return Err(WriteError::OutsideOffsets { rows: totals.first..totals.last + 1, offsets });
+            let rows = totals.first..Offset(totals.last.get().saturating_add(1));
+            return Err(WriteError::OutsideOffsets { rows, offsets });
         }
         self.close_page()?;
         self.close_row_group()?;
@@ -270,7 +273,7 @@ impl std::fmt::Debug for SegmentWriter {
     }
 }
 
-fn row_of<'a>(header: &BatchHeader, codec: crate::wire::batch::Codec, record: &Record<'a>) -> Row<'a> {
+fn row_of<'a>(header: &BatchHeader, codec: Codec, record: &Record<'a>) -> Row<'a> {
     Row {
         offset: record.offset,
         timestamp: record.timestamp,
