@@ -22,6 +22,8 @@ pub mod journal;
 pub mod settings;
 pub mod topic;
 
+pub mod segment;
+
 pub mod log;
 
 pub mod group;

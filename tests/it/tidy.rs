@@ -19,6 +19,7 @@ const ROOMS: [&str; 23] = [
     "journal",
     "settings",
     "topic",
+    "segment",
     "log",
     "group",
     "txn",
