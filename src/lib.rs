@@ -19,6 +19,8 @@ pub mod store;
 pub mod cache;
 pub mod journal;
 
+pub mod segment;
+
 pub mod topic;
 
 pub mod log;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms in reading order: each uses only those before it.
-const ROOMS: [&str; 22] = [
+const ROOMS: [&str; 23] = [
     "types",
     "clock",
     "config",
@@ -17,6 +17,7 @@ const ROOMS: [&str; 22] = [
     "store",
     "cache",
     "journal",
+    "segment",
     "topic",
     "log",
     "group",

@@ -1,0 +1,3 @@
+//! Segments: a partition's committed records as immutable Parquet files, and the list of them.
+
+pub mod manifest;
