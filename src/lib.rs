@@ -26,6 +26,8 @@ pub mod segment;
 
 pub mod log;
 
+pub mod archive;
+
 pub mod group;
 
 pub mod txn;

@@ -14,6 +14,7 @@
 
 mod checksum;
 mod error;
+pub mod manifest;
 mod reader;
 mod row;
 pub mod schema;
