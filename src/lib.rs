@@ -25,6 +25,8 @@ pub mod topic;
 
 pub mod log;
 
+pub mod archive;
+
 pub mod group;
 
 pub mod txn;
