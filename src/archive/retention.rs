@@ -78,8 +78,10 @@ pub fn new_log_start(
     log: Retained,
     pieces: impl IntoIterator<Item = Piece>,
 ) -> Option<Offset> {
-    let mut surplus = settings.bytes.map_or(0, |limit| log.bytes.saturating_sub(limit));
-    let mut by_size = GoesOn::Yes;
+    // None if the log is below its limit, where not even a piece of no bytes goes.
+    let surplus = settings.bytes.and_then(|limit| log.bytes.checked_sub(limit));
+    let mut by_size = GoesOn::of(surplus.is_some());
+    let mut surplus = surplus.unwrap_or(0);
     let mut by_age = GoesOn::of(settings.age_ms.is_some());
     let mut new_start = log.log_start_offset;
     for piece in pieces {
@@ -87,7 +89,7 @@ pub fn new_log_start(
         if !is_open || piece.end > log.last_stable_offset {
             break;
         }
-        by_size = by_size.and(piece.bytes <= surplus && settings.bytes.is_some());
+        by_size = by_size.and(piece.bytes <= surplus);
         surplus = surplus.saturating_sub(piece.bytes);
         by_age = by_age.and(settings.age_ms.is_some_and(|age_ms| may_pass(piece, now, age_ms)));
         let is_old = by_age == GoesOn::Yes && piece.max_timestamp.0 >= 0;

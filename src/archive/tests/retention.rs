@@ -82,6 +82,13 @@ fn what_is_over_the_size_goes_and_the_limit_is_kept() {
 }
 
 #[test]
+fn pieces_without_bytes_stay_where_the_size_is_below_its_limit() {
+    let settings = |bytes| RetentionSettings { bytes: Some(bytes), ..NO_LIMIT };
+    assert_eq!(start(&settings(1), 0, 40, &[(0, 0), (0, 0)]), None);
+    assert_eq!(start(&settings(10), 0, 40, &[(0, 0), (0, 10)]), Some(10));
+}
+
+#[test]
 fn the_stricter_rule_holds() {
     let given = [(0, 10), (50, 20), (100, 30), (150, 40)];
     let settings = |age_ms, bytes| RetentionSettings { age_ms: Some(age_ms), bytes: Some(bytes) };
