@@ -35,7 +35,7 @@ pub(super) fn coalesced(mut ranges: Vec<Range<u64>>, gap_max: u64) -> Vec<Range<
     for range in ranges {
         match joined.last_mut() {
             Some(last) if range.start <= last.end.saturating_add(gap_max) => {
-                last.end = last.end.max(range.end)
+                last.end = last.end.max(range.end);
             }
             _ => joined.push(range),
         }
