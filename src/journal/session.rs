@@ -8,7 +8,7 @@ use super::recovery::{RecoveryError, find_end};
 use crate::clock;
 use crate::meta::keys::sessions::Session;
 use crate::meta::keys::view::{Member, View};
-use crate::meta::keys::{DecodeKeyError, journals, sessions, view};
+use crate::meta::keys::{DecodeKeyError, journal_starts, journals, sessions, view};
 use crate::meta::{
     Compare, Durability, Entry, MetadataError, MetadataStore, Revision, Standing, Transaction,
     TransactionAnswer, Write,

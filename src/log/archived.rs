@@ -57,7 +57,7 @@ impl Partition {
     pub fn on_recovered_manifest(&self, archived: ArchivedLog) {
         let mut state = self.state();
         let manifest = &archived.manifest;
-        let end = manifest.archived_offset().max(manifest.log_start_offset());
+        let end = manifest.archived_offset();
         state.log_start_offset = manifest.log_start_offset();
         state.log_end_offset = end;
         state.high_watermark = end;
@@ -79,7 +79,7 @@ impl Partition {
     #[must_use]
     pub fn unarchived(&self, bytes_max: u64) -> Unarchived {
         let state = self.state();
-        let (from, stable) = (state.archived_offset().max(state.log_start_offset), state.last_stable_offset());
+        let (from, stable) = (state.archived_offset(), state.last_stable_offset());
         let mut unarchived = Unarchived { from, to: from, ..Unarchived::default() };
         for entry in state.index.from(from).iter().take_while(|entry| entry.offsets.start < stable) {
             if unarchived.bytes >= bytes_max && !unarchived.spans.is_empty() {
@@ -120,10 +120,9 @@ impl Partition {
         state.trim()
     }
 
-    /// The log begins at `offset` now. Gives the spans that nobody needs any more.
-    pub fn on_log_start(&self, offset: Offset) -> Vec<IndexEntry> {
-        let mut state = self.state();
-        state.log_start_offset = state.log_start_offset.max(offset);
-        state.trim()
+    /// What retention looks at of the journal: the spans from the archived offset on.
+    #[must_use]
+    pub fn journal_spans(&self) -> Vec<IndexEntry> {
+        self.state().index.entries().to_vec()
     }
 }

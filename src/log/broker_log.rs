@@ -110,7 +110,7 @@ impl BrokerLog {
         // A topic that was deleted meanwhile has no partition any more.
         let partitions: Vec<_> =
             object.spans.iter().map(|span| self.partition(span.topic_partition)).collect();
-        self.needs.on_committed(object.id, partitions.iter().flatten().count());
+        self.needs.on_committed(object.id, object.bytes.len() as u64, partitions.iter().flatten().count());
         for (span, partition) in object.spans.iter().zip(partitions) {
             let range = span.byte_range.start as usize..span.byte_range.end as usize;
             let key = CacheKey::new(object.id.session, object.id.seq, &span.byte_range);
@@ -123,7 +123,7 @@ impl BrokerLog {
 
     /// Takes over what earlier sessions committed. Rows of topics that are gone are passed over.
     pub fn recover(&self, objects: &[RecoveredObject], now: Timestamp) -> Result<(), LogError> {
-        objects.iter().for_each(|object| self.needs.on_committed(object.id, 0));
+        objects.iter().for_each(|object| self.needs.on_committed(object.id, object.index.bytes(), 0));
         let mut by_partition: BTreeMap<TopicPartition, Vec<(usize, usize)>> = BTreeMap::new();
         for (object, recovered) in objects.iter().enumerate() {
             for (span, recovered) in recovered.index.spans.iter().enumerate() {
@@ -133,17 +133,17 @@ impl BrokerLog {
         for (topic_partition, mut places) in by_partition {
             let Some(partition) = self.partition(topic_partition) else { continue };
             places.sort_by_key(|(object, span)| objects[*object].index.spans[*span].offsets.start);
-            let mut expected = partition.ends().high_watermark;
+            let mut expected = partition.archived_offset();
             for (object, span) in places {
                 let entry = IndexEntry::new(objects[object].id, &objects[object].index.spans[span]);
-                // What is archived already, or below the log start, is not needed of the journal.
-                if entry.offsets.end <= partition.needed_from() {
+                // What is archived already is not needed of the journal.
+                if entry.offsets.end <= partition.archived_offset() {
                     continue;
                 }
-                if expected != partition.needed_from() || entry.offsets.start > expected {
+                if expected != partition.archived_offset() || entry.offsets.start > expected {
                     check_follows(topic_partition, expected, &entry)?;
                 }
-                self.needs.on_committed(entry.object, 1);
+                self.needs.on_committed(entry.object, objects[object].index.bytes(), 1);
                 expected = entry.offsets.end;
                 partition.on_recovered_span(entry.object, &objects[object].index.spans[span]);
             }
@@ -159,7 +159,7 @@ impl BrokerLog {
         rows.sort_by_key(|row| (row.topic_partition, row.offsets.start));
         for row in rows {
             if let Some(partition) = self.partition(row.topic_partition) {
-                if row.offsets.end <= partition.needed_from() {
+                if row.offsets.end <= partition.archived_offset() {
                     continue;
                 }
                 let (partition_of, offset) = (row.topic_partition, row.offsets.start);

@@ -8,6 +8,7 @@ mod append;
 mod archived;
 mod broker_log;
 mod checkpoint;
+mod data_batches;
 mod index;
 mod partition;
 mod producer_ids;
@@ -22,6 +23,7 @@ mod transaction;
 mod waiters;
 
 pub use append::{AppendError, Appended, Incoming};
+pub use data_batches::{DataBatches, data_batches};
 pub use archived::{ArchivedLog, SegmentRef, Unarchived};
 pub use broker_log::{BrokerLog, LogError};
 pub use index::IndexEntry;

@@ -16,7 +16,13 @@ pub struct JournalNeeds {
 struct Needs {
     /// The last object that is committed.
     last: u64,
-    spans: BTreeMap<u64, usize>,
+    objects: BTreeMap<u64, NeededObject>,
+}
+
+#[derive(Debug)]
+struct NeededObject {
+    spans: usize,
+    bytes: u64,
 }
 
 /// The first object of a journal that is needed; those before it are not.
@@ -26,16 +32,18 @@ pub struct NeededFrom {
     pub session: SessionId,
     /// The object's number; behind the last, if none is needed.
     pub seq: u64,
+    /// The last object that is committed.
+    pub last: u64,
 }
 
 impl JournalNeeds {
-    /// An object is committed, and so many spans of it are needed.
-    pub(super) fn on_committed(&self, object: ObjectId, spans: usize) {
+    /// An object of so many bytes is committed, and so many spans of it are needed.
+    pub(super) fn on_committed(&self, object: ObjectId, bytes: u64, spans: usize) {
         let mut journals = self.journals.lock();
         let needs = journals.entry(object.session).or_default();
         needs.last = needs.last.max(object.seq);
         if spans > 0 {
-            *needs.spans.entry(object.seq).or_default() += spans;
+            needs.objects.entry(object.seq).or_insert(NeededObject { spans: 0, bytes }).spans += spans;
         }
     }
 
@@ -44,10 +52,10 @@ impl JournalNeeds {
         let mut journals = self.journals.lock();
         for span in spans {
             let Some(needs) = journals.get_mut(&span.object.session) else { continue };
-            if let Some(count) = needs.spans.get_mut(&span.object.seq) {
-                *count -= 1;
-                if *count == 0 {
-                    needs.spans.remove(&span.object.seq);
+            if let Some(object) = needs.objects.get_mut(&span.object.seq) {
+                object.spans -= 1;
+                if object.spans == 0 {
+                    needs.objects.remove(&span.object.seq);
                 }
             }
         }
@@ -59,9 +67,29 @@ impl JournalNeeds {
         let journals = self.journals.lock();
         let needed = journals.iter().map(|(session, needs)| NeededFrom {
             session: *session,
-            seq: needs.spans.keys().next().copied().unwrap_or(needs.last + 1),
+            seq: needs.objects.keys().next().copied().unwrap_or(needs.last + 1),
+            last: needs.last,
         });
         needed.collect()
+    }
+
+    /// How many bytes the object has that a span lies in; zero, if it is not needed.
+    #[must_use]
+    pub fn object_bytes(&self, object: ObjectId) -> u64 {
+        let journals = self.journals.lock();
+        let needed = journals.get(&object.session).and_then(|needs| needs.objects.get(&object.seq));
+        needed.map_or(0, |object| object.bytes)
+    }
+
+    /// How many objects cannot be deleted: those that are needed, and those behind the first of them.
+    #[must_use]
+    pub fn objects(&self) -> u64 {
+        let journals = self.journals.lock();
+        let pinned = journals.values().map(|needs| {
+            let first = needs.objects.keys().next().copied();
+            first.map_or(0, |first| needs.last + 1 - first)
+        });
+        pinned.sum()
     }
 
     /// A journal is gone as a whole.

@@ -122,14 +122,14 @@ impl Partition {
             }
         }
         state.checkpoint.push(row.clone());
-        let needed_from = state.needed_from();
-        state.stability.on_committed(row.offsets.end, needed_from);
+        let readable_from = state.readable_from();
+        state.stability.on_committed(row.offsets.end, readable_from);
         Ok(())
     }
 
-    /// The first offset that is read from the journal.
-    pub(super) fn needed_from(&self) -> Offset {
-        self.state.lock().needed_from()
+    /// The first offset that no segment has.
+    pub(super) fn archived_offset(&self) -> Offset {
+        self.state.lock().archived_offset()
     }
 
     /// Takes over a span that an earlier session committed.
@@ -278,12 +278,12 @@ impl State {
     }
 
     /// The first offset that is read from the journal.
-    pub(super) fn needed_from(&self) -> Offset {
+    fn readable_from(&self) -> Offset {
         self.archived_offset().max(self.log_start_offset)
     }
 
     /// The epochs that have rows and where each begins, oldest first.
-    fn epoch_starts(&self) -> Vec<(LeaderEpoch, Offset)> {
+    pub(super) fn epoch_starts(&self) -> Vec<(LeaderEpoch, Offset)> {
         let archived = self.archived.iter().flat_map(|archived| archived.manifest.leader_epochs());
         let mut starts: Vec<_> = archived.map(|epoch| (epoch.leader_epoch, epoch.start)).collect();
         for (leader_epoch, start) in self.index.epoch_starts() {
@@ -294,10 +294,10 @@ impl State {
         starts
     }
 
-    /// Forgets what lies below that.
+    /// Forgets what segments have. What lies below the log start alone stays: a restart needs its producers.
     pub(super) fn trim(&mut self) -> Vec<IndexEntry> {
-        let needed_from = self.needed_from();
-        self.index.drop_before(needed_from)
+        let archived_offset = self.archived_offset();
+        self.index.drop_before(archived_offset)
     }
 
     pub(super) fn last_stable_offset(&self) -> Offset {
@@ -307,8 +307,8 @@ impl State {
     fn set_high_watermark(&mut self, high_watermark: Offset) {
         let before = self.last_stable_offset();
         self.high_watermark = high_watermark;
-        let needed_from = self.needed_from();
-        self.stability.on_committed(high_watermark, needed_from);
+        let readable_from = self.readable_from();
+        self.stability.on_committed(high_watermark, readable_from);
         assert!(before <= self.last_stable_offset(), "the last stable offset never goes back");
     }
 }

@@ -9,7 +9,6 @@
 //! Never: no rule of the queue lives here (that is `share`), and nothing is told that is not stored.
 
 mod call;
-mod read;
 mod sessions;
 mod stored;
 mod task;

@@ -2,13 +2,12 @@
 //! stores what has changed, and answers.
 
 use super::call::{Acquire, Call, Delivered, DeliveryError, Reply};
-use super::read::{DataBatches, data_batches};
 use super::{ShareKey, Shared, stored};
 use crate::group::settings::AutoOffsetReset;
 use crate::group::share::{AcknowledgeError, Acquired, LogRead, SharePartition, Unsaved};
 use crate::group::stored::UnreadableGroup;
 use crate::limits::{MemoryPermit, Purpose};
-use crate::log::{IsolationLevel, Partition, PartitionRead, ReadError, ReadLimit, TimeQuery, Waiters};
+use crate::log::{DataBatches, IsolationLevel, Partition, PartitionRead, ReadError, ReadLimit, TimeQuery, Waiters, data_batches};
 use crate::meta::{Change, Compare, MetadataError, Revision, SettleError, Settled, StandingError, Write};
 use crate::types::{Offset, Timestamp};
 use std::sync::Arc;
@@ -348,7 +347,8 @@ fn data_of(
 ) -> Result<DataBatches, DeliveryError> {
     let aborted = match isolation {
         IsolationLevel::ReadUncommitted => Vec::new(),
-        IsolationLevel::ReadCommitted => partition.aborted_in(from..read.end),
+        IsolationLevel::ReadCommitted if !read.archived => partition.aborted_in(from..read.end),
+        IsolationLevel::ReadCommitted => Vec::new(),
     };
     data_batches(&read.batches, aborted).map_err(|error| DeliveryError::Damaged(error.to_string()))
 }

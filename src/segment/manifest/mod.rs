@@ -35,7 +35,7 @@ pub use edit::{Archived, EditError, Edited};
 pub use encode::{Encoded, EncodedLayout, EncodedObject};
 pub use frame::ObjectRef;
 pub use lookup::Manifest;
-pub use pointer::{ManifestPointer, UnreadablePointer, pointer_key, pointer_prefix};
+pub use pointer::{ManifestPointer, POINTERS, UnreadablePointer, pointer_key, pointer_prefix};
 pub use segment_entry::{Segment, Totals};
 pub use state::{BatchSnapshot, CleanPass, EpochStart, OpenTransactionSnapshot, ProducerSnapshot};
 

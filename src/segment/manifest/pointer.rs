@@ -13,7 +13,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-const PREFIX: &str = "manifests/";
+/// What the keys of all partitions start with.
+pub const POINTERS: &str = "manifests/";
 const VERSION: u32 = 1;
 
 /// Which manifest is a partition's.
@@ -53,7 +54,7 @@ struct Version {
 /// What the keys of all partitions of a topic start with.
 #[must_use]
 pub fn pointer_prefix(topic_id: TopicId) -> String {
-    format!("{PREFIX}{topic_id}/")
+    format!("{POINTERS}{topic_id}/")
 }
 
 /// The key of a partition's pointer.
@@ -105,7 +106,7 @@ impl ManifestPointer {
     /// The partition of a key that [`pointer_key`] made.
     #[must_use]
     pub fn partition_of(key: &str) -> Option<TopicPartition> {
-        let (id, partition) = key.strip_prefix(PREFIX)?.split_once('/')?;
+        let (id, partition) = key.strip_prefix(POINTERS)?.split_once('/')?;
         let topic_id = TopicId(Uuid::parse_str(id).ok()?);
         let topic_partition = TopicPartition { topic_id, partition: PartitionIndex(partition.parse().ok()?) };
         (pointer_key(topic_partition) == key).then_some(topic_partition)

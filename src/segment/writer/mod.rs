@@ -83,6 +83,8 @@ pub struct SegmentSummary {
     pub offsets: Range<Offset>,
     /// Its records.
     pub rows: u64,
+    /// Those with a key and no value.
+    pub tombstones: u64,
     /// Bytes of their keys, values and headers.
     pub raw_bytes: u64,
     /// Of the file.
@@ -112,6 +114,7 @@ pub struct SegmentWriter {
 #[derive(Clone, Copy, Debug)]
 struct Totals {
     rows: u64,
+    tombstones: u64,
     raw_bytes: u64,
     first: Offset,
     last: Offset,
@@ -137,6 +140,7 @@ impl SegmentWriter {
         let text = TextColumns { key: options.text, value: options.text, header_key: true };
         let totals = Totals {
             rows: 0,
+            tombstones: 0,
             raw_bytes: 0,
             first: Offset::ZERO,
             last: Offset::ZERO,
@@ -220,6 +224,7 @@ impl SegmentWriter {
         let summary = SegmentSummary {
             offsets,
             rows: totals.rows,
+            tombstones: totals.tombstones,
             raw_bytes: totals.raw_bytes,
             file_bytes: bytes.len() as u64,
             min_timestamp: totals.min_timestamp,
@@ -263,6 +268,7 @@ impl Totals {
         self.min_timestamp = self.min_timestamp.min(timestamp);
         self.last = row.offset;
         self.rows += 1;
+        self.tombstones += u64::from(row.key.is_some() && row.value.is_none());
         self.raw_bytes += raw_bytes as u64;
     }
 }
