@@ -32,6 +32,8 @@ pub enum ChunkCodec {
 /// Plain bytes of a batch's records, if it has more than one.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
+const ZSTD_LEVEL: i32 = 1;
+
 /// Where a header's fields that are written last stand, and where the CRC's coverage begins.
 const LENGTH_AT: usize = 8;
 const LENGTH_END: usize = 12;
@@ -194,13 +196,21 @@ impl OpenBatch {
         match self.identity.codec {
             Codec::None => seal(&header, self.bytes),
             codec => {
-                let records = compress(codec, &self.bytes[HEADER_BYTES..]);
+                let records = compress_fast(codec, &self.bytes[HEADER_BYTES..]);
                 let mut bytes = Vec::with_capacity(HEADER_BYTES + records.len());
                 bytes.resize(HEADER_BYTES, 0);
                 bytes.extend_from_slice(&records);
                 seal(&header, bytes)
             }
         }
+    }
+}
+
+/// As [`compress`], but for speed: these bytes are read a few times and never stored.
+fn compress_fast(codec: Codec, plain: &[u8]) -> Vec<u8> {
+    match codec {
+        Codec::Zstd => zstd::bulk::compress(plain, ZSTD_LEVEL).expect("memory is all that it can lack"),
+        codec => compress(codec, plain),
     }
 }
 
