@@ -40,6 +40,13 @@ pub struct ServeArgs {
     /// Size at which a journal object is stored without waiting [default: 8MiB] [env: CENOTE_FLUSH_BYTES]
     #[arg(long, value_name = "SIZE")]
     flush_bytes: Option<String>,
+    /// Batches of this size become a Parquet segment; a topic's cenote.archive.bytes goes first.
+    #[arg(long, value_name = "SIZE")]
+    archive_bytes: Option<String>,
+    /// How long records wait at most to become part of a Parquet segment, where they come to enough to be worth one; a
+    /// topic's cenote.archive.ms goes first.
+    #[arg(long, value_name = "TIME")]
+    archive_age: Option<String>,
     /// PUTs under way at once, 1 to 64 [default: 2 for a local store, 4 for a remote one]
     /// [env: CENOTE_PUTS_IN_FLIGHT]
     #[arg(long, value_name = "N")]
@@ -102,13 +109,15 @@ impl ServeArgs {
     }
 
     fn flags(&self) -> Flags {
-        let once: [(&'static str, &Option<String>); 21] = [
+        let once: [(&'static str, &Option<String>); 23] = [
             ("data", &self.data),
             ("store", &self.store),
             ("metadata", &self.metadata),
             ("http", &self.http),
             ("flush-interval", &self.flush_interval),
             ("flush-bytes", &self.flush_bytes),
+            ("archive-bytes", &self.archive_bytes),
+            ("archive-age", &self.archive_age),
             ("puts-in-flight", &self.puts_in_flight),
             ("cache-memory", &self.cache_memory),
             ("cache-disk", &self.cache_disk),

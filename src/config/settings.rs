@@ -3,7 +3,7 @@
 use super::listeners::{add_advertised, add_listener};
 use super::parse::{self, Complaint};
 use super::{
-    CacheConfig, Config, GroupDefaults, JournalConfig, LimitsConfig, Listener, TlsFiles, TopicDefaults,
+    ArchiveConfig, CacheConfig, Config, GroupDefaults, JournalConfig, LimitsConfig, Listener, TlsFiles, TopicDefaults,
     Transport,
 };
 use crate::types::BrokerId;

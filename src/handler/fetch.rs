@@ -22,7 +22,6 @@ use crate::wire::{
     RequestHeader, ResponseFrame,
 };
 use futures_util::{StreamExt, stream};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;

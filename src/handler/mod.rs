@@ -16,6 +16,7 @@ mod context;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
+mod delete_records;
 mod delete_share_group_offsets;
 mod delete_topics;
 mod describe_cluster;
@@ -200,6 +201,9 @@ async fn admit(
         }
         ApiKey::DeleteTopics => {
             answer(&frame, async |request| delete_topics::handle(context, request).await).await
+        }
+        ApiKey::DeleteRecords => {
+            answer(&frame, async |request| delete_records::handle(context, request).await).await
         }
         ApiKey::InitProducerId => {
             answer(&frame, async |request| init_producer_id::handle(context, &request, version).await).await

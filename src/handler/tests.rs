@@ -1,5 +1,6 @@
 //! What handlers promise, asked as a client asks: bytes in, bytes out, on stores in memory.
 
+mod archive;
 mod configs;
 mod group_configs;
 mod groups;

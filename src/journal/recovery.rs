@@ -75,11 +75,11 @@ pub async fn recover(
     ended: &[EndedJournal],
 ) -> Result<Vec<RecoveredObject>, RecoveryError> {
     let mut objects = Vec::new();
-    for journal in ended.iter().filter(|journal| journal.final_seq > 0) {
+    for journal in ended.iter().filter(|journal| journal.final_seq >= journal.first_seq) {
         let session = journal.session;
         let sizes = sizes(store, session).await?;
         let mut wanted = Vec::with_capacity(sizes.len());
-        for seq in 1..=journal.final_seq {
+        for seq in journal.first_seq..=journal.final_seq {
             let id = ObjectId { session, seq };
             wanted.push((id, *sizes.get(&seq).ok_or(RecoveryError::Missing(id))?));
         }
