@@ -15,11 +15,11 @@ use crate::journal::{
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, LogError, ProducerIds, Reader};
 use crate::meta::keys::{DecodeKeyError, cluster, journal_starts, journals};
-use crate::segment::manifest::POINTERS;
 use crate::meta::{
     self, Compare, CountedStore, EmbeddedStore, MetadataError, MetadataStore, Standing, Transaction, Write,
 };
 use crate::metrics::Metrics;
+use crate::segment::manifest::POINTERS;
 use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::{Catalog, CatalogError};
 use crate::txn::{TransactionConfig, TxnCoordinator, TxnsStart};

@@ -5,7 +5,8 @@ use crate::clock;
 use crate::log::ArchivedLog;
 use crate::meta::{Change, Compare, Entry, Revision, Settled, Standing, Write};
 use crate::segment::manifest::{
-    Edited, EncodedLayout, EncodedObject, Manifest, ManifestPointer, ObjectRef, Part, Root, Segment, pointer_key,
+    Edited, EncodedLayout, EncodedObject, Manifest, ManifestPointer, ObjectRef, Part, Root, Segment,
+    pointer_key,
 };
 use crate::store::paths::{self, ManifestObject};
 use crate::store::{ObjectPath, ObjectStore};
@@ -101,11 +102,10 @@ impl KeptManifest {
         put(store, topic_partition, ManifestObject::Root(encoded.root.named.id), &encoded.root).await?;
         let root = encoded.root.named;
         let revision = self.point(standing, &ManifestPointer::to(root, &manifest)).await?;
-        let dropped_root = encoded.dropped_root.map(|root| path_of(topic_partition, ManifestObject::Root(root.id)));
-        let dropped_parts = encoded
-            .dropped_parts
-            .iter()
-            .map(|part| path_of(topic_partition, ManifestObject::Part(part.id)));
+        let dropped_root =
+            encoded.dropped_root.map(|root| path_of(topic_partition, ManifestObject::Root(root.id)));
+        let dropped_parts =
+            encoded.dropped_parts.iter().map(|part| path_of(topic_partition, ManifestObject::Part(part.id)));
         let segments =
             unreferenced.iter().map(|segment| paths::segment(topic, topic_partition, &segment.name()));
         let garbage = dropped_root.into_iter().chain(dropped_parts).chain(segments).collect();

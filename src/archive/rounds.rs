@@ -175,15 +175,15 @@ impl Rounds {
         let share = |span: &IndexEntry| PutShare::of(span.len(), needs.object_bytes(span.object));
         let paid = unarchived.spans.iter().map(share).fold(PutShare::default(), |sum, share| sum + share);
         let unarchived = cut::Unarchived { bytes: unarchived.bytes, oldest: Some(oldest), paid };
-        let pressure =
-            if pinned > PINNED_OBJECTS_MAX { JournalPressure::High } else { JournalPressure::Low };
+        let pressure = if pinned > PINNED_OBJECTS_MAX { JournalPressure::High } else { JournalPressure::Low };
         cut::decide(settings, now, unarchived, pressure)
     }
 
     /// Archives all that there is, segment by segment.
     async fn flush(&mut self, topic_partition: TopicPartition) -> Result<(), ArchiveError> {
         let partition = self.start.log.partition(topic_partition).ok_or(ArchiveError::UnknownPartition)?;
-        let topic = self.start.catalog.by_id(topic_partition.topic_id).ok_or(ArchiveError::UnknownPartition)?;
+        let topic =
+            self.start.catalog.by_id(topic_partition.topic_id).ok_or(ArchiveError::UnknownPartition)?;
         let until = partition.ends().last_stable_offset;
         let bytes_max = self.settings(&topic, 0).bytes;
         loop {
@@ -253,7 +253,11 @@ impl Rounds {
     }
 
     /// The partition's manifest as it is stored.
-    async fn kept(&self, topic_partition: TopicPartition, topic: &Topic) -> Result<KeptManifest, ArchiveError> {
+    async fn kept(
+        &self,
+        topic_partition: TopicPartition,
+        topic: &Topic,
+    ) -> Result<KeptManifest, ArchiveError> {
         if let Some(kept) = self.kept.get(&topic_partition) {
             return Ok(kept.clone());
         }
@@ -283,16 +287,21 @@ impl Rounds {
             bytes: partition.bytes(),
         };
         let archived = partition.archived();
-        let segments = archived.iter().flat_map(|archived| archived.manifest.segments_from(ends.log_start_offset));
+        let segments =
+            archived.iter().flat_map(|archived| archived.manifest.segments_from(ends.log_start_offset));
         let spans = partition.journal_spans();
         let above = spans.iter().filter(|span| span.offsets.end > ends.log_start_offset);
         let pieces = segments.map(Piece::from).chain(above.map(Piece::from));
-        let Some(offset) = retention::new_log_start(&settings, self.start.clock.now(), log, pieces) else { return };
+        let Some(offset) = retention::new_log_start(&settings, self.start.clock.now(), log, pieces) else {
+            return;
+        };
         match self.move_log_start(partition, &topic, offset).await {
             Ok(()) => tracing::info!(topic = %topic.name, partition = topic_partition.partition.0,
                 log_start_offset = offset.get(), "old records are gone"),
-            Err(error) => tracing::warn!(topic = %topic.name, partition = topic_partition.partition.0, %error,
-                "a log start could not be moved, it is tried again"),
+            Err(error) => {
+                tracing::warn!(topic = %topic.name, partition = topic_partition.partition.0, %error,
+                "a log start could not be moved, it is tried again")
+            }
         }
     }
 
@@ -302,7 +311,8 @@ impl Rounds {
         offset: Offset,
     ) -> Result<Offset, ArchiveError> {
         let partition = self.start.log.partition(topic_partition).ok_or(ArchiveError::UnknownPartition)?;
-        let topic = self.start.catalog.by_id(topic_partition.topic_id).ok_or(ArchiveError::UnknownPartition)?;
+        let topic =
+            self.start.catalog.by_id(topic_partition.topic_id).ok_or(ArchiveError::UnknownPartition)?;
         let ends = partition.ends();
         if offset > ends.high_watermark || offset < Offset::ZERO {
             return Err(ArchiveError::OutOfRange(offset));
@@ -369,7 +379,9 @@ impl Rounds {
                             self.start.log.needs().forget(session);
                             tracing::info!(%session, "an ended journal is archived as a whole and gone");
                         }
-                        Err(error) => tracing::warn!(%session, %error, "an ended journal could not be forgotten"),
+                        Err(error) => {
+                            tracing::warn!(%session, %error, "an ended journal could not be forgotten")
+                        }
                     }
                 }
             }

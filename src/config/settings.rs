@@ -3,8 +3,8 @@
 use super::listeners::{add_advertised, add_listener};
 use super::parse::{self, Complaint};
 use super::{
-    ArchiveConfig, CacheConfig, Config, GroupDefaults, JournalConfig, LimitsConfig, Listener, TlsFiles, TopicDefaults,
-    Transport,
+    ArchiveConfig, CacheConfig, Config, GroupDefaults, JournalConfig, LimitsConfig, Listener, TlsFiles,
+    TopicDefaults, Transport,
 };
 use crate::types::BrokerId;
 use std::collections::BTreeMap;

@@ -5,7 +5,9 @@ use crate::archive::ArchiveError;
 use crate::types::{Offset, PartitionIndex, TopicPartition};
 use crate::wire::ErrorCode;
 use crate::wire::messages::delete_records_request::DeleteRecordsPartition;
-use crate::wire::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
+use crate::wire::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
 use crate::wire::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
 /// Up to the high watermark.
@@ -19,8 +21,7 @@ pub async fn handle(context: &Context, request: DeleteRecordsRequest) -> DeleteR
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for wanted in &topic.partitions {
-            let result =
-                DeleteRecordsPartitionResult::default().with_partition_index(wanted.partition_index);
+            let result = DeleteRecordsPartitionResult::default().with_partition_index(wanted.partition_index);
             partitions.push(match delete(context, &topic.name, wanted).await {
                 Ok(log_start_offset) => result.with_low_watermark(log_start_offset.get()),
                 Err(code) => result.with_low_watermark(NO_WATERMARK).with_error_code(code.code()),

@@ -26,14 +26,6 @@ pub struct ObjectIndex {
     pub spans: Vec<Span>,
 }
 
-impl ObjectIndex {
-    /// Where its last batch ends: the bytes of the object.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.byte_ranges.last().map_or(0, |last| last.end)
-    }
-}
-
 /// Why bytes are not the beginning of the journal object that they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {

@@ -5,7 +5,7 @@ use super::index::IndexEntry;
 use super::objects::JournalNeeds;
 use super::partition::Partition;
 use crate::cache::{Cache, CacheKey};
-use crate::journal::{CommittedObject, RecoveredObject};
+use crate::journal::{CommittedObject, RecoveredObject, Span};
 use crate::types::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition};
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
@@ -110,7 +110,7 @@ impl BrokerLog {
         // A topic that was deleted meanwhile has no partition any more.
         let partitions: Vec<_> =
             object.spans.iter().map(|span| self.partition(span.topic_partition)).collect();
-        self.needs.on_committed(object.id, object.bytes.len() as u64, partitions.iter().flatten().count());
+        self.needs.on_committed(object.id, bytes_of(&object.spans), partitions.iter().flatten().count());
         for (span, partition) in object.spans.iter().zip(partitions) {
             let range = span.byte_range.start as usize..span.byte_range.end as usize;
             let key = CacheKey::new(object.id.session, object.id.seq, &span.byte_range);
@@ -123,7 +123,7 @@ impl BrokerLog {
 
     /// Takes over what earlier sessions committed. Rows of topics that are gone are passed over.
     pub fn recover(&self, objects: &[RecoveredObject], now: Timestamp) -> Result<(), LogError> {
-        objects.iter().for_each(|object| self.needs.on_committed(object.id, object.index.bytes(), 0));
+        objects.iter().for_each(|object| self.needs.on_committed(object.id, 0, 0));
         let mut by_partition: BTreeMap<TopicPartition, Vec<(usize, usize)>> = BTreeMap::new();
         for (object, recovered) in objects.iter().enumerate() {
             for (span, recovered) in recovered.index.spans.iter().enumerate() {
@@ -143,7 +143,7 @@ impl BrokerLog {
                 if expected != partition.archived_offset() || entry.offsets.start > expected {
                     check_follows(topic_partition, expected, &entry)?;
                 }
-                self.needs.on_committed(entry.object, objects[object].index.bytes(), 1);
+                self.needs.on_committed(entry.object, bytes_of(&objects[object].index.spans), 1);
                 expected = entry.offsets.end;
                 partition.on_recovered_span(entry.object, &objects[object].index.spans[span]);
             }
@@ -169,6 +169,11 @@ impl BrokerLog {
         }
         Ok(())
     }
+}
+
+/// What an object is there for.
+fn bytes_of(spans: &[Span]) -> u64 {
+    spans.iter().map(|span| span.byte_range.end - span.byte_range.start).sum()
 }
 
 fn check_follows(partition: TopicPartition, expected: Offset, entry: &IndexEntry) -> Result<(), LogError> {

@@ -37,7 +37,7 @@ pub struct NeededFrom {
 }
 
 impl JournalNeeds {
-    /// An object of so many bytes is committed, and so many spans of it are needed.
+    /// An object with batches of so many bytes is committed, and so many spans of it are needed.
     pub(super) fn on_committed(&self, object: ObjectId, bytes: u64, spans: usize) {
         let mut journals = self.journals.lock();
         let needs = journals.entry(object.session).or_default();
@@ -73,7 +73,7 @@ impl JournalNeeds {
         needed.collect()
     }
 
-    /// How many bytes the object has that a span lies in; zero, if it is not needed.
+    /// How many bytes of batches the object has that a span lies in; zero, if it is not needed.
     #[must_use]
     pub fn object_bytes(&self, object: ObjectId) -> u64 {
         let journals = self.journals.lock();

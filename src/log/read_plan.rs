@@ -67,7 +67,12 @@ const SPANS_MAX: usize = 256;
 const SEGMENTS_MAX: usize = 3;
 
 /// Takes the segments from the one that has `from` on; `rest` is what follows them in the journal.
-pub(super) fn plan_archived(from: Offset, archived: &ArchivedLog, rest: ReadPlan, bytes_max: u64) -> ReadPlan {
+pub(super) fn plan_archived(
+    from: Offset,
+    archived: &ArchivedLog,
+    rest: ReadPlan,
+    bytes_max: u64,
+) -> ReadPlan {
     let segments: Vec<SegmentRef> = archived
         .manifest
         .segments_from(from)
@@ -76,9 +81,9 @@ pub(super) fn plan_archived(from: Offset, archived: &ArchivedLog, rest: ReadPlan
         .collect();
     let raw_bytes: u64 = segments.iter().map(|wanted| wanted.segment.raw_bytes).sum();
     // The segments after these are not known to the plan: what follows them is not to be skipped.
-    let reaches_journal = segments.last().is_none_or(|last| {
-        archived.manifest.segments_from(last.segment.offsets.end).next().is_none()
-    });
+    let reaches_journal = segments
+        .last()
+        .is_none_or(|last| archived.manifest.segments_from(last.segment.offsets.end).next().is_none());
     let archived_to = match segments.last() {
         Some(last) if !reaches_journal => last.segment.offsets.end,
         _ => archived.manifest.archived_offset(),

@@ -119,7 +119,8 @@ impl Segments {
         let (loader, load_wanted, load_footer) = (self.clone(), wanted.clone(), Arc::clone(footer));
         let key = key_of(wanted, chunk, &offsets);
         let load = move || async move { loader.load(&load_wanted, &load_footer, chunk).await };
-        let batches = self.cache.get_or_load(key, load).await.map_err(|error| super::reader::cause_of(&error))?;
+        let batches =
+            self.cache.get_or_load(key, load).await.map_err(|error| super::reader::cause_of(&error))?;
         // A cache may mistake one entry for another: it never says so, hence a look at what came.
         let is_it = BatchHeader::decode(&batches).is_ok_and(|header| header.base_offset == offsets.start);
         let batches = if is_it { batches } else { self.load(wanted, footer, chunk).await? };
@@ -138,7 +139,9 @@ impl Segments {
         let batches = self.decode(move || decoding.decode_chunk(chunk, &ranges, CODEC).map(joined)).await?;
         if chunk.0 + 1 < end.0 {
             let (ahead, wanted, footer) = (self.clone(), wanted.clone(), Arc::clone(footer));
-            tokio::spawn(async move { ahead.decode_ahead(&wanted, &footer, chunk.0 + 1..end.0, fetched).await });
+            tokio::spawn(
+                async move { ahead.decode_ahead(&wanted, &footer, chunk.0 + 1..end.0, fetched).await },
+            );
         }
         Ok(batches)
     }
@@ -190,13 +193,13 @@ impl Segments {
             return Ok(Arc::clone(footer.value()));
         }
         let _permit = self.reads.acquire().await.expect("the semaphore is never closed");
-        let source =
-            Source { store: &self.store, path: &wanted.path, bytes: wanted.segment.file_bytes };
+        let source = Source { store: &self.store, path: &wanted.path, bytes: wanted.segment.file_bytes };
         let footer = SegmentFooter::load(&source).await.map_err(|error| match error {
             LoadError::Read(error) => of_store(error),
             LoadError::Damaged(error) => ReadError::Damaged(format!("{}: {error}", wanted.path)),
         })?;
-        let is_it = footer.topic_partition() == wanted.topic_partition && footer.offsets() == wanted.segment.offsets;
+        let is_it =
+            footer.topic_partition() == wanted.topic_partition && footer.offsets() == wanted.segment.offsets;
         if !is_it {
             return Err(ReadError::Damaged(format!("{}: it is another segment", wanted.path)));
         }

@@ -44,7 +44,8 @@ impl Reader {
                 if let Some(archived) = archived
                     && in_journal.is_none_or(|latest| latest <= archived.segment.max_timestamp)
                 {
-                    let (latest, at) = (archived.segment.max_timestamp, archived.segment.max_timestamp_offset);
+                    let (latest, at) =
+                        (archived.segment.max_timestamp, archived.segment.max_timestamp_offset);
                     let found = self.segments.first_at_or_after(&archived, latest, at).await?;
                     if found.is_some() {
                         return Ok(found);

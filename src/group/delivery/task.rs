@@ -7,7 +7,10 @@ use crate::group::settings::AutoOffsetReset;
 use crate::group::share::{AcknowledgeError, Acquired, LogRead, SharePartition, Unsaved};
 use crate::group::stored::UnreadableGroup;
 use crate::limits::{MemoryPermit, Purpose};
-use crate::log::{DataBatches, IsolationLevel, Partition, PartitionRead, ReadError, ReadLimit, TimeQuery, Waiters, data_batches};
+use crate::log::{
+    DataBatches, IsolationLevel, Partition, PartitionRead, ReadError, ReadLimit, TimeQuery, Waiters,
+    data_batches,
+};
 use crate::meta::{Change, Compare, MetadataError, Revision, SettleError, Settled, StandingError, Write};
 use crate::types::{Offset, Timestamp};
 use std::sync::Arc;

@@ -133,7 +133,9 @@ async fn a_batch_that_was_archived_is_recognised_when_it_comes_again_after_a_res
     flush(&world, &topic).await;
     world.ask(BY_NAME, &stamped(3)).await;
     world.take_over().await;
-    for (sequence, expected) in [(1, Ok(1)), (3, Ok(3)), (5, Err(ErrorCode::OutOfOrderSequenceNumber)), (4, Ok(4))] {
+    for (sequence, expected) in
+        [(1, Ok(1)), (3, Ok(3)), (5, Err(ErrorCode::OutOfOrderSequenceNumber)), (4, Ok(4))]
+    {
         let response = world.ask(BY_NAME, &stamped(sequence)).await;
         let answer = &response.responses[0].partition_responses[0];
         let outcome = code(answer.error_code).map_or(Ok(answer.base_offset), Err);
@@ -198,7 +200,8 @@ async fn records_are_deleted_in_segments_and_in_the_journal_for_good() {
 /// Lets the archiver's rounds pass.
 async fn pass(world: &World, seconds: u64) {
     for _ in 0..seconds {
-        let _elapsed = tokio::time::timeout(std::time::Duration::from_secs(1), std::future::pending::<()>()).await;
+        let _elapsed =
+            tokio::time::timeout(std::time::Duration::from_secs(1), std::future::pending::<()>()).await;
     }
     // A round that has begun is over when a call behind it is answered.
     world.context.archive.flush(Vec::new()).await.expect("it runs");
@@ -253,6 +256,7 @@ async fn a_segment_has_the_name_that_any_engine_finds() {
     let listed: Vec<_> = world.store.list(None).try_collect().await.expect("listed");
     let segment = listed.iter().find_map(|object| paths::parse_segment(&object.path)).expect("there");
     assert_eq!(segment.0, TopicPartition { topic_id: topic.id, partition: PartitionIndex(0) });
-    let header = BatchHeader::decode(&read(&world, &topic, 0).await.records.expect("records")).expect("whole");
+    let header =
+        BatchHeader::decode(&read(&world, &topic, 0).await.records.expect("records")).expect("whole");
     assert_eq!(header.record_count, 3);
 }

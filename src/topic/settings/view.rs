@@ -101,7 +101,8 @@ impl TopicSettings {
             delete_retention_ms: values.long("delete.retention.ms"),
             min_compaction_lag_ms: values.long("min.compaction.lag.ms"),
             max_compaction_lag_ms: values.long("max.compaction.lag.ms"),
-            archive_bytes: limit(values.long("cenote.archive.bytes")).and_then(|bytes| u64::try_from(bytes).ok()),
+            archive_bytes: limit(values.long("cenote.archive.bytes"))
+                .and_then(|bytes| u64::try_from(bytes).ok()),
             archive_age: limit(values.long("cenote.archive.ms"))
                 .and_then(|ms| u64::try_from(ms).ok())
                 .map(Duration::from_millis),

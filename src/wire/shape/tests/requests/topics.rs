@@ -3,10 +3,10 @@
 use super::{ID, Sample, name, sample, since, text, transactional_id};
 use crate::wire::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use crate::wire::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
-use crate::wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use crate::wire::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
+use crate::wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use crate::wire::messages::delete_topics_request::DeleteTopicState;
 use crate::wire::messages::describe_configs_request::DescribeConfigsResource;
 use crate::wire::messages::describe_log_dirs_request::DescribableLogDirTopic;
@@ -18,11 +18,11 @@ use crate::wire::messages::offset_for_leader_epoch_request::{
 };
 use crate::wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use crate::wire::messages::{
-    AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeProducersRequest, DescribeTopicPartitionsRequest, FetchRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, ListConfigResourcesRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest, describe_producers_request,
+    AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest, FetchRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListConfigResourcesRequest, ListOffsetsRequest,
+    MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, describe_producers_request,
     describe_topic_partitions_request, incremental_alter_configs_request,
 };
 use bytes::Bytes;
@@ -220,7 +220,8 @@ fn describe_log_dirs(v: i16, all: &mut Vec<Sample>) {
 
 fn delete_records(v: i16, all: &mut Vec<Sample>) {
     let partition = DeleteRecordsPartition::default().with_partition_index(3).with_offset(90);
-    let topic = DeleteRecordsTopic::default().with_name(name()).with_partitions(vec![partition.clone(), partition]);
+    let topic =
+        DeleteRecordsTopic::default().with_name(name()).with_partitions(vec![partition.clone(), partition]);
     let request = DeleteRecordsRequest::default().with_topics(vec![topic.clone(), topic]);
     all.push(sample(v, &request.with_timeout_ms(1000)));
 }
