@@ -69,7 +69,8 @@ impl Rewrite {
         if matches!(self.keep, Keep::Survivors(_)) && !self.has_rows_to_go(store, &sources).await? {
             return Ok(Rewritten::Unchanged);
         }
-        let mut writing = Writing { writer: SegmentWriter::new(self.topic_partition, self.options)?, seen: 0 };
+        let mut writing =
+            Writing { writer: SegmentWriter::new(self.topic_partition, self.options)?, seen: 0 };
         for source in &sources {
             let mut left = source.chunks();
             while let Some(piece) = source.read(store, &mut left).await? {
@@ -92,7 +93,11 @@ impl Rewrite {
     }
 
     /// Looks for the first row that goes: most often one of the first, if there is any.
-    async fn has_rows_to_go(&self, store: &ObjectStore, sources: &[SegmentRows]) -> Result<bool, ArchiveError> {
+    async fn has_rows_to_go(
+        &self,
+        store: &ObjectStore,
+        sources: &[SegmentRows],
+    ) -> Result<bool, ArchiveError> {
         for source in sources {
             let mut left = source.chunks();
             while let Some(piece) = source.read(store, &mut left).await? {

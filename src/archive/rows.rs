@@ -60,7 +60,7 @@ impl SegmentRows {
         store: &ObjectStore,
         left: &mut Range<u32>,
     ) -> Result<Option<Piece>, ArchiveError> {
-        if left.is_empty() {
+        if left.start >= left.end {
             return Ok(None);
         }
         let (start, mut bytes) = (left.start, 0);

@@ -182,8 +182,7 @@ impl RunningPass {
         RunningPass { topic_partition: manifest.topic_partition(), phase }
     }
 
-    /// What comes next, given the manifest as it is now: nothing but its log start has changed meanwhile. None: a job
-    /// is under way. `expired_below` is where tombstones have had their time.
+    /// What comes next, given the manifest as it is now. None: a job is under way. `expired_below` is where tombstones have had their time.
     pub fn next(
         &mut self,
         manifest: &Manifest,
@@ -208,7 +207,9 @@ impl RunningPass {
                         return Some(PassStep::Note(survivors.up_to()));
                     };
                     // What the log start has passed is gone already.
-                    group.retain(|segment| segment.offsets.end > manifest.log_start_offset());
+                    let is_there =
+                        |segment: &Segment| manifest.segment_at(segment.offsets.start) == Some(segment);
+                    group.retain(is_there);
                     if !group.is_empty() {
                         return Some(PassStep::Rewrite(Arc::clone(survivors), group));
                     }

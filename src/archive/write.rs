@@ -89,6 +89,8 @@ pub(super) fn entry_of(summary: SegmentSummary, made: Made) -> Segment {
 }
 
 /// Work for a processor, on a thread where it may take its time.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ArchiveError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ArchiveError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| ArchiveError::Closed)
 }

@@ -85,7 +85,8 @@ impl Rounds {
         while let Some(candidate) = self.upkeep.next_candidate(now) {
             let Some(led) = self.led(candidate) else { continue };
             let manifest = &led.archived.manifest;
-            let settings = MergeSettings { target_bytes: self.start.config.bytes, ..MergeSettings::default() };
+            let settings =
+                MergeSettings { target_bytes: self.start.config.bytes, ..MergeSettings::default() };
             let runs = merge::choose(&settings, manifest.segments(), manifest.cleaned_up_to(), 1);
             let Some(run) = runs.into_iter().next() else { continue };
             let keep = Keep::From(manifest.log_start_offset());
@@ -158,7 +159,11 @@ impl Rounds {
         self.upkeep.pass = Some(RunningPass::new(&led.archived.manifest, pass, &plan.dirty));
     }
 
-    fn compaction_due(&self, topic_partition: TopicPartition, time: Timestamp) -> Option<(CompactionPlan, Led)> {
+    fn compaction_due(
+        &self,
+        topic_partition: TopicPartition,
+        time: Timestamp,
+    ) -> Option<(CompactionPlan, Led)> {
         let led = self.led(topic_partition)?;
         let settings = &led.topic.settings;
         if !settings.cleanup_policy.compact {
@@ -229,41 +234,36 @@ impl Rounds {
                 self.graveyard.bury(self.now(), [replacing.path]);
                 Err(error)
             }
-            (JobKind::Merge(replacing), Ok(Output::Rewritten(rewritten))) => {
-                self.on_rewritten(job.topic_partition, &replacing, rewritten).await?;
-                self.start.metrics.archive.merges.inc();
+            (JobKind::Merge(replacing), Ok(Output::Rewritten(Rewritten::Replaced { with, .. }))) => {
+                if self.put_in_place(job.topic_partition, &replacing, with).await? == InPlace::Yes {
+                    self.start.metrics.archive.merges.inc();
+                }
                 Ok(())
             }
-            (JobKind::Compact(replacing), Ok(Output::Rewritten(rewritten))) => {
-                let gone = match &rewritten {
-                    Rewritten::Replaced { rows_gone, .. } => *rows_gone,
-                    Rewritten::Unchanged => return Ok(()),
-                };
-                match self.on_rewritten(job.topic_partition, &replacing, rewritten).await {
-                    Err(ArchiveError::Edit(EditError::Stale(_))) => {
+            (JobKind::Compact(replacing), Ok(Output::Rewritten(Rewritten::Replaced { with, rows_gone }))) => {
+                match self.put_in_place(job.topic_partition, &replacing, with).await? {
+                    InPlace::Yes => {
+                        self.start.metrics.archive.compacted_rows.inc_by(rows_gone);
+                    }
+                    InPlace::Stale => {
                         if let Some(running) = &mut self.upkeep.pass {
                             running.again(replacing.segments);
                         }
                     }
-                    swapped => {
-                        swapped?;
-                        self.start.metrics.archive.compacted_rows.inc_by(gone);
-                    }
                 }
                 Ok(())
             }
-            (JobKind::Merge(_) | JobKind::Compact(_), Ok(Output::Observed(..))) => Ok(()),
+            (JobKind::Merge(_) | JobKind::Compact(_), Ok(_)) => Ok(()),
         }
     }
 
     /// Puts what a job made in the place of what it was made of.
-    async fn on_rewritten(
+    async fn put_in_place(
         &mut self,
         topic_partition: TopicPartition,
         replacing: &Replacing,
-        rewritten: Rewritten,
-    ) -> Result<(), ArchiveError> {
-        let Rewritten::Replaced { with, .. } = rewritten else { return Ok(()) };
+        with: Option<Segment>,
+    ) -> Result<InPlace, ArchiveError> {
         let (raw_bytes, file_bytes) =
             with.as_ref().map_or((0, 0), |segment| (segment.raw_bytes, segment.file_bytes));
         let swapped = self.replace(topic_partition, &replacing.segments, with).await;
@@ -272,13 +272,16 @@ impl Rounds {
         {
             self.graveyard.bury(self.now(), [replacing.path.clone()]);
         }
-        swapped?;
+        match swapped {
+            Err(ArchiveError::Edit(EditError::Stale(_))) => return Ok(InPlace::Stale),
+            swapped => swapped?,
+        }
         let metrics = &self.start.metrics.archive;
         metrics.rewritten_raw_bytes.inc_by(raw_bytes);
         metrics.rewritten_file_bytes.inc_by(file_bytes);
         tracing::debug!(topic = %topic_partition.topic_id, partition = topic_partition.partition.0,
             segments = replacing.segments.len(), bytes = file_bytes, "segments were rewritten");
-        Ok(())
+        Ok(InPlace::Yes)
     }
 
     async fn replace(
@@ -287,11 +290,16 @@ impl Rounds {
         replaced: &[Segment],
         with: Option<Segment>,
     ) -> Result<(), ArchiveError> {
-        let led = self.led(topic_partition).ok_or(ArchiveError::UnknownPartition)?;
-        let kept = self.kept(topic_partition, &led.topic).await?;
-        let edited = kept.manifest.replace(replaced, with.into_iter().collect())?;
-        let swapped = kept.swap(&self.start.standing, &self.start.store, &led.topic.name, edited).await;
-        self.on_swapped(&led.partition, &led.topic, swapped)
+        let Led { partition, topic, .. } = self.led(topic_partition).ok_or(ArchiveError::UnknownPartition)?;
+        let kept = self.kept(topic_partition, &topic).await?;
+        let edited = kept.manifest.replace(replaced, with.into_iter().collect());
+        let edited = edited.inspect_err(|_| {
+            // The log may know an older manifest than the one that is stored.
+            let trimmed = partition.on_archived(kept.archived_log(&topic.name));
+            self.start.log.needs().release(&trimmed);
+        })?;
+        let swapped = kept.swap(&self.start.standing, &self.start.store, &topic.name, edited).await;
+        self.on_swapped(&partition, &topic, swapped)
     }
 
     /// All segments of a pass are replaced. One that had nothing dirty to read is not noted.
@@ -314,6 +322,14 @@ impl Rounds {
     }
 }
 
+/// Whether what a job made is referred to now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum InPlace {
+    Yes,
+    /// The manifest has changed while the job ran.
+    Stale,
+}
+
 /// Whether a swap that ended so has surely not been made. Of others that is not known: what was written for them is
 /// left to those who look for what nothing refers to.
 fn is_surely_void(error: &ArchiveError) -> bool {
@@ -327,8 +343,7 @@ fn refer_all(archived: &ArchivedLog, segments: &[Segment]) -> Vec<SegmentRef> {
 fn spawn(
     work: impl Future<Output = Result<Output, ArchiveError>> + Send + 'static,
 ) -> AbortOnDropHandle<Result<Output, ArchiveError>> {
-    let work = async move {
-        tokio::time::timeout(JOB_TIMEOUT, work).await.unwrap_or(Err(ArchiveError::TimedOut))
-    };
+    let work =
+        async move { tokio::time::timeout(JOB_TIMEOUT, work).await.unwrap_or(Err(ArchiveError::TimedOut)) };
     AbortOnDropHandle::new(tokio::spawn(work))
 }
