@@ -11,4 +11,5 @@ mod share;
 mod topics;
 mod transactions;
 mod versions;
+mod upkeep;
 mod world;
