@@ -10,6 +10,6 @@ mod sealed;
 mod share;
 mod topics;
 mod transactions;
-mod versions;
 mod upkeep;
+mod versions;
 mod world;

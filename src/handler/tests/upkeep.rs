@@ -66,7 +66,8 @@ fn seen(batches: Bytes) -> Vec<Seen> {
         let decoded = DecodedBatch::decode(&batch.expect("whole").1, 1 << 20).expect("right");
         all.extend(decoded.records().map(|record| {
             let record = record.expect("right");
-            let headers = record.headers.map(|header| (header.key.to_vec(), header.value.map(<[u8]>::to_vec)));
+            let headers =
+                record.headers.map(|header| (header.key.to_vec(), header.value.map(<[u8]>::to_vec)));
             Seen {
                 offset: record.offset.get(),
                 timestamp: record.timestamp.get(),
@@ -110,9 +111,7 @@ async fn check_from_everywhere(world: &World, topic: &Topic) {
 fn segments(world: &World, topic: &Topic) -> Vec<(i64, i64, u8)> {
     let archived = partition(world, topic).archived().expect("something is");
     let segments = archived.manifest.segments();
-    segments
-        .map(|segment| (segment.offsets.start.get(), segment.offsets.end.get(), segment.level))
-        .collect()
+    segments.map(|segment| (segment.offsets.start.get(), segment.offsets.end.get(), segment.level)).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,12 +125,15 @@ async fn neighbours_become_one_segment_with_every_record_as_it_was() {
         builder.append(NOW, Some(b""), None, &[]);
         builder.append(NOW, Some(&[number]), Some(&[0xff, number]), &[Header { key: b"", value: Some(b"") }]);
         send_batch(&world, builder.finish(Codec::Zstd, NO_PRODUCER)).await;
-        flush(&world, &topic).await;
+        if number < 7 {
+            flush(&world, &topic).await;
+        }
     }
     let before = consume(&world, &topic).await;
     assert_eq!(before.len(), 24);
     let log = partition(&world, &topic);
     let old_plan = log.read_plan(Offset(4), IsolationLevel::ReadUncommitted, 1 << 20).expect("in the log");
+    flush(&world, &topic).await;
     pass(&world, 2).await;
     assert_eq!(segments(&world, &topic), [(0, 24, 1)]);
     assert_eq!(objects(&world, "topics/").await, 9, "readers may be at the old ones");
@@ -221,15 +223,17 @@ async fn each_key_keeps_its_last_record_at_its_offset_and_tombstones_go_when_the
 }
 
 /// Many segments, each a group of its own, of which a pass changes all but the last few.
-async fn world_of_groups(settings: &[(&str, &str)]) -> (World, Arc<Topic>, Vec<Seen>) {
+async fn world_of_groups(policy: &str) -> (World, Arc<Topic>, Vec<Seen>) {
     let world = World::with(|config| config.archive.bytes = 1).await;
-    let topic = topic(&world, settings).await;
+    let topic =
+        topic(&world, &[("cleanup.policy", policy), EAGER, ("min.compaction.lag.ms", "3600000")]).await;
     for number in 0..60 {
         let (own, value) = (format!("k{}", number % 7), number.to_string());
         archive(&world, &topic, &[(Some(&own), Some(&value)), (Some("all"), Some(&value))]).await;
     }
     let all = consume(&world, &topic).await;
     assert_eq!((all.len(), segments(&world, &topic).len()), (120, 60));
+    world.advance(Duration::from_secs(3600));
     (world, topic, all)
 }
 
@@ -248,7 +252,7 @@ async fn until_midway(world: &World, topic: &Topic) {
 
 #[tokio::test(start_paused = true)]
 async fn a_pass_that_a_restart_breaks_off_between_two_swaps_does_no_harm() {
-    let (mut world, topic, all) = world_of_groups(&[COMPACT, EAGER]).await;
+    let (mut world, topic, all) = world_of_groups("compact").await;
     until_midway(&world, &topic).await;
     let expected = last_of_each_key(&all);
     for _ in 0..2 {
@@ -262,13 +266,11 @@ async fn a_pass_that_a_restart_breaks_off_between_two_swaps_does_no_harm() {
     assert_eq!(consume(&world, &topic).await, expected);
     assert_eq!(cleaned_up_to(&world, &topic), 120);
     check_from_everywhere(&world, &topic).await;
-    pass(&world, 130).await;
-    assert_eq!(objects(&world, "topics/").await, segments(&world, &topic).len());
 }
 
 #[tokio::test(start_paused = true)]
 async fn records_that_are_deleted_during_a_pass_stay_deleted_and_the_pass_goes_on() {
-    let (world, topic, all) = world_of_groups(&[COMPACT, EAGER]).await;
+    let (world, topic, all) = world_of_groups("compact,delete").await;
     until_midway(&world, &topic).await;
     assert_eq!(delete_records(&world, 2, 117).await.low_watermark, 117);
     pass(&world, 20).await;
@@ -318,9 +320,11 @@ async fn a_compacted_topic_takes_no_record_without_a_key_and_names_those_that_ha
     for policy in ["compact", "compact,delete"] {
         let world = World::new().await;
         let topic = topic(&world, &[("cleanup.policy", policy)]).await;
-        let answer =
-            send_batch(&world, batch(&[(None, None), (Some(""), None), (None, Some("x")), (Some("k"), None)]))
-                .await;
+        let answer = send_batch(
+            &world,
+            batch(&[(None, None), (Some(""), None), (None, Some("x")), (Some("k"), None)]),
+        )
+        .await;
         assert_eq!((code(answer.error_code), answer.base_offset), (Some(ErrorCode::InvalidRecord), -1));
         let why = "Compacted topic cannot accept message without key in topic partition a-0";
         let named: Vec<_> = answer

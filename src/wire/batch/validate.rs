@@ -122,7 +122,7 @@ pub enum BatchError {
         delta: i64,
     },
     /// Records without a key, where records are found by it.
-    #[error("{total} records have no key, which a compacted topic needs")]
+    #[error("record {} has no key, which a compacted topic needs", indices.first().unwrap_or(&0))]
     NoKey {
         /// Which, from 0; the first [`KEYLESS_MAX`] of them.
         indices: Vec<usize>,
