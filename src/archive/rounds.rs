@@ -192,7 +192,7 @@ impl Rounds {
         pinned: u64,
     ) -> ArchiveCut {
         let needs = self.start.log.needs();
-        let share = |span: &IndexEntry| PutShare::of(span.len(), needs.object_bytes(span.object));
+        let share = |span: &IndexEntry| PutShare::of(span.size(), needs.object_bytes(span.object));
         let paid = unarchived.spans.iter().map(share).fold(PutShare::default(), |sum, share| sum + share);
         let unarchived = cut::Unarchived { bytes: unarchived.bytes, oldest: Some(oldest), paid };
         let pressure = if pinned > PINNED_OBJECTS_MAX { JournalPressure::High } else { JournalPressure::Low };
@@ -324,7 +324,7 @@ impl Rounds {
                 log_start_offset = offset.get(), "old records are gone"),
             Err(error) => {
                 tracing::warn!(topic = %topic.name, partition = topic_partition.partition.0, %error,
-                "a log start could not be moved, it is tried again")
+                    "a log start could not be moved, it is tried again");
             }
         }
     }
@@ -404,7 +404,7 @@ impl Rounds {
                             tracing::info!(%session, "an ended journal is archived as a whole and gone");
                         }
                         Err(error) => {
-                            tracing::warn!(%session, %error, "an ended journal could not be forgotten")
+                            tracing::warn!(%session, %error, "an ended journal could not be forgotten");
                         }
                     }
                 }
@@ -432,6 +432,6 @@ const POINTERS_AT_ONCE: usize = 100;
 
 impl From<&IndexEntry> for Piece {
     fn from(span: &IndexEntry) -> Piece {
-        Piece { end: span.offsets.end, max_timestamp: span.max_timestamp, bytes: span.len() }
+        Piece { end: span.offsets.end, max_timestamp: span.max_timestamp, bytes: span.size() }
     }
 }

@@ -92,7 +92,7 @@ impl Partition {
         let segment = state.archived.as_ref().and_then(|archived| archived.manifest.segment_at(start));
         let segment = segment.map(|segment| (segment.max_timestamp, segment.file_bytes));
         let span = state.index.from(start).first();
-        segment.or(span.map(|span| (span.max_timestamp, span.len())))
+        segment.or(span.map(|span| (span.max_timestamp, span.size())))
     }
 
     /// What may be archived now, at most about `bytes_max` of it.
@@ -106,7 +106,7 @@ impl Partition {
                 break;
             }
             unarchived.to = entry.offsets.end.min(stable);
-            unarchived.bytes += entry.len();
+            unarchived.bytes += entry.size();
             unarchived.spans.push(entry.clone());
         }
         unarchived
