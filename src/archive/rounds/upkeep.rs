@@ -29,6 +29,9 @@ const SHARE_OF_ROUND: Duration = Duration::from_millis(150);
 /// Jobs that end within one round.
 const JOBS_PER_ROUND: usize = 16;
 
+/// Partitions that are looked at for a merge before something else is done.
+const CANDIDATES_PER_LOOK: usize = 1_000;
+
 /// A partition that is led here, with its topic and what is archived of it.
 struct Led {
     partition: Arc<Partition>,
@@ -82,7 +85,8 @@ impl Rounds {
 
     fn next_merge(&mut self) -> Option<RunningJob> {
         let now = self.now();
-        while let Some(candidate) = self.upkeep.next_candidate(now) {
+        for _ in 0..CANDIDATES_PER_LOOK {
+            let candidate = self.upkeep.next_candidate(now)?;
             let Some(led) = self.led(candidate) else { continue };
             let manifest = &led.archived.manifest;
             let settings =

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 const BY_NAME: i16 = 12;
 
-async fn put(world: &World, topic: &Topic) {
+pub(super) async fn put(world: &World, topic: &Topic) {
     let response = world.ask(BY_NAME, &produce(topic, BY_NAME, -1)).await;
     assert_eq!(code(response.responses[0].partition_responses[0].error_code), None);
 }

@@ -1,6 +1,6 @@
 //! What clients see of segments that are merged and compacted.
 
-use super::archive::{delete_records, flush, objects, offsets, partition, pass, read, read_all};
+use super::archive::{delete_records, flush, objects, offsets, partition, pass, put, read, read_all};
 use super::world::{NOW, World, code, topic_name};
 use crate::log::{FirstBatch, IsolationLevel, ReadLimit};
 use crate::topic::{NewTopic, Topic};
@@ -165,6 +165,38 @@ async fn merges_go_on_by_levels_and_over_a_restart_and_leave_alone_what_is_below
     assert!(segments.iter().any(|(_, _, level)| *level > 0));
     assert_eq!(read_all(&world, &topic).await, (5..128).collect::<Vec<_>>());
     check_from_everywhere(&world, &topic).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_whose_segment_is_damaged_rests_and_stops_no_other() {
+    let world = World::new().await;
+    let (damaged, sound) = (world.create("a", 1).await, world.create("b", 1).await);
+    for topic in [&damaged, &sound] {
+        for _ in 0..7 {
+            put(&world, topic).await;
+            flush(&world, topic).await;
+        }
+    }
+    let archived = partition(&world, &damaged).archived().expect("all");
+    let segment = archived.manifest.segments().nth(3).expect("there");
+    let path = archived.refer(segment).path;
+    let bytes = world.store.get(&path).await.expect("there");
+    let mut wrong = bytes.to_vec();
+    wrong[100] ^= 1;
+    world.store.put(&path, Bytes::from(wrong)).await.expect("put");
+    for topic in [&damaged, &sound] {
+        put(&world, topic).await;
+        flush(&world, topic).await;
+    }
+    pass(&world, 5).await;
+    assert_eq!((segments(&world, &damaged).len(), segments(&world, &sound).len()), (8, 1));
+    put(&world, &damaged).await;
+    flush(&world, &damaged).await;
+    assert_eq!(segments(&world, &damaged).len(), 9, "it is still archived");
+    world.store.put(&path, bytes).await.expect("put");
+    pass(&world, 40).await;
+    assert_eq!(segments(&world, &damaged), [(0, 24, 1), (24, 27, 0)]);
+    assert_eq!(read_all(&world, &damaged).await, (0..27).collect::<Vec<_>>());
 }
 
 const COMPACT: (&str, &str) = ("cleanup.policy", "compact");
@@ -345,5 +377,68 @@ async fn a_compacted_topic_takes_no_record_without_a_key_and_names_those_that_ha
         assert_eq!(partition(&world, &topic).ends().high_watermark, Offset::ZERO);
         assert_eq!(code(send_batch(&world, batch(&[(Some(""), None)])).await.error_code), None);
         assert_eq!(read_all(&world, &topic).await, [0]);
+    }
+}
+
+/// Numbers that look random, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+/// Nothing is to be seen that was not sent, and of every key what was sent last, but for tombstones.
+async fn check_against(world: &World, topic: &Topic, sent: &[Seen]) {
+    let log_start_offset = partition(world, topic).ends().log_start_offset.get();
+    let sent: Vec<Seen> = sent.iter().filter(|seen| seen.offset >= log_start_offset).cloned().collect();
+    let found = consume(world, topic).await;
+    assert!(found.iter().all(|seen| sent.contains(seen)), "{found:?}");
+    for last in last_of_each_key(&sent) {
+        assert!(last.value.is_none() || found.contains(&last), "{last:?} is missing");
+        let later = found.iter().find(|seen| seen.key == last.key && seen.offset > last.offset);
+        assert_eq!(later, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_each_key_has_its_last_value() {
+    for seed in 1..4 {
+        let mut dice = Dice(seed);
+        let mut world = World::with(|config| config.archive.bytes = 100).await;
+        let topic = topic(&world, &[("cleanup.policy", "compact,delete"), EAGER]).await;
+        let mut sent: Vec<Seen> = Vec::new();
+        for _ in 0..40 {
+            match dice.below(10) {
+                0..5 => {
+                    let mut builder = BatchBuilder::new();
+                    for _ in 0..=dice.below(6) {
+                        let (key, value) = (vec![dice.below(9) as u8], vec![dice.below(250) as u8]);
+                        let value = (dice.below(4) > 0).then_some(value);
+                        builder.append(NOW, Some(&key), value.as_deref(), &[]);
+                        let (offset, key) = (sent.len() as i64, Some(key));
+                        sent.push(Seen { offset, timestamp: NOW.get(), key, value, headers: Vec::new() });
+                    }
+                    let answer = send_batch(&world, builder.finish(Codec::Lz4, NO_PRODUCER)).await;
+                    assert_eq!(code(answer.error_code), None);
+                }
+                5 => world.take_over().await,
+                6 => {
+                    let to = dice.below(sent.len() as u64 + 1) as i64;
+                    assert_eq!(code(delete_records(&world, 2, to).await.error_code), None);
+                }
+                7 => world.advance(Duration::from_secs(3600 * dice.below(20))),
+                _ => pass(&world, dice.below(15)).await,
+            }
+            check_against(&world, &topic, &sent).await;
+        }
+        flush(&world, &topic).await;
+        pass(&world, 30).await;
+        check_against(&world, &topic, &sent).await;
+        check_from_everywhere(&world, &topic).await;
+        let found = consume(&world, &topic).await;
+        assert_eq!(last_of_each_key(&found), found, "no key is there twice");
     }
 }
