@@ -52,6 +52,17 @@ pub struct ArchiveMetrics {
     pub raw_bytes: Counter,
     /// Their files, in bytes.
     pub file_bytes: Counter,
+    /// Merges: neighbours that became one segment.
+    pub merges: Counter,
+    /// Passes of log compaction that were finished.
+    pub compactions: Counter,
+    /// Rows that compaction left out.
+    pub compacted_rows: Counter,
+    /// Keys, values and headers that merges and compaction wrote once more, in bytes. Over `raw_bytes`: how often a
+    /// byte is written again.
+    pub rewritten_raw_bytes: Counter,
+    /// The files that they wrote, in bytes.
+    pub rewritten_file_bytes: Counter,
 }
 
 /// The metadata store's numbers.
@@ -294,6 +305,19 @@ impl ArchiveMetrics {
             segments: counter(registry, "archive_segments", "Segments archived"),
             raw_bytes: bytes(registry, "archive_raw", "Keys, values and headers archived"),
             file_bytes: bytes(registry, "archive_file", "Files of segments archived"),
+            merges: counter(registry, "archive_merges", "Times that segments became one"),
+            compactions: counter(registry, "archive_compactions", "Passes of log compaction"),
+            compacted_rows: counter(registry, "archive_compacted_rows", "Rows that compaction left out"),
+            rewritten_raw_bytes: bytes(
+                registry,
+                "archive_rewritten_raw",
+                "Keys, values and headers that merges and compaction wrote again",
+            ),
+            rewritten_file_bytes: bytes(
+                registry,
+                "archive_rewritten_file",
+                "Files of segments that merges and compaction wrote",
+            ),
         }
     }
 }

@@ -12,7 +12,7 @@
 //! every row that has a later one of its key in that table ([`Survivors`]). When all are replaced the pass is noted
 //! in the manifest. A pass that was broken off is simply begun again: to leave out a row twice is to leave it out.
 //!
-//! The table holds 24 bytes a key: with 128 MiB, 4.4 million keys a pass, whatever the number of keys in the topic.
+//! The table holds 24 bytes a key: with 64 MiB, 2.2 million keys a pass, whatever the number of keys in the topic.
 //!
 //! Tombstones stay for `delete.retention.ms` from the end of the first pass that saw them: who read an older record of
 //! the key has that time to learn of its end. Kafka keeps that moment in batches; here the manifest has one for each

@@ -4,7 +4,7 @@ use crate::log::ReadError;
 use crate::meta::{MetadataError, SettleError};
 use crate::segment::WriteError;
 use crate::segment::manifest::{DecodeError, EditError, UnreadablePointer};
-use crate::store::StoreError;
+use crate::store::{ObjectPath, StoreError};
 use crate::types::Offset;
 use crate::wire::batch::HeaderError;
 
@@ -20,6 +20,14 @@ pub enum ArchiveError {
     /// No segment can be made of them.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// A segment is not what the manifest says.
+    #[error("{path}: {why}")]
+    Damaged {
+        /// Where it lies.
+        path: ObjectPath,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The object store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -35,6 +43,9 @@ pub enum ArchiveError {
     /// Another broker has changed the manifest.
     #[error("another broker has changed the manifest")]
     Changed,
+    /// Work on segments took too long.
+    #[error("segments were not rewritten in time")]
+    TimedOut,
     /// There is no such partition here.
     #[error("there is no such partition")]
     UnknownPartition,

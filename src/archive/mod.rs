@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! log ─▶ cut ─▶ write: batches to a segment ─▶ object store
+//!   merge, compact ─▶ rewrite: segments to one ─▶ object store
 //!          retention ─▶ kept: next manifest ─▶ object store ─▶ pointer, in a transaction that compares
 //!                                      └─▶ log: what is read from where now ─▶ journals, graveyard: objects go
 //! ```
@@ -22,8 +23,11 @@ mod journals;
 mod kept;
 pub mod merge;
 pub mod retention;
+mod rewrite;
 mod rounds;
+mod rows;
 mod start;
+mod upkeep;
 mod write;
 
 pub use archiver::{Archive, ArchiveStart};

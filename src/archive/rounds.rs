@@ -1,4 +1,6 @@
-//! What the archiver does when it looks around: archive what is due, move log starts, let objects go.
+//! What the archiver does when it looks around: archive what is due, move log starts, merge and compact, let objects go.
+
+mod upkeep;
 
 use super::archiver::{ArchiveStart, Call};
 use super::cut::{self, ArchiveCut, CutSettings, JournalPressure, PutShare};
@@ -7,6 +9,7 @@ use super::graveyard::Graveyard;
 use super::journals::Journals;
 use super::kept::{KeptManifest, Swapped};
 use super::retention::{self, Piece, Retained, RetentionSettings};
+use super::upkeep::Upkeep;
 use super::write::WriteJob;
 use crate::log::{IndexEntry, Partition, Unarchived};
 use crate::meta::Write;
@@ -37,6 +40,7 @@ pub(super) struct Rounds {
     journals: Journals,
     gone: BTreeSet<TopicId>,
     retention_at: Moment,
+    upkeep: Upkeep,
 }
 
 /// How often old records are looked for; Apache Kafka does it every five minutes.
@@ -57,6 +61,8 @@ impl Rounds {
         let kept = std::mem::take(&mut start.loaded.manifests);
         let journals = Journals::new(start.session, &start.journal_starts);
         let gone = std::mem::take(&mut start.loaded.gone);
+        let mut upkeep = Upkeep::default();
+        kept.iter().for_each(|loaded| upkeep.on_segments(loaded.topic_partition));
         Rounds {
             start,
             origin: Instant::now(),
@@ -67,6 +73,7 @@ impl Rounds {
             journals,
             gone,
             retention_at: Moment::default(),
+            upkeep,
         }
     }
 
@@ -108,6 +115,7 @@ impl Rounds {
                 self.apply_retention(&partition).await;
             }
         }
+        self.keep_up().await;
         for topic_id in std::mem::take(&mut self.gone) {
             if let Err(error) = self.remove_topic(topic_id).await {
                 tracing::warn!(%topic_id, %error, "the objects of a deleted topic could not be removed yet");
@@ -236,6 +244,7 @@ impl Rounds {
         self.on_swapped(partition, topic, swapped)?;
         self.waiting.remove(&topic_partition);
         if let Some(segment) = written {
+            self.upkeep.on_segments(topic_partition);
             self.start.metrics.archive.segments.inc();
             self.start.metrics.archive.raw_bytes.inc_by(segment.raw_bytes);
             self.start.metrics.archive.file_bytes.inc_by(segment.file_bytes);

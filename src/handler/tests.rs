@@ -10,5 +10,6 @@ mod sealed;
 mod share;
 mod topics;
 mod transactions;
+mod upkeep;
 mod versions;
 mod world;

@@ -19,28 +19,28 @@ use std::sync::Arc;
 
 const BY_NAME: i16 = 12;
 
-async fn put(world: &World, topic: &Topic) {
+pub(super) async fn put(world: &World, topic: &Topic) {
     let response = world.ask(BY_NAME, &produce(topic, BY_NAME, -1)).await;
     assert_eq!(code(response.responses[0].partition_responses[0].error_code), None);
 }
 
-async fn flush(world: &World, topic: &Topic) {
+pub(super) async fn flush(world: &World, topic: &Topic) {
     let partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(0) };
     world.context.archive.flush(vec![partition]).await.expect("archived");
 }
 
-fn partition(world: &World, topic: &Topic) -> Arc<Partition> {
+pub(super) fn partition(world: &World, topic: &Topic) -> Arc<Partition> {
     world.context.partition(topic, 0).expect("there")
 }
 
-async fn read(world: &World, topic: &Topic, offset: i64) -> PartitionData {
+pub(super) async fn read(world: &World, topic: &Topic, offset: i64) -> PartitionData {
     let admitted = world.admit(BY_NAME, &fetch(topic, BY_NAME, offset)).await;
     let response: FetchResponse = decode(answered(admitted).await, BY_NAME);
     response.responses[0].partitions[0].clone()
 }
 
 /// The offsets of the records of an answer, and where a reader goes on.
-fn offsets(data: &PartitionData) -> (Vec<i64>, Option<i64>) {
+pub(super) fn offsets(data: &PartitionData) -> (Vec<i64>, Option<i64>) {
     assert_eq!(code(data.error_code), None);
     let mut found = Vec::new();
     let mut next = None;
@@ -54,7 +54,7 @@ fn offsets(data: &PartitionData) -> (Vec<i64>, Option<i64>) {
 }
 
 /// All records from the log's start, as a consumer that goes on reads them.
-async fn read_all(world: &World, topic: &Topic) -> Vec<i64> {
+pub(super) async fn read_all(world: &World, topic: &Topic) -> Vec<i64> {
     let (mut at, mut all) = (partition(world, topic).ends().log_start_offset.get(), Vec::new());
     loop {
         let (found, next) = offsets(&read(world, topic, at).await);
@@ -66,7 +66,7 @@ async fn read_all(world: &World, topic: &Topic) -> Vec<i64> {
     }
 }
 
-async fn objects(world: &World, what: &str) -> usize {
+pub(super) async fn objects(world: &World, what: &str) -> usize {
     let listed: Vec<_> = world.store.list(None).try_collect().await.expect("listed");
     listed.iter().filter(|object| object.path.as_str().starts_with(what)).count()
 }
@@ -164,7 +164,7 @@ async fn aborted_records_and_markers_stay_behind_and_nothing_above_an_open_trans
     }
 }
 
-async fn delete_records(world: &World, version: i16, offset: i64) -> DeleteRecordsPartitionResult {
+pub(super) async fn delete_records(world: &World, version: i16, offset: i64) -> DeleteRecordsPartitionResult {
     let wanted = DeleteRecordsPartition::default().with_offset(offset);
     let of_topic = DeleteRecordsTopic::default().with_name(topic_name("a")).with_partitions(vec![wanted]);
     let request = DeleteRecordsRequest::default().with_topics(vec![of_topic]);
@@ -198,7 +198,7 @@ async fn records_are_deleted_in_segments_and_in_the_journal_for_good() {
 }
 
 /// Lets the archiver's rounds pass.
-async fn pass(world: &World, seconds: u64) {
+pub(super) async fn pass(world: &World, seconds: u64) {
     for _ in 0..seconds {
         let _elapsed =
             tokio::time::timeout(std::time::Duration::from_secs(1), std::future::pending::<()>()).await;

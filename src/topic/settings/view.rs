@@ -5,7 +5,7 @@ use crate::settings::{Overrides, SettingError, Values, elements};
 use std::time::Duration;
 
 /// The settings that the broker acts on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TopicSettings {
     /// `max.message.bytes`: the largest batch, as sent, in bytes.
     pub max_message_bytes: usize,
@@ -29,6 +29,8 @@ pub struct TopicSettings {
     pub min_compaction_lag_ms: i64,
     /// `max.compaction.lag.ms`: how long a record may be kept from compaction.
     pub max_compaction_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`: the share of a compacted log that is not compacted yet, from which on it is.
+    pub min_dirty_ratio: f64,
     /// `cenote.archive.bytes`: the size of a segment's batches; none: the broker's own setting.
     pub archive_bytes: Option<u64>,
     /// `cenote.archive.ms`: how long records wait to be archived; none: the broker's own setting.
@@ -101,6 +103,7 @@ impl TopicSettings {
             delete_retention_ms: values.long("delete.retention.ms"),
             min_compaction_lag_ms: values.long("min.compaction.lag.ms"),
             max_compaction_lag_ms: values.long("max.compaction.lag.ms"),
+            min_dirty_ratio: values.ratio("min.cleanable.dirty.ratio"),
             archive_bytes: limit(values.long("cenote.archive.bytes"))
                 .and_then(|bytes| u64::try_from(bytes).ok()),
             archive_age: limit(values.long("cenote.archive.ms"))
