@@ -38,10 +38,4 @@ impl Graveyard {
             }
         }
     }
-
-    /// How many wait.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.waiting.len()
-    }
 }

@@ -19,12 +19,12 @@ use std::sync::Arc;
 
 const BY_NAME: i16 = 12;
 
-async fn put(world: &World, topic: &Topic) {
+pub(super) async fn put(world: &World, topic: &Topic) {
     let response = world.ask(BY_NAME, &produce(topic, BY_NAME, -1)).await;
     assert_eq!(code(response.responses[0].partition_responses[0].error_code), None);
 }
 
-async fn flush(world: &World, topic: &Topic) {
+pub(super) async fn flush(world: &World, topic: &Topic) {
     let partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(0) };
     world.context.archive.flush(vec![partition]).await.expect("archived");
 }
@@ -54,7 +54,7 @@ fn offsets(data: &PartitionData) -> (Vec<i64>, Option<i64>) {
 }
 
 /// All records from the log's start, as a consumer that goes on reads them.
-async fn read_all(world: &World, topic: &Topic) -> Vec<i64> {
+pub(super) async fn read_all(world: &World, topic: &Topic) -> Vec<i64> {
     let (mut at, mut all) = (partition(world, topic).ends().log_start_offset.get(), Vec::new());
     loop {
         let (found, next) = offsets(&read(world, topic, at).await);
@@ -66,7 +66,7 @@ async fn read_all(world: &World, topic: &Topic) -> Vec<i64> {
     }
 }
 
-async fn objects(world: &World, what: &str) -> usize {
+pub(super) async fn objects(world: &World, what: &str) -> usize {
     let listed: Vec<_> = world.store.list(None).try_collect().await.expect("listed");
     listed.iter().filter(|object| object.path.as_str().starts_with(what)).count()
 }
@@ -198,7 +198,7 @@ async fn records_are_deleted_in_segments_and_in_the_journal_for_good() {
 }
 
 /// Lets the archiver's rounds pass.
-async fn pass(world: &World, seconds: u64) {
+pub(super) async fn pass(world: &World, seconds: u64) {
     for _ in 0..seconds {
         let _elapsed =
             tokio::time::timeout(std::time::Duration::from_secs(1), std::future::pending::<()>()).await;
