@@ -230,7 +230,7 @@ async fn describe(
     let ends = admin.end_offsets(name).await?;
     let configs = admin.describe_configs(name).await?;
     // The door may be that of a broker of another cluster.
-    let segments = segments.filter(|segments| segments.topic_id == topic.topic_id.to_string());
+    let segments = segments.filter(|segments| segments.topic_id == topic.topic_id.simple().to_string());
     let archived = |index: PartitionIndex| {
         let partitions = segments.iter().flat_map(|segments| &segments.partitions);
         partitions.into_iter().find(|partition| partition.partition == index.0)
