@@ -1,6 +1,7 @@
 //! Archives by the command line, against a running broker: the list of files, status, flush, and what a file holds.
 
 use crate::cli::{check_fails, json_lines, over_tcp, run};
+use crate::settings::get;
 use crate::support::broker::cenote;
 use crate::support::{Broker, unique_name};
 use serde_json::Value;
@@ -174,4 +175,36 @@ fn what_was_never_there_is_not_checked() {
     command.arg("fsck").arg("--data").arg(nowhere.path());
     check_fails(command, 1, &["there is no", "metadata", "--data"]);
     assert_eq!(std::fs::read_dir(nowhere.path()).expect("it is there").count(), 0, "nothing was made");
+}
+
+#[test]
+fn a_long_list_of_segments_comes_in_pages() {
+    let broker = Broker::start();
+    let topic = archived_topic(&broker, 5);
+    let whole = run(at_the_door(&broker, &["topic", "files", &topic]), "");
+    let (mut found, mut from) = (Vec::new(), String::new());
+    for page in 0..2 {
+        let answer = get(&broker, &format!("/topics/{topic}/segments?limit=1{from}"));
+        let body = answer.split("\r\n\r\n").nth(1).expect("a body");
+        let body: Value = serde_json::from_str(body.trim()).expect("one JSON document");
+        let segments = body["partitions"][0]["segments"].as_array().expect("a list").clone();
+        assert_eq!(segments.len(), 1, "{body}");
+        found.push(segments[0]["path"].as_str().expect("a text").to_owned());
+        let next = body["next"].as_str().map(|next| format!("&from={next}"));
+        assert_eq!(next.is_some(), page == 0, "{body}");
+        from = next.unwrap_or_default();
+    }
+    assert!(whole.lines().zip(&found).all(|(file, path)| file.ends_with(path)), "{whole} {found:?}");
+    for (path, status) in [
+        ("/archive", "200"),
+        ("/archive?limit=no", "400"),
+        ("/topics/nowhere/segments", "404"),
+        ("/archive?page=1", "400"),
+    ] {
+        let answer = get(&broker, path);
+        assert_eq!(answer.split_whitespace().nth(1), Some(status), "{path}");
+        assert_eq!(answer.contains("\"error\""), status != "200", "{path}");
+    }
+    // A GET changes nothing.
+    assert!(get(&broker, &format!("/topics/{topic}/archive")).contains("405"));
 }
