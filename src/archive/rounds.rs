@@ -16,9 +16,10 @@ use crate::segment::SegmentOptions;
 use crate::segment::manifest::{Archived, pointer_key, pointer_prefix};
 use crate::store::{ObjectPath, paths};
 use crate::topic::Topic;
-use crate::types::{Moment, Offset, TopicId, TopicPartition};
+use crate::types::{Moment, Offset, Timestamp, TopicId, TopicPartition};
 use futures_util::TryStreamExt;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -134,8 +135,14 @@ impl Rounds {
             return;
         }
         let settings = self.settings(&topic, pinned);
+        let (offsets, bytes) = partition.archivable();
+        let Some(oldest) = self.waits_since(topic_partition, &offsets, now) else { return };
+        // Young and small: what it has paid is not of interest yet.
+        if bytes < settings.bytes && now < oldest + settings.age {
+            return;
+        }
         let unarchived = partition.unarchived(settings.bytes);
-        if self.decide(&settings, now, topic_partition, &unarchived, pinned) != ArchiveCut::Now {
+        if self.decide(&settings, now, oldest, &unarchived, pinned) != ArchiveCut::Now {
             return;
         }
         if let Err(error) = self.archive(partition, &topic, &unarchived).await {
@@ -159,29 +166,34 @@ impl Rounds {
         CutSettings { bytes, age, age_max: config.age_max }
     }
 
-    fn decide(
+    /// Since when the oldest of these offsets waits; none: there are none.
+    fn waits_since(
         &mut self,
+        topic_partition: TopicPartition,
+        offsets: &Range<Offset>,
+        now: Moment,
+    ) -> Option<Moment> {
+        if offsets.is_empty() {
+            self.waiting.remove(&topic_partition);
+            return None;
+        }
+        let waiting = self.waiting.entry(topic_partition).or_insert((offsets.start, now));
+        if waiting.0 != offsets.start {
+            *waiting = (offsets.start, now);
+        }
+        Some(waiting.1)
+    }
+
+    fn decide(
+        &self,
         settings: &CutSettings,
         now: Moment,
-        topic_partition: TopicPartition,
+        oldest: Moment,
         unarchived: &Unarchived,
         pinned: u64,
     ) -> ArchiveCut {
-        if unarchived.from >= unarchived.to {
-            self.waiting.remove(&topic_partition);
-            return ArchiveCut::Nothing;
-        }
-        let waiting = self.waiting.entry(topic_partition).or_insert((unarchived.from, now));
-        if waiting.0 != unarchived.from {
-            *waiting = (unarchived.from, now);
-        }
-        let oldest = waiting.1;
-        // Young and small: what it has paid is not of interest yet.
-        if unarchived.bytes < settings.bytes && now < oldest + settings.age {
-            return ArchiveCut::At(oldest + settings.age);
-        }
         let needs = self.start.log.needs();
-        let share = |span: &IndexEntry| PutShare::of(span.len(), needs.object_bytes(span.object));
+        let share = |span: &IndexEntry| PutShare::of(span.size(), needs.object_bytes(span.object));
         let paid = unarchived.spans.iter().map(share).fold(PutShare::default(), |sum, share| sum + share);
         let unarchived = cut::Unarchived { bytes: unarchived.bytes, oldest: Some(oldest), paid };
         let pressure = if pinned > PINNED_OBJECTS_MAX { JournalPressure::High } else { JournalPressure::Low };
@@ -295,6 +307,9 @@ impl Rounds {
             last_stable_offset: ends.last_stable_offset,
             bytes: partition.bytes(),
         };
+        if !may_end(&settings, &log, partition.oldest_piece(), self.start.clock.now()) {
+            return;
+        }
         let archived = partition.archived();
         let segments =
             archived.iter().flat_map(|archived| archived.manifest.segments_from(ends.log_start_offset));
@@ -309,7 +324,7 @@ impl Rounds {
                 log_start_offset = offset.get(), "old records are gone"),
             Err(error) => {
                 tracing::warn!(topic = %topic.name, partition = topic_partition.partition.0, %error,
-                "a log start could not be moved, it is tried again")
+                    "a log start could not be moved, it is tried again");
             }
         }
     }
@@ -389,7 +404,7 @@ impl Rounds {
                             tracing::info!(%session, "an ended journal is archived as a whole and gone");
                         }
                         Err(error) => {
-                            tracing::warn!(%session, %error, "an ended journal could not be forgotten")
+                            tracing::warn!(%session, %error, "an ended journal could not be forgotten");
                         }
                     }
                 }
@@ -399,11 +414,24 @@ impl Rounds {
     }
 }
 
+/// Whether it is worth a closer look: the oldest piece goes first, so nothing goes while it stays.
+fn may_end(
+    settings: &RetentionSettings,
+    log: &Retained,
+    oldest: Option<(Timestamp, u64)>,
+    now: Timestamp,
+) -> bool {
+    let Some((max_timestamp, bytes)) = oldest else { return false };
+    let is_old = settings.age_ms.is_some_and(|age_ms| now.0.saturating_sub(max_timestamp.0) > age_ms);
+    let is_surplus = settings.bytes.is_some_and(|limit| log.bytes.saturating_sub(limit) >= bytes);
+    is_old || is_surplus
+}
+
 /// Pointers that are deleted in one transaction.
 const POINTERS_AT_ONCE: usize = 100;
 
 impl From<&IndexEntry> for Piece {
     fn from(span: &IndexEntry) -> Piece {
-        Piece { end: span.offsets.end, max_timestamp: span.max_timestamp, bytes: span.len() }
+        Piece { end: span.offsets.end, max_timestamp: span.max_timestamp, bytes: span.size() }
     }
 }

@@ -332,6 +332,15 @@ impl Core {
         }
     }
 
+    /// Members that are told when their next heartbeat is due.
+    pub fn paced_members(&self) -> usize {
+        match self {
+            Core::Classic(_) => 0,
+            Core::Consumer(group) => group.members_count(),
+            Core::Share(group) => group.members_count(),
+        }
+    }
+
     /// When [`Core::on_time`] is due.
     pub fn next_deadline(&self) -> Option<Moment> {
         match self {

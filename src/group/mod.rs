@@ -19,6 +19,7 @@ mod kept;
 mod migrate;
 mod mixed;
 mod offsets;
+mod pace;
 mod producers;
 mod serve;
 pub mod settings;
@@ -33,7 +34,7 @@ mod types;
 
 pub use call::{
     CommitKind, CommitOffsets, Delete, DeleteOffsets, Describe, DescribeConsumer, DescribeShare, Expire,
-    FetchOffsets, FetchedOffset, FetchedOffsets,
+    FetchOffsets, FetchedOffset, FetchedOffsets, HasShareMember,
 };
 pub use coordinator::{GroupCoordinator, GroupsConfig, GroupsStart};
 pub use error::GroupError;

@@ -14,6 +14,7 @@ use super::summary::ClassicDescription;
 use super::task::{GroupTask, Waiting};
 use super::{GroupError, migrate};
 use crate::types::{Timestamp, TopicName, TopicPartition};
+use std::time::Duration;
 
 /// What is stored of one topic's offsets, in bytes; the metadata store takes a little more in one write.
 const OFFSETS_BYTES_MAX: usize = 1 << 20;
@@ -51,11 +52,17 @@ impl GroupTask {
                 Core::Share(_) => self.answer(reply, Err(GroupError::UnknownMemberId)),
             },
             Call::ConsumerHeartbeat(request, reply) => {
-                let answer = self.consumer_heartbeat(group, &request);
+                let mut answer = self.consumer_heartbeat(group, &request);
+                if let Ok(answer) = &mut answer {
+                    answer.heartbeat_interval = self.paced("consumer", answer.heartbeat_interval);
+                }
                 self.answer(reply, answer);
             }
             Call::ShareHeartbeat(request, reply) => {
-                let answer = self.share_heartbeat(group, &request);
+                let mut answer = self.share_heartbeat(group, &request);
+                if let Ok(answer) = &mut answer {
+                    answer.heartbeat_interval = self.paced("share", answer.heartbeat_interval);
+                }
                 self.answer(reply, answer);
             }
             Call::Commit(request, reply) => {
@@ -87,7 +94,12 @@ impl GroupTask {
                 };
                 self.answer(reply, Ok(view));
             }
+            Call::HasShareMember(request, reply) => {
+                let is_there = matches!(&group.core, Core::Share(share) if share.has_member(&request.0));
+                self.answer(reply, Ok(is_there));
+            }
             Call::DescribeShare(_, reply) => {
+                self.tells_offsets = true;
                 let view = match &group.core {
                     Core::Share(share) => Some(share.describe()),
                     _ => None,
@@ -147,6 +159,13 @@ impl GroupTask {
         let answer = upgraded.heartbeat(now, request, &topics)?;
         self.upgrade(group, upgraded);
         Ok(answer)
+    }
+
+    /// When a member's next heartbeat is due: as an operator has set it for the group, or as the broker can bear it.
+    fn paced(&self, protocol: &str, interval: Duration) -> Duration {
+        let overrides = self.shared.settings.overrides(&self.group_id);
+        let is_set = overrides.contains_key(&format!("{protocol}.heartbeat.interval.ms"));
+        if is_set { interval } else { self.shared.paced.interval(interval) }
     }
 
     /// A group that nobody has used yet becomes a share group with its first member.

@@ -28,6 +28,8 @@ pub(super) struct GroupTask {
     pub(super) gone: Vec<MemberId>,
     /// Tells that the settings of some group have changed.
     settings_changes: watch::Receiver<u64>,
+    /// Those of this group that the pace is reckoned with.
+    paced: usize,
 }
 
 /// Who waits for a classic group's answer.
@@ -58,6 +60,7 @@ impl GroupTask {
             group_id,
             shared,
             settings_changes,
+            paced: 0,
             waiting: HashMap::new(),
             next_ticket: 0,
             after: Vec::new(),
@@ -104,6 +107,7 @@ impl GroupTask {
                 self.forget_answers(&error);
                 kept = None;
             }
+            self.keep_pace(kept.as_ref());
             let idle = kept.as_ref().is_none_or(|kept| kept.core.is_empty() && self.waiting.is_empty());
             if idle
                 && quiet_since.elapsed() >= QUIET_MAX
@@ -180,6 +184,11 @@ impl GroupTask {
             Core::Consumer(consumers) => consumers.configure(self.config().consumer),
             Core::Share(share) => share.configure(self.config().share),
         }
+    }
+
+    fn keep_pace(&mut self, kept: Option<&KeptGroup>) {
+        let now = kept.map_or(0, |kept| kept.core.paced_members());
+        self.shared.paced.changed(std::mem::replace(&mut self.paced, now), now);
     }
 
     fn on_topics_changed(&self, group: &mut KeptGroup) {

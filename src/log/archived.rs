@@ -7,6 +7,7 @@ use super::producer_state::ProducerTable;
 use crate::segment::manifest::{EpochStart, Manifest, ProducerSnapshot, Segment};
 use crate::store::{ObjectPath, paths};
 use crate::types::{Offset, Timestamp, TopicName, TopicPartition};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A partition's segments, as of its last manifest.
@@ -115,6 +116,25 @@ impl Partition {
         self.state().archived.clone()
     }
 
+    /// The offsets that may be archived now, and how many bytes of batches the journal has from there on, those that
+    /// may not included. Costs nothing.
+    #[must_use]
+    pub fn archivable(&self) -> (Range<Offset>, u64) {
+        let state = self.state();
+        (state.archived_offset()..state.last_stable_offset(), state.index.bytes())
+    }
+
+    /// The latest timestamp and the bytes of the oldest piece of the log, a segment or a span. Costs nothing.
+    #[must_use]
+    pub fn oldest_piece(&self) -> Option<(Timestamp, u64)> {
+        let state = self.state();
+        let start = state.log_start_offset;
+        let segment = state.archived.as_ref().and_then(|archived| archived.manifest.segment_at(start));
+        let segment = segment.map(|segment| (segment.max_timestamp, segment.file_bytes));
+        let span = state.index.from(start).first();
+        segment.or(span.map(|span| (span.max_timestamp, span.size())))
+    }
+
     /// What may be archived now, at most about `bytes_max` of it.
     #[must_use]
     pub fn unarchived(&self, bytes_max: u64) -> Unarchived {
@@ -126,7 +146,7 @@ impl Partition {
                 break;
             }
             unarchived.to = entry.offsets.end.min(stable);
-            unarchived.bytes += entry.len();
+            unarchived.bytes += entry.size();
             unarchived.spans.push(entry.clone());
         }
         unarchived

@@ -36,7 +36,8 @@ impl Checkpoint {
 
     /// Moves on to `offset`, below which everything is committed; gives the producers there.
     pub fn advance(&mut self, offset: Offset, now: Timestamp) -> Vec<ProducerSnapshot> {
-        while let Some(row) = self.rows.pop_front_if(|row| row.offsets.end <= offset) {
+        let passed = self.rows.partition_point(|row| row.offsets.end <= offset);
+        for row in self.rows.drain(..passed) {
             replay(&mut self.producers, &row, now);
         }
         self.producers.snapshot(now)

@@ -32,7 +32,7 @@ impl IndexEntry {
 
     /// Bytes of the run.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.byte_range.end - self.byte_range.start
     }
 }
@@ -50,7 +50,7 @@ impl PartitionIndex {
         if let Some(last) = self.entries.last() {
             assert_eq!(last.offsets.end, entry.offsets.start, "committed offsets follow each other");
         }
-        self.bytes += entry.len();
+        self.bytes += entry.size();
         self.entries.push(entry);
     }
 
@@ -72,7 +72,7 @@ impl PartitionIndex {
     pub fn drop_before(&mut self, offset: Offset) -> Vec<IndexEntry> {
         let kept = self.entries.partition_point(|entry| entry.offsets.end <= offset);
         let dropped: Vec<IndexEntry> = self.entries.drain(..kept).collect();
-        self.bytes -= dropped.iter().map(IndexEntry::len).sum::<u64>();
+        self.bytes -= dropped.iter().map(IndexEntry::size).sum::<u64>();
         dropped
     }
 

@@ -40,12 +40,12 @@ impl ReadPlan {
         let mut first = true;
         self.spans.retain(|span| {
             let keep = left > 0 || (first && must_take_one);
-            left = left.saturating_sub(span.len());
+            left = left.saturating_sub(span.size());
             first = false;
             keep
         });
         let archived: u64 = self.segments.iter().map(|wanted| wanted.segment.raw_bytes).sum();
-        let spans: u64 = self.spans.iter().map(IndexEntry::len).sum();
+        let spans: u64 = self.spans.iter().map(IndexEntry::size).sum();
         self.bytes = spans + archived.min(limit.bytes_max);
     }
 }
@@ -107,7 +107,7 @@ pub(super) fn plan(offsets: Range<Offset>, entries: &[IndexEntry], bytes_max: u6
         if full && !plan.spans.is_empty() {
             break;
         }
-        plan.bytes += entry.len();
+        plan.bytes += entry.size();
         plan.spans.push(entry.clone());
     }
     plan

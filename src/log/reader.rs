@@ -192,7 +192,7 @@ impl Reader {
             }
         };
         // A cache may mistake one entry for another: it never says so, hence a look at what came.
-        let is_it = span.len() as u64 == entry.len()
+        let is_it = span.len() as u64 == entry.size()
             && BatchHeader::decode(&span).is_ok_and(|header| header.base_offset == entry.offsets.start);
         if is_it { Ok(span) } else { self.load(entry).await }
     }

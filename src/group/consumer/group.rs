@@ -133,6 +133,12 @@ impl ConsumerGroup {
         self.group_epoch
     }
 
+    /// How many are in it.
+    #[must_use]
+    pub fn members_count(&self) -> usize {
+        self.members.len()
+    }
+
     /// Whether nobody is in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

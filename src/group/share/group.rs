@@ -141,6 +141,12 @@ impl ShareGroup {
         self.group_epoch
     }
 
+    /// How many are in it.
+    #[must_use]
+    pub fn members_count(&self) -> usize {
+        self.members.len()
+    }
+
     /// Whether nobody is in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

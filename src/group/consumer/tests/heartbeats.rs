@@ -17,10 +17,6 @@ fn a_request_that_contradicts_itself_is_invalid() {
         ("a join that does not say what it owns", |r| r.owned = None),
         ("a join that owns something", |r| r.owned = Some(ones(&[0]))),
         ("a join without topics", |r| r.subscribed_topic_names = None),
-        ("a join with no topics and an empty regex", |r| {
-            r.subscribed_topic_names = Some(Default::default());
-            r.subscribed_topic_regex = Some(String::new());
-        }),
         ("leaving for a while without an instance id", |r| r.member_epoch = -2),
         ("an epoch that there is not", |r| r.member_epoch = -3),
     ];
@@ -114,6 +110,37 @@ fn a_member_that_missed_an_answer_may_come_with_the_epoch_before() {
 }
 
 #[test]
+fn a_partition_whose_answer_was_lost_is_told_again_to_a_member_that_says_everything() {
+    let (mut group, image) = steady(&["m"], 2);
+    group.heartbeat(at(1), &join("n", &["a"]), &image).unwrap();
+    group.heartbeat(at(2), &beat("m", 2), &image).unwrap();
+    group.heartbeat(at(3), &owning("m", 2, ones(&[0])), &image).unwrap();
+    let lost = group.heartbeat(at(4), &beat("n", 3), &image).unwrap();
+    assert_eq!((lost.member_epoch, lost.assignment), (3, Some(ones(&[1]))));
+    assert_eq!(group.state(), ConsumerGroupState::Stable);
+    group.take_dirty();
+
+    // Its epoch is the same as before, so that nothing but a full request shows that it missed something.
+    let everything = HeartbeatRequest { member_epoch: 3, ..join("n", &["a"]) };
+    let by_regex = HeartbeatRequest {
+        subscribed_topic_names: None,
+        subscribed_topic_regex: Some(String::new()),
+        ..everything.clone()
+    };
+    let cases = [
+        ("nothing", beat("n", 3), None),
+        ("only what it owns", owning("n", 3, ones(&[])), None),
+        ("everything", everything, Some(ones(&[1]))),
+        ("everything, with a regex for names", by_regex, Some(ones(&[1]))),
+    ];
+    for (says, request, told) in cases {
+        let answer = group.heartbeat(at(5), &request, &image).unwrap();
+        assert_eq!((answer.member_epoch, answer.assignment), (3, told), "{says}");
+        assert!(!group.take_dirty(), "{says}");
+    }
+}
+
+#[test]
 fn a_full_group_takes_nobody_but_a_successor() {
     let image = topics(&[("a", 1, 4)]);
     let mut group = ConsumerGroup::new(ConsumerGroupConfig { members_max: 2, ..config() });
@@ -134,6 +161,14 @@ fn members_and_partitions_are_bounded_by_what_can_be_stored() {
     let mut narrow = ConsumerGroup::new(ConsumerGroupConfig { partitions_max: 30, ..config() });
     let refused = narrow.heartbeat(at(0), &join("m", &["a"]), &image);
     assert!(matches!(refused, Err(GroupError::InvalidRequest(_))));
+}
+
+#[test]
+fn who_joins_without_any_topic_yet_is_welcome() {
+    let mut group = ConsumerGroup::new(config());
+    let request = HeartbeatRequest { subscribed_topic_names: Some(Default::default()), ..join("m", &["a"]) };
+    let answer = group.heartbeat(at(0), &request, &topics(&[("a", 1, 1)])).unwrap();
+    assert_eq!(answer.member_epoch, 1);
 }
 
 #[test]

@@ -37,7 +37,7 @@ enum Event {
         client: usize,
         lost: Lost,
     },
-    /// A full request of a client that has not yet done what it was told.
+    /// A client that has not yet done what it was told says everything.
     Full {
         client: usize,
     },
@@ -87,6 +87,16 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// How much of itself a client says in a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    Nothing,
+    Owned,
+    /// As the Java client, librdkafka and franz-go do after a lost connection: the subscription too, without which the
+    /// group cannot tell that they may have missed an answer.
+    Everything,
+}
+
 /// A consumer as it sees itself.
 #[derive(Clone, Debug, Default)]
 struct Client {
@@ -94,6 +104,8 @@ struct Client {
     life: usize,
     member_epoch: i32,
     in_group: bool,
+    names: BTreeSet<TopicName>,
+    regex: String,
     owned: PartitionSet,
     told: Option<PartitionSet>,
     missed: bool,
@@ -172,28 +184,36 @@ impl World {
         if self.clients[client].in_group || (names.is_empty() && regex.is_empty()) {
             return;
         }
-        let base = self.base(client, JOIN_EPOCH);
-        let request = HeartbeatRequest {
-            rebalance_timeout: Some(Duration::from_secs(30)),
-            subscribed_topic_names: Some(names),
-            subscribed_topic_regex: Some(regex),
-            owned: Some(PartitionSet::new()),
-            ..base
-        };
+        (self.clients[client].names, self.clients[client].regex) = (names, regex);
+        let request = self.request(client, JOIN_EPOCH, Says::Everything);
         self.send(client, request, lost);
     }
 
-    /// A client that missed an answer says everything, as real ones do.
-    fn live(&mut self, client: usize, says_owned: bool, lost: Lost) {
+    /// A client that missed an answer says everything.
+    fn live(&mut self, client: usize, says: Says, lost: Lost) {
         let state = &self.clients[client];
         if !state.in_group {
             return;
         }
-        let says_all = says_owned || state.missed;
-        let owned = says_all.then(|| state.owned.clone());
-        let rebalance_timeout = state.missed.then_some(Duration::from_secs(30));
-        let request = HeartbeatRequest { owned, rebalance_timeout, ..self.base(client, state.member_epoch) };
+        let says = if state.missed { Says::Everything } else { says };
+        let request = self.request(client, state.member_epoch, says);
         self.send(client, request, lost);
+    }
+
+    fn request(&self, client: usize, member_epoch: i32, says: Says) -> HeartbeatRequest {
+        let (state, base) = (&self.clients[client], self.base(client, member_epoch));
+        let owned = Some(state.owned.clone());
+        match says {
+            Says::Nothing => base,
+            Says::Owned => HeartbeatRequest { owned, ..base },
+            Says::Everything => HeartbeatRequest {
+                owned,
+                rebalance_timeout: Some(Duration::from_secs(30)),
+                subscribed_topic_names: Some(state.names.clone()),
+                subscribed_topic_regex: Some(state.regex.clone()),
+                ..base
+            },
+        }
     }
 
     fn acknowledge(&mut self, client: usize, lost: Lost) {
@@ -201,7 +221,7 @@ impl World {
         if let Some(told) = state.told.take() {
             state.owned = told;
         }
-        self.live(client, true, lost);
+        self.live(client, Says::Owned, lost);
     }
 
     fn leave(&mut self, client: usize, member_epoch: i32) {
@@ -255,20 +275,13 @@ impl World {
     fn act(&mut self, event: &Event) {
         match *event {
             Event::Join { client, subscription, regex, lost } => self.join(client, subscription, regex, lost),
-            Event::Beat { client, lost } => self.live(client, false, lost),
+            Event::Beat { client, lost } => self.live(client, Says::Nothing, lost),
             Event::Acknowledge { client, lost } => self.acknowledge(client, lost),
-            Event::Full { client } => self.live(client, true, Lost::Nothing),
+            Event::Full { client } => self.live(client, Says::Everything, Lost::Nothing),
             Event::Subscribe { client, subscription: bits, regex } => {
-                if self.clients[client].in_group {
-                    let request = HeartbeatRequest {
-                        subscribed_topic_names: Some(subscription(bits)),
-                        subscribed_topic_regex: Some(REGEXES[regex].to_owned()),
-                        owned: Some(self.clients[client].owned.clone()),
-                        rebalance_timeout: Some(Duration::from_secs(30)),
-                        ..self.base(client, self.clients[client].member_epoch)
-                    };
-                    self.send(client, request, Lost::Nothing);
-                }
+                let state = &mut self.clients[client];
+                (state.names, state.regex) = (subscription(bits), REGEXES[regex].to_owned());
+                self.live(client, Says::Everything, Lost::Nothing);
             }
             Event::Leave { client } => self.leave(client, LEAVE_EPOCH),
             Event::LeaveForAWhile { client } => {
@@ -340,9 +353,12 @@ impl World {
             view.members.iter().flat_map(|member| member.assignment.iter().copied()).collect();
         assert_eq!(owned.len(), wanted.len());
         assert_eq!(owned.into_iter().collect::<PartitionSet>(), wanted);
-        for client in self.clients.iter().filter(|client| client.in_group) {
-            assert!(view.members.iter().any(|member| member.assignment == client.owned));
-        }
+        let told: BTreeMap<_, _> =
+            view.members.iter().map(|member| (member.member_id.clone(), &member.assignment)).collect();
+        let alive = (0..CLIENTS).filter(|client| self.clients[*client].in_group);
+        let owned: BTreeMap<_, _> =
+            alive.map(|client| (self.base(client, 0).member_id, &self.clients[client].owned)).collect();
+        assert_eq!(told, owned, "members own something else than the group believes");
         let same = |a: &MemberView, b: &MemberView| {
             (&a.subscribed_topic_names, &a.subscribed_topic_regex)
                 == (&b.subscribed_topic_names, &b.subscribed_topic_regex)
