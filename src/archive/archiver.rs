@@ -1,6 +1,7 @@
 //! The task that owns all manifests of a broker, and how others ask it.
 
 use super::error::ArchiveError;
+use super::janitor::{self, Listed};
 use super::rounds::Rounds;
 use super::start::LoadedManifests;
 use crate::clock::Clock;
@@ -62,6 +63,8 @@ pub(super) enum Call {
     DeleteRecords(TopicPartition, Offset, oneshot::Sender<Result<Offset, ArchiveError>>),
     /// A topic is gone.
     TopicDeleted(TopicId),
+    /// This lay in the store when the session had begun.
+    Listed(Listed),
 }
 
 /// Requests that wait.
@@ -75,6 +78,7 @@ impl Archive {
     pub fn start(start: ArchiveStart) -> Archive {
         let (calls, received) = mpsc::channel(CALLS_MAX);
         let closed = CancellationToken::new();
+        tokio::spawn(look_for_litter(start.store.clone(), start.session, calls.clone(), closed.clone()));
         tokio::spawn(run(Rounds::new(start), received, closed.clone()));
         Archive { calls, closed }
     }
@@ -111,6 +115,29 @@ impl Archive {
 
     async fn send(&self, call: Call) -> Result<(), ArchiveError> {
         self.calls.send(call).await.map_err(|_| ArchiveError::Closed)
+    }
+}
+
+/// Lists what lies in the store, once, beside everything else, and hands it to the archiver.
+async fn look_for_litter(
+    store: ObjectStore,
+    own: SessionId,
+    calls: mpsc::Sender<Call>,
+    closed: CancellationToken,
+) {
+    let work = async {
+        match janitor::list(&store, own).await {
+            Ok(listed) => {
+                let _gone = calls.send(Call::Listed(listed)).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what crashes left behind is not looked for until the next start");
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = closed.cancelled() => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can go wrong with archives.
 
 use crate::log::ReadError;
+use crate::meta::keys::DecodeKeyError;
 use crate::meta::{MetadataError, SettleError};
 use crate::segment::WriteError;
 use crate::segment::manifest::{DecodeError, EditError, UnreadablePointer};
@@ -63,6 +64,9 @@ pub enum LoadError {
     /// The metadata store does not answer.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
+    /// A value of the metadata cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] DecodeKeyError),
     /// A pointer cannot be read.
     #[error(transparent)]
     Pointer(#[from] UnreadablePointer),

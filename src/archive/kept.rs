@@ -68,6 +68,11 @@ impl KeptManifest {
         Ok((kept, opened.unreferenced))
     }
 
+    /// Whether this is what the pointer says now.
+    pub fn is_at(&self, pointer: &Entry) -> bool {
+        self.revision == Some(pointer.mod_revision)
+    }
+
     /// Every object that it consists of or refers to.
     pub fn objects(&self, topic: &TopicName) -> Vec<ObjectPath> {
         let topic_partition = self.manifest.topic_partition();

@@ -18,7 +18,9 @@ mod archiver;
 pub mod compact;
 pub mod cut;
 mod error;
+mod fsck;
 mod graveyard;
+mod janitor;
 mod journals;
 mod kept;
 pub mod merge;
@@ -32,6 +34,7 @@ mod write;
 
 pub use archiver::{Archive, ArchiveStart};
 pub use error::{ArchiveError, LoadError};
+pub use fsck::{Checked, Count, FsckError, FsckReport, Orphans, Problem, Repair, fsck};
 pub use start::{LoadedManifest, LoadedManifests, load};
 
 #[cfg(test)]

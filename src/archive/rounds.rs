@@ -6,6 +6,7 @@ use super::archiver::{ArchiveStart, Call};
 use super::cut::{self, ArchiveCut, CutSettings, JournalPressure, PutShare};
 use super::error::ArchiveError;
 use super::graveyard::Graveyard;
+use super::janitor;
 use super::journals::Journals;
 use super::kept::{KeptManifest, Swapped};
 use super::retention::{self, Piece, Retained, RetentionSettings};
@@ -96,6 +97,14 @@ impl Rounds {
             Call::TopicDeleted(topic_id) => {
                 self.gone.insert(topic_id);
             }
+            Call::Listed(listed) => match janitor::litter(&self.start, &self.kept, &listed).await {
+                Ok(litter) if litter.is_empty() => {}
+                Ok(litter) => {
+                    tracing::info!(objects = litter.len(), "objects that crashes left behind go");
+                    self.graveyard.bury(self.now(), litter);
+                }
+                Err(error) => tracing::warn!(%error, "what crashes left behind stays until the next start"),
+            },
         }
     }
 

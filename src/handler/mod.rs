@@ -130,6 +130,12 @@ impl Handler {
         Handler { context: ArcSwap::new(context) }
     }
 
+    /// What it answers from now.
+    #[must_use]
+    pub fn context(&self) -> Arc<Context> {
+        self.context.load_full()
+    }
+
     /// Answers from another session's context from now on.
     pub fn replace(&self, context: Arc<Context>) {
         self.context.store(context);

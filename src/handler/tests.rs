@@ -2,9 +2,11 @@
 
 mod archive;
 mod configs;
+mod fsck;
 mod group_configs;
 mod groups;
 mod isolation;
+mod litter;
 mod protocol;
 mod sealed;
 mod share;

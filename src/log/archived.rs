@@ -43,6 +43,34 @@ pub struct Unarchived {
     pub spans: Vec<IndexEntry>,
 }
 
+/// How far a partition is archived, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct ArchiveState {
+    /// First readable.
+    pub log_start_offset: Offset,
+    /// First not visible.
+    pub high_watermark: Offset,
+    /// The segments, if there are any.
+    pub archived: Option<ArchivedLog>,
+    /// Bytes of the batches that are in the journal alone.
+    pub lag_bytes: u64,
+}
+
+impl ArchiveState {
+    /// The first offset that no segment has.
+    #[must_use]
+    pub fn archived_offset(&self) -> Offset {
+        self.archived.as_ref().map_or(Offset::ZERO, |archived| archived.manifest.archived_offset())
+    }
+
+    /// Readable offsets that no segment has.
+    #[must_use]
+    pub fn lag_records(&self) -> u64 {
+        let readable = self.archived_offset().max(self.log_start_offset);
+        u64::try_from(self.high_watermark - readable).unwrap_or(0)
+    }
+}
+
 impl ArchivedLog {
     /// A segment with its place.
     #[must_use]
@@ -68,6 +96,18 @@ impl Partition {
             state.stability.on_begun(open.first_offset);
         }
         state.archived = Some(archived);
+    }
+
+    /// How far it is archived now.
+    #[must_use]
+    pub fn archive_state(&self) -> ArchiveState {
+        let state = self.state();
+        ArchiveState {
+            log_start_offset: state.log_start_offset,
+            high_watermark: state.high_watermark,
+            archived: state.archived.clone(),
+            lag_bytes: state.index.bytes(),
+        }
     }
 
     /// The segments, if there are any.

@@ -23,7 +23,7 @@ mod transaction;
 mod waiters;
 
 pub use append::{AppendError, Appended, Incoming};
-pub use archived::{ArchivedLog, SegmentRef, Unarchived};
+pub use archived::{ArchiveState, ArchivedLog, SegmentRef, Unarchived};
 pub use broker_log::{BrokerLog, LogError};
 pub use data_batches::{DataBatches, data_batches};
 pub use index::IndexEntry;

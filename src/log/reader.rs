@@ -64,6 +64,12 @@ const READ_AHEAD_BYTES: u64 = 1024 * 1024;
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Reader {
+    /// Where what is read lies.
+    #[must_use]
+    pub fn store(&self) -> &ObjectStore {
+        &self.store
+    }
+
     /// A reader of `store` through `cache`.
     #[must_use]
     pub fn new(cache: Cache, store: ObjectStore) -> Reader {

@@ -20,6 +20,7 @@ mod row;
 pub mod schema;
 mod writer;
 
+pub use checksum::FileChecksum;
 pub use error::{DamagedSegment, LoadError, WriteError};
 pub use reader::{
     Chunk, ChunkCodec, ChunkId, ChunkRows, FetchedRanges, FooterStep, ReadAt, SegmentFooter, SegmentReader,
