@@ -1,6 +1,7 @@
 //! Assembly of a broker from its rooms: the stores are opened and checked, a session joins, the log is
 //! recovered, and a handler answers from it. When the session is sealed, another one begins.
 
+use crate::archive::{self, Archive, ArchiveStart};
 use crate::cache::{Cache, CacheError};
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -13,15 +14,17 @@ use crate::journal::{
 };
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, LogError, ProducerIds, Reader};
-use crate::meta::keys::{DecodeKeyError, cluster, journals};
+use crate::meta::keys::{DecodeKeyError, cluster, journal_starts, journals};
 use crate::meta::{
     self, Compare, CountedStore, EmbeddedStore, MetadataError, MetadataStore, Standing, Transaction, Write,
 };
 use crate::metrics::Metrics;
+use crate::segment::manifest::POINTERS;
 use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::{Catalog, CatalogError};
 use crate::txn::{TransactionConfig, TxnCoordinator, TxnsStart};
 use crate::types::{ClusterId, LeaderEpoch, SessionId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -60,6 +63,7 @@ struct Session {
     journal: Journal,
     groups: GroupCoordinator,
     transactions: TxnCoordinator,
+    archive: Archive,
     /// Nothing once it was awaited.
     ended: Option<JoinHandle<JournalEnd>>,
 }
@@ -100,6 +104,9 @@ pub enum StartError {
     /// The topics cannot be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The manifests cannot be read.
+    #[error(transparent)]
+    Archive(#[from] archive::LoadError),
     /// The settings of groups cannot be read.
     #[error(transparent)]
     GroupSettings(#[from] GroupSettingsError),
@@ -157,6 +164,9 @@ async fn claim(metadata: &dyn MetadataStore, store: &ObjectStore) -> Result<Clus
             history = ClusterHistory::Committed;
         }
     }
+    if !metadata.list(POINTERS).await?.entries.is_empty() {
+        history = ClusterHistory::Committed;
+    }
     store::claim(store, cluster_id, history).await?;
     Ok(cluster_id)
 }
@@ -202,6 +212,7 @@ impl Broker {
     /// Takes nothing more in, commits what was taken in, and closes the stores.
     pub async fn close(self) {
         self.foundation.stopping.cancel();
+        self.session.archive.close();
         self.session.transactions.close();
         self.session.groups.close();
         self.session.journal.close();
@@ -232,7 +243,9 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
     let catalog = Catalog::load(Arc::clone(metadata), standing.clone(), clock.clone()).await?;
     let group_settings = Arc::new(GroupSettingsCatalog::load(standing.clone()).await?);
     let log = Arc::new(BrokerLog::new(LeaderEpoch(view.0), cache.clone()));
-    recover_log(foundation, &log, &catalog, &ended).await?;
+    let loaded = archive::load(metadata.as_ref(), store, &catalog).await?;
+    recover_log(foundation, &log, &catalog, &loaded, &ended).await?;
+    let (session_id, journal_starts) = (session.id(), journal_starts(metadata.as_ref()).await?);
 
     let committed_log = Arc::clone(&log);
     let start =
@@ -262,8 +275,23 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         catalog: Arc::clone(&catalog),
         groups: groups.clone(),
     });
+    let archive = Archive::start(ArchiveStart {
+        config: config.archive,
+        session: session_id,
+        leader_epoch: LeaderEpoch(view.0),
+        standing: standing.clone(),
+        clock: clock.clone(),
+        store: store.clone(),
+        log: Arc::clone(&log),
+        reader: reader.clone(),
+        catalog: Arc::clone(&catalog),
+        loaded,
+        journal_starts,
+        metrics: Arc::clone(metrics),
+    });
     let context = Context {
         catalog,
+        archive: archive.clone(),
         cluster: ClusterInfo {
             cluster_id: foundation.cluster_id,
             broker_id: config.broker_id,
@@ -286,13 +314,15 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         stopping: foundation.stopping.clone(),
     };
     let (groups_of_session, transactions_of_session) = (groups.clone(), transactions.clone());
+    let archive_of_session = archive.clone();
     let ended = tokio::spawn(async move {
         let end = run.await;
+        archive_of_session.close();
         transactions_of_session.close();
         groups_of_session.close();
         end
     });
-    Ok((Session { journal, groups, transactions, ended: Some(ended) }, Arc::new(context)))
+    Ok((Session { journal, groups, transactions, archive, ended: Some(ended) }, Arc::new(context)))
 }
 
 /// The groups of a session; their tasks end with it.
@@ -318,6 +348,18 @@ fn groups(
     })
 }
 
+/// From where on each journal is needed.
+async fn journal_starts(metadata: &dyn MetadataStore) -> Result<BTreeMap<SessionId, u64>, StartError> {
+    let mut starts = BTreeMap::new();
+    for entry in metadata.list(journal_starts::PREFIX).await?.entries {
+        let start = journal_starts::JournalStart::decode(&entry)?;
+        if let Some(session) = journal_starts::session_of(&entry.key) {
+            starts.insert(session, start.first);
+        }
+    }
+    Ok(starts)
+}
+
 /// Kafka's `offset.metadata.max.bytes`.
 const OFFSET_METADATA_BYTES_MAX: usize = 4096;
 
@@ -325,10 +367,14 @@ async fn recover_log(
     foundation: &Foundation,
     log: &BrokerLog,
     catalog: &Catalog,
+    loaded: &archive::LoadedManifests,
     ended: &[EndedJournal],
 ) -> Result<(), StartError> {
     for topic in catalog.all() {
         log.ensure(topic.id, topic.partitions);
+    }
+    for manifest in &loaded.manifests {
+        log.recover_archived(manifest.topic_partition, manifest.archived_log());
     }
     let objects = recover(&foundation.store, ended).await?;
     log.recover(&objects, foundation.clock.now())?;

@@ -37,6 +37,14 @@ pub fn random_id() -> Uuid {
     Uuid::new_v4()
 }
 
+/// A fresh secret for a hash: two random numbers.
+#[must_use]
+pub fn random_secret() -> (u64, u64) {
+    // Six bits of an id are fixed; crossing two of them leaves none.
+    let (one, other) = (random_id().as_u64_pair(), random_id().as_u64_pair());
+    (one.0 ^ other.1, one.1 ^ other.0)
+}
+
 /// A fresh random id for a fetch session: positive, as 0 stands for none.
 #[must_use]
 pub fn random_session_id() -> i32 {

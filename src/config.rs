@@ -34,6 +34,8 @@ pub struct Config {
     pub http: Option<std::net::SocketAddr>,
     /// The journal's pace.
     pub journal: JournalConfig,
+    /// When what is old leaves the journal.
+    pub archive: ArchiveConfig,
     /// The cache's limits.
     pub cache: CacheConfig,
     /// What new topics get.
@@ -92,6 +94,17 @@ pub struct JournalConfig {
     pub flush_bytes: usize,
     /// PUTs in flight.
     pub puts_in_flight: usize,
+}
+
+/// When a partition's records leave the journal for a segment; topics may say otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArchiveConfig {
+    /// Batches of this size, in bytes.
+    pub bytes: u64,
+    /// How long a record waits where its segment is worth its PUTs.
+    pub age: Duration,
+    /// How long a record waits anywhere.
+    pub age_max: Duration,
 }
 
 /// Limits of the cache, in bytes.

@@ -22,7 +22,11 @@ pub mod journal;
 pub mod settings;
 pub mod topic;
 
+pub mod segment;
+
 pub mod log;
+
+pub mod archive;
 
 pub mod group;
 

@@ -51,6 +51,15 @@ impl<K: Clone + Eq + Hash, C> Mailboxes<K, C> {
         }
     }
 
+    /// Puts a call into the mailbox of `key` if its task runs; whether it does.
+    pub async fn send_if_open(&self, key: &K, call: C) -> bool {
+        let mailbox = self.open.lock().get(key).cloned();
+        match mailbox {
+            Some(mailbox) => mailbox.send(call).await.is_ok(),
+            None => false,
+        }
+    }
+
     fn mailbox(&self, key: &K, begin: impl Fn(mpsc::Receiver<C>)) -> Result<mpsc::Sender<C>, Undelivered> {
         let mut open = self.open.lock();
         if *self.closed.borrow() {

@@ -39,6 +39,30 @@ pub struct Metrics {
     pub cache: CacheMetrics,
     /// What is asked of the metadata store.
     pub metadata: MetadataMetrics,
+    /// What the archiver does.
+    pub archive: ArchiveMetrics,
+}
+
+/// The archiver's numbers.
+#[derive(Clone, Debug)]
+pub struct ArchiveMetrics {
+    /// Segments archived.
+    pub segments: Counter,
+    /// Keys, values and headers in them, in bytes.
+    pub raw_bytes: Counter,
+    /// Their files, in bytes.
+    pub file_bytes: Counter,
+    /// Merges: neighbours that became one segment.
+    pub merges: Counter,
+    /// Passes of log compaction that were finished.
+    pub compactions: Counter,
+    /// Rows that compaction left out.
+    pub compacted_rows: Counter,
+    /// Keys, values and headers that merges and compaction wrote once more, in bytes. Over `raw_bytes`: how often a
+    /// byte is written again.
+    pub rewritten_raw_bytes: Counter,
+    /// The files that they wrote, in bytes.
+    pub rewritten_file_bytes: Counter,
 }
 
 /// The metadata store's numbers.
@@ -196,6 +220,7 @@ impl Metrics {
             journal: JournalMetrics::register(registry_mut),
             cache: CacheMetrics::register(registry_mut),
             metadata: MetadataMetrics::register(registry_mut),
+            archive: ArchiveMetrics::register(registry_mut),
             registry,
         }
     }
@@ -270,6 +295,29 @@ impl CacheMetrics {
             hits: counter(registry, "cache_hits", "Reads answered by the cache"),
             misses: counter(registry, "cache_misses", "Reads that went to the object store"),
             store_bytes: bytes(registry, "store_read", "Bytes read from the object store"),
+        }
+    }
+}
+
+impl ArchiveMetrics {
+    fn register(registry: &mut Registry) -> ArchiveMetrics {
+        ArchiveMetrics {
+            segments: counter(registry, "archive_segments", "Segments archived"),
+            raw_bytes: bytes(registry, "archive_raw", "Keys, values and headers archived"),
+            file_bytes: bytes(registry, "archive_file", "Files of segments archived"),
+            merges: counter(registry, "archive_merges", "Times that segments became one"),
+            compactions: counter(registry, "archive_compactions", "Passes of log compaction"),
+            compacted_rows: counter(registry, "archive_compacted_rows", "Rows that compaction left out"),
+            rewritten_raw_bytes: bytes(
+                registry,
+                "archive_rewritten_raw",
+                "Keys, values and headers that merges and compaction wrote again",
+            ),
+            rewritten_file_bytes: bytes(
+                registry,
+                "archive_rewritten_file",
+                "Files of segments that merges and compaction wrote",
+            ),
         }
     }
 }

@@ -3,7 +3,7 @@
 mod group;
 
 use super::error::CliError;
-use super::format::{self, Format};
+use super::format::{self, Format, Shown};
 use super::options::{Common, Output};
 use super::time;
 use crate::client::{Assignment, Consumer, ConsumerConfig, Fetched, Isolation, StartAt, StopAt};
@@ -130,7 +130,7 @@ fn write_batch(
 ) -> Result<Offset, CliError> {
     for record in batch.records()?.iter() {
         let record = record?;
-        format.write(out, &batch.topic, batch.partition, &record)?;
+        format.write(out, &batch.topic, batch.partition, &Shown::from(&record))?;
         *left -= 1;
         if *left == 0 {
             return Ok(record.offset + 1);

@@ -1,6 +1,7 @@
 //! How a record is written: its value, key and value, JSON, or a pattern as kcat has them.
 
-use crate::types::PartitionIndex;
+use crate::segment::{Row, RowHeaders};
+use crate::types::{Offset, PartitionIndex, Timestamp};
 use crate::wire::batch::Record;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
@@ -16,6 +17,30 @@ pub(super) enum Format {
     Json,
     /// A pattern.
     Pattern(Vec<Token>),
+}
+
+/// What is written of a record, wherever it comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown<'a> {
+    offset: Offset,
+    timestamp: Timestamp,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: RowHeaders<'a>,
+}
+
+impl<'a> From<&Record<'a>> for Shown<'a> {
+    fn from(record: &Record<'a>) -> Shown<'a> {
+        let Record { offset, timestamp, key, value, headers } = *record;
+        Shown { offset, timestamp, key, value, headers: RowHeaders::of_record(headers) }
+    }
+}
+
+impl<'a> From<&Row<'a>> for Shown<'a> {
+    fn from(row: &Row<'a>) -> Shown<'a> {
+        let Row { offset, timestamp, key, value, headers, .. } = *row;
+        Shown { offset, timestamp, key, value, headers }
+    }
 }
 
 /// A piece of a pattern.
@@ -112,7 +137,7 @@ impl Format {
         out: &mut impl Write,
         topic: &str,
         partition: PartitionIndex,
-        record: &Record<'_>,
+        record: &Shown<'_>,
     ) -> io::Result<()> {
         match self {
             Format::Value => {
@@ -138,7 +163,7 @@ fn write_token(
     token: &Token,
     topic: &str,
     partition: PartitionIndex,
-    record: &Record<'_>,
+    record: &Shown<'_>,
 ) -> io::Result<()> {
     let length = |bytes: Option<&[u8]>| bytes.map_or("-1".to_owned(), |bytes| bytes.len().to_string());
     match token {
@@ -163,7 +188,7 @@ fn write_token(
     }
 }
 
-fn to_json(topic: &str, partition: PartitionIndex, record: &Record<'_>) -> Value {
+fn to_json(topic: &str, partition: PartitionIndex, record: &Shown<'_>) -> Value {
     let text =
         |bytes: Option<&[u8]>| bytes.map_or(Value::Null, |bytes| String::from_utf8_lossy(bytes).into());
     let headers: Vec<Value> = record

@@ -19,7 +19,7 @@ pub(super) fn greet(out: &mut (dyn Write + Send), config: &Config, doors: &Doors
         writeln!(out, "  {:<10} {}://{}", listener.name, scheme(listener.transport), listener.address)?;
     }
     if let Some(http) = doors.http {
-        writeln!(out, "  {:<10} http://{http}  (/healthz, /readyz, /metrics)", "HTTP")?;
+        writeln!(out, "  {:<10} http://{http}  (/healthz, /readyz, /metrics, /archive)", "HTTP")?;
     }
     writeln!(out, "  {:<10} {}", "data", config.data.display())?;
     writeln!(out, "  {:<10} {}", "store", config.store)?;

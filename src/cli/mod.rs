@@ -4,17 +4,21 @@
 //! Ctrl-C, 143 by SIGTERM.
 //! A reader of our output that goes away (`| head`) is not an error.
 
+mod admin_door;
+mod archive;
 mod bench;
 mod config;
 mod consume;
 mod error;
 mod format;
+mod fsck;
 mod greeting;
 mod group;
 mod identity;
 mod options;
 mod produce;
 mod run_broker;
+mod segment;
 mod serve;
 mod stop;
 mod table;
@@ -72,6 +76,17 @@ enum Command {
     ///
     /// It goes on until Ctrl-C, unless --until or --count says where to end.
     Consume(consume::ConsumeArgs),
+    /// Show what of the topics lies in Parquet segments, and archive at once.
+    #[command(subcommand)]
+    Archive(archive::ArchiveCommand),
+    /// Read a segment's file.
+    #[command(subcommand)]
+    Segment(segment::SegmentCommand),
+    /// Check that everything a stopped broker refers to is in its store, whole, and count what nothing refers to.
+    ///
+    /// It takes the flags of `cenote serve`, and reads the same variables and file. Exit code 0: nothing is wrong, 1:
+    /// something is. Orphans are nothing wrong: a crash leaves some, and a broker that runs deletes them after a while.
+    Fsck(Box<fsck::FsckArgs>),
     /// Measure throughput and latency.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -143,6 +158,10 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Topic(command) => until_interrupted(topic::run(command)),
         Command::Group(command) => until_interrupted(group::run(command)),
         Command::Transaction(command) => until_interrupted(transaction::run(command)),
+        Command::Archive(command) => until_interrupted(archive::run(command)),
+        Command::Segment(command) => until_interrupted(segment::run(command)),
+        // It may be interrupted at any moment: what it deletes, nobody needs.
+        Command::Fsck(args) => to_the_end(fsck::run(*args)),
         Command::Produce(args) => until_interrupted(produce::run(args)),
         // It listens for signals itself, to commit and to leave its group.
         Command::Consume(args) if args.has_group() => to_the_end(consume::run_in_group(args)),

@@ -11,7 +11,7 @@ use crate::handler::AdvertisedListener;
 use crate::limits::MemoryBudget;
 use crate::metrics::Metrics;
 use crate::net::{BindError, BoundListener, Identity, Server};
-use crate::ops::{HttpServer, Readiness};
+use crate::ops::{Admin, HttpServer, Readiness};
 use anyhow::Context as _;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -55,8 +55,9 @@ async fn run(config: Config, identity: Option<Identity>, out: &mut (dyn Write + 
     metrics.watch_memory(budget.clone());
     let metrics = Arc::new(metrics);
     let readiness = Readiness::not_ready("starting");
+    let admin = Admin::default();
     let http_address = http.as_ref().map(HttpServer::address);
-    let stop_http = http.map(|http| serve_http(http, readiness.clone(), Arc::clone(&metrics)));
+    let stop_http = http.map(|http| serve_http(http, readiness.clone(), Arc::clone(&metrics), admin.clone()));
 
     let advertised = server.bound().iter().map(advertise).collect();
     let foundation =
@@ -64,6 +65,7 @@ async fn run(config: Config, identity: Option<Identity>, out: &mut (dyn Write + 
     let mut broker = Broker::start(foundation).await?;
     let bound = server.bound().to_vec();
     let serving = server.serve(broker.handler(), config.limits, budget, metrics);
+    admin.set(broker.handler());
     readiness.set_ready();
     greet(out, &config, &Doors { bound: &bound, http: http_address, identity: identity.as_ref() })
         .context("the greeting cannot be printed")?;
@@ -103,13 +105,18 @@ fn advertise(listener: &BoundListener) -> AdvertisedListener {
 }
 
 /// Serves HTTP beside everything else, until the sender is dropped.
-fn serve_http(http: HttpServer, readiness: Readiness, metrics: Arc<Metrics>) -> oneshot::Sender<()> {
+fn serve_http(
+    http: HttpServer,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    admin: Admin,
+) -> oneshot::Sender<()> {
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(async move {
         let stopped = async move {
             let _dropped = stopped.await.is_err();
         };
-        if let Err(error) = http.serve(readiness, metrics, stopped).await {
+        if let Err(error) = http.serve(readiness, metrics, admin, stopped).await {
             tracing::error!(%error, "HTTP is no longer served");
         }
     });

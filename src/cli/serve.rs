@@ -30,7 +30,8 @@ pub struct ServeArgs {
     /// [default: what is bound, or localhost if that is every address] [env: CENOTE_ADVERTISE, with commas]
     #[arg(long, value_name = "NAME=HOST:PORT")]
     advertise: Vec<String>,
-    /// Address of /healthz, /readyz and /metrics, or off [default: 127.0.0.1:9644] [env: CENOTE_HTTP]
+    /// Address of /healthz, /readyz, /metrics, /archive and /topics/NAME/segments, or off. It asks nobody who they are:
+    /// keep it on loopback [default: 127.0.0.1:9644] [env: CENOTE_HTTP]
     #[arg(long, value_name = "ADDR|off")]
     http: Option<String>,
     /// How long a batch waits for company before it is stored; 0: until the previous PUT is on its way
@@ -40,6 +41,14 @@ pub struct ServeArgs {
     /// Size at which a journal object is stored without waiting [default: 8MiB] [env: CENOTE_FLUSH_BYTES]
     #[arg(long, value_name = "SIZE")]
     flush_bytes: Option<String>,
+    /// Batches of this size become a Parquet segment; a topic's cenote.archive.bytes goes first
+    /// [default: 64MiB] [env: CENOTE_ARCHIVE_BYTES]
+    #[arg(long, value_name = "SIZE")]
+    archive_bytes: Option<String>,
+    /// How long records wait at most to become part of a Parquet segment, where they come to enough to be worth one; a
+    /// topic's cenote.archive.ms goes first [default: 10m] [env: CENOTE_ARCHIVE_AGE]
+    #[arg(long, value_name = "DURATION")]
+    archive_age: Option<String>,
     /// PUTs under way at once, 1 to 64 [default: 2 for a local store, 4 for a remote one]
     /// [env: CENOTE_PUTS_IN_FLIGHT]
     #[arg(long, value_name = "N")]
@@ -102,13 +111,15 @@ impl ServeArgs {
     }
 
     fn flags(&self) -> Flags {
-        let once: [(&'static str, &Option<String>); 21] = [
+        let once: [(&'static str, &Option<String>); 23] = [
             ("data", &self.data),
             ("store", &self.store),
             ("metadata", &self.metadata),
             ("http", &self.http),
             ("flush-interval", &self.flush_interval),
             ("flush-bytes", &self.flush_bytes),
+            ("archive-bytes", &self.archive_bytes),
+            ("archive-age", &self.archive_age),
             ("puts-in-flight", &self.puts_in_flight),
             ("cache-memory", &self.cache_memory),
             ("cache-disk", &self.cache_disk),

@@ -23,7 +23,9 @@ fn written(pattern: &str) -> String {
     for record in batch.records() {
         let format = format::parse(pattern).expect("a legal format");
         let record = record.expect("a record");
-        format.write(&mut out, "t", PartitionIndex(3), &record).expect("memory takes it");
+        format
+            .write(&mut out, "t", PartitionIndex(3), &format::Shown::from(&record))
+            .expect("memory takes it");
     }
     String::from_utf8(out).expect("text")
 }

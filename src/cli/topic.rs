@@ -1,8 +1,14 @@
 //! `cenote topic`.
 
+mod files;
+
+use super::admin_door::{AdminDoor, TopicSegments};
 use super::error::CliError;
 use super::options::{Common, Output, parse_pair};
+use super::table::Table;
 use crate::client::{Admin, Cluster, ConfigChange, NewTopic};
+use crate::ops::PartitionAnswer;
+use crate::types::{Offset, PartitionIndex};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -33,10 +39,29 @@ pub(super) enum TopicCommand {
         #[command(flatten)]
         common: Common,
     },
-    /// Show partitions, offsets, leaders and settings of a topic.
+    /// Show partitions, offsets, leaders, segments and settings of a topic.
+    ///
+    /// Segments and what waits to become one are asked of the broker's HTTP door, and left out where none answers.
     Describe {
         /// Its name.
         name: String,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        door: AdminDoor,
+    },
+    /// Print the exact list of a topic's Parquet files, one a line, for any engine that reads them.
+    Files(files::FilesArgs),
+    /// Delete the records of a partition before an offset, for good.
+    DeleteRecords {
+        /// The topic's name.
+        name: String,
+        /// Which partition.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+        partition: i32,
+        /// The offset that is to be the first, or end: all records that there are now.
+        #[arg(long, value_name = "OFFSET|end", value_parser = parse_before)]
+        before: Before,
         #[command(flatten)]
         common: Common,
     },
@@ -70,6 +95,19 @@ pub(super) struct AlterArgs {
     common: Common,
 }
 
+/// Where a log is to begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Before {
+    Offset(Offset),
+    End,
+}
+
+fn parse_before(text: &str) -> Result<Before, String> {
+    let offset = text.parse().ok().filter(|offset| *offset >= 0).map(|offset| Before::Offset(Offset(offset)));
+    let before = if text == "end" { Some(Before::End) } else { offset };
+    before.ok_or_else(|| "expected an offset or end".to_owned())
+}
+
 pub(super) async fn run(command: TopicCommand) -> Result<(), CliError> {
     match command {
         TopicCommand::Create { name, partitions, replication_factor, set, common } => {
@@ -81,8 +119,30 @@ pub(super) async fn run(command: TopicCommand) -> Result<(), CliError> {
         TopicCommand::List { offsets, common } => {
             list(&common.connect().await?, offsets, common.output).await
         }
-        TopicCommand::Describe { name, common } => {
-            describe(&common.connect().await?, &name, common.output).await
+        TopicCommand::Describe { name, common, door } => {
+            let cluster = common.connect().await?;
+            let segments = door.segments(&name, None).await.ok();
+            describe(&cluster, &name, segments, common.output).await
+        }
+        TopicCommand::Files(args) => files::run(args).await,
+        TopicCommand::DeleteRecords { name, partition, before, common } => {
+            let admin = Admin::new(&common.connect().await?);
+            let before = match before {
+                Before::Offset(offset) => Some(offset),
+                Before::End => None,
+            };
+            let start = admin.delete_records(&name, PartitionIndex(partition), before).await?;
+            let mut out = io::stdout().lock();
+            match common.output {
+                Output::Text => writeln!(out, "{name}-{partition} begins at offset {start}")?,
+                Output::Json => {
+                    let start = start.get();
+                    let document =
+                        json!({ "topic": name, "partition": partition, "log_start_offset": start });
+                    writeln!(out, "{document}")?;
+                }
+            }
+            Ok(())
         }
         TopicCommand::Alter(args) => alter(args).await,
         TopicCommand::Delete { names, common } => {
@@ -158,19 +218,36 @@ async fn list(cluster: &Cluster, offsets: bool, output: Output) -> Result<(), Cl
     Ok(())
 }
 
-async fn describe(cluster: &Cluster, name: &str, output: Output) -> Result<(), CliError> {
+async fn describe(
+    cluster: &Cluster,
+    name: &str,
+    segments: Option<TopicSegments>,
+    output: Output,
+) -> Result<(), CliError> {
     let admin = Admin::new(cluster);
     let topic = cluster.topic(name).await?;
     let starts = admin.start_offsets(name).await?;
     let ends = admin.end_offsets(name).await?;
     let configs = admin.describe_configs(name).await?;
-    let offset = |offsets: &std::collections::BTreeMap<_, crate::types::Offset>, index| {
+    // The door may be that of a broker of another cluster.
+    let segments = segments.filter(|segments| segments.topic_id == topic.topic_id.simple().to_string());
+    let archived = |index: PartitionIndex| {
+        let partitions = segments.iter().flat_map(|segments| &segments.partitions);
+        partitions.into_iter().find(|partition| partition.partition == index.0)
+    };
+    let offset = |offsets: &std::collections::BTreeMap<_, Offset>, index| {
         offsets.get(index).map_or(-1, |offset| offset.get())
     };
     let mut out = io::stdout().lock();
     if output == Output::Json {
         let partitions = topic.partitions.iter().map(|partition| {
+            let archived = archived(partition.index);
             json!({
+                "archived_offset": archived.map(|archived| archived.archived_offset),
+                "segments": archived.map(|archived| archived.segments.len()),
+                "segment_bytes": archived.map(bytes_of),
+                "archive_lag_records": archived.map(|archived| archived.lag_records),
+                "archive_lag_bytes": archived.map(|archived| archived.lag_bytes),
                 "partition": partition.index.0,
                 "leader": partition.leader.map(|leader| leader.0),
                 "leader_epoch": partition.leader_epoch,
@@ -192,16 +269,43 @@ async fn describe(cluster: &Cluster, name: &str, output: Output) -> Result<(), C
         return Ok(());
     }
     writeln!(out, "topic {} ({})", topic.name, topic.topic_id)?;
-    writeln!(out, "PARTITION  LEADER  START        END          RECORDS")?;
+    let mut table = Table::new(&[
+        "PARTITION",
+        "LEADER",
+        "START",
+        "END",
+        "RECORDS",
+        "SEGMENTS",
+        "BYTES",
+        "LAG",
+        "LAG-BYTES",
+    ]);
     for partition in &topic.partitions {
-        let leader = partition.leader.map_or("none".to_owned(), |leader| leader.0.to_string());
         let (start, end) = (offset(&starts, &partition.index), offset(&ends, &partition.index));
-        writeln!(out, "{:<9}  {leader:6}  {start:<11}  {end:<11}  {}", partition.index.0, end - start)?;
+        let archived = archived(partition.index);
+        let told = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+        table.row([
+            partition.index.0.to_string(),
+            partition.leader.map_or("none".to_owned(), |leader| leader.0.to_string()),
+            start.to_string(),
+            end.to_string(),
+            (end - start).to_string(),
+            told(archived.map(|archived| archived.segments.len() as u64)),
+            told(archived.map(bytes_of)),
+            told(archived.map(|archived| archived.lag_records)),
+            told(archived.map(|archived| archived.lag_bytes)),
+        ]);
     }
+    table.write(&mut out)?;
     writeln!(out, "SETTINGS (* set for this topic)")?;
     for config in configs {
         let mark = if config.is_default { ' ' } else { '*' };
         writeln!(out, "{mark} {} = {}", config.name, config.value.as_deref().unwrap_or("(hidden)"))?;
     }
     Ok(())
+}
+
+/// Bytes of a partition's files.
+fn bytes_of(partition: &PartitionAnswer) -> u64 {
+    partition.segments.iter().map(|segment| segment.bytes).sum()
 }

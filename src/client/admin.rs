@@ -5,12 +5,13 @@ use crate::types::{BrokerId, Offset, PartitionIndex, Timestamp};
 use crate::wire::StrBytes;
 use crate::wire::messages::create_partitions_request::CreatePartitionsTopic;
 use crate::wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use crate::wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use crate::wire::messages::describe_configs_request::DescribeConfigsResource;
 use crate::wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use crate::wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use crate::wire::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
-    IncrementalAlterConfigsRequest, ListOffsetsRequest, TopicName,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeConfigsRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest, TopicName,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -104,6 +105,36 @@ impl Admin {
                 ClientError::check(code, result.error_message.as_deref(), || format!("delete topic {name:?}"))
             }
         })
+    }
+
+    /// Deletes the records of a partition before an offset, `None` for all that there are; where its log begins then.
+    pub async fn delete_records(
+        &self,
+        topic: &str,
+        partition: PartitionIndex,
+        before: Option<Offset>,
+    ) -> Result<Offset, ClientError> {
+        let info = self.cluster.topic(topic).await?;
+        let found = info.partitions.iter().find(|found| found.index == partition);
+        let what = || format!("delete records of {topic}-{partition}");
+        let unknown = || ClientError::Refused {
+            what: what(),
+            code: crate::wire::ErrorCode::UnknownTopicOrPartition,
+            message: String::new(),
+        };
+        let leader = found.ok_or_else(unknown)?.leader.ok_or_else(|| no_leader(topic, partition))?;
+        let wanted = DeleteRecordsPartition::default()
+            .with_partition_index(partition.0)
+            .with_offset(before.map_or(-1, Offset::get));
+        let wanted =
+            DeleteRecordsTopic::default().with_name(TopicName(text(topic))).with_partitions(vec![wanted]);
+        let request =
+            DeleteRecordsRequest::default().with_topics(vec![wanted]).with_timeout_ms(BROKER_TIMEOUT_MS);
+        let answer = self.cluster.broker(leader).await?.send(&request, BROKER_TIMEOUT).await?.wait().await?;
+        let result = answer.topics.iter().flat_map(|topic| &topic.partitions).next();
+        let result = result.ok_or_else(unknown)?;
+        ClientError::check(result.error_code, None, what)?;
+        Ok(Offset(result.low_watermark))
     }
 
     /// Raises the number of partitions to `count`. Keys move to other partitions by that.

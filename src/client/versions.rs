@@ -5,7 +5,7 @@ use std::collections::HashMap;
 /// The lowest and highest version this client writes, by API key. Produce and Fetch stop before topic ids
 /// replace names (KIP-516): names are all that the command line is given. FindCoordinator and OffsetFetch begin
 /// where they take many groups at once (Kafka 3.0).
-const SPOKEN: [(i16, i16, i16); 28] = [
+const SPOKEN: [(i16, i16, i16); 29] = [
     (0, 3, 12), // Produce
     (1, 4, 12), // Fetch
     (2, 2, 7),  // ListOffsets
@@ -22,6 +22,7 @@ const SPOKEN: [(i16, i16, i16); 28] = [
     (18, 0, 3), // ApiVersions
     (19, 2, 7), // CreateTopics
     (20, 1, 5), // DeleteTopics
+    (21, 0, 2), // DeleteRecords
     (22, 0, 4), // InitProducerId
     (32, 1, 4), // DescribeConfigs
     (37, 0, 3), // CreatePartitions

@@ -4,8 +4,8 @@ use super::listeners::{add_advertised, add_listener};
 use super::parse::{self, Complaint};
 use super::variables::nearest;
 use super::{
-    CacheConfig, Config, GroupDefaults, JournalConfig, LimitsConfig, Listener, TlsFiles, TopicDefaults,
-    Transport,
+    ArchiveConfig, CacheConfig, Config, GroupDefaults, JournalConfig, LimitsConfig, Listener, TlsFiles,
+    TopicDefaults, Transport,
 };
 use crate::types::BrokerId;
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ const fn depends(key: &'static str) -> Setting {
 }
 
 /// All settings of `cenote serve`, `config` itself left out.
-pub const SETTINGS: [Setting; 23] = [
+pub const SETTINGS: [Setting; 25] = [
     once("data", "./cenote-data"),
     depends("store"),
     once("metadata", "embedded:"),
@@ -53,6 +53,8 @@ pub const SETTINGS: [Setting; 23] = [
     depends("flush-interval"),
     once("flush-bytes", "8MiB"),
     depends("puts-in-flight"),
+    once("archive-bytes", "64MiB"),
+    once("archive-age", "10m"),
     once("cache-memory", "512MiB"),
     depends("cache-disk"),
     once("request-memory", "256MiB"),
@@ -73,6 +75,8 @@ const LISTEN_DEFAULT: [&str; 2] = ["tcp://127.0.0.1:9092", "quic://127.0.0.1:909
 const FRAME_BYTES_MAX_DEFAULT: usize = 100 << 20;
 const FLUSH_INTERVAL_LONGEST: Duration = Duration::from_secs(60);
 const INITIAL_REBALANCE_DELAY_LONGEST: Duration = Duration::from_secs(300);
+const ARCHIVE_AGE_LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+const ARCHIVE_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 const OFFSETS_RETENTION_LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl Setting {
@@ -278,6 +282,7 @@ impl Given {
             listeners,
             http: self.value("http", parse::http_address)?,
             journal: self.journal()?,
+            archive: self.archive()?,
             cache: CacheConfig {
                 memory_bytes: self.value("cache-memory", parse::size)?,
                 disk_bytes: self.value("cache-disk", parse::size)?,
@@ -305,6 +310,12 @@ impl Given {
         let default = Url::from_directory_path(data.join("store")).expect("the path was made absolute");
         self.fill("store", default.as_str().trim_end_matches('/'));
         self.value("store", parse::store_url)
+    }
+
+    fn archive(&self) -> Result<ArchiveConfig, ConfigError> {
+        let age = self.value("archive-age", |text| parse::duration_up_to(text, ARCHIVE_AGE_LONGEST))?;
+        let bytes = self.value("archive-bytes", |text| parse::size_within(text, &(1024..=1 << 30)))?;
+        Ok(ArchiveConfig { bytes: bytes as u64, age, age_max: ARCHIVE_AGE_MAX.max(age) })
     }
 
     fn journal(&self) -> Result<JournalConfig, ConfigError> {

@@ -82,6 +82,8 @@ calls! {
     Describe(Describe) -> Option<ClassicDescription>;
     /// ConsumerGroupDescribe.
     DescribeConsumer(DescribeConsumer) -> Option<consumer::ConsumerGroupView>;
+    /// Whether somebody who fetches is in the share group.
+    HasShareMember(HasShareMember) -> bool;
     /// ShareGroupDescribe.
     DescribeShare(DescribeShare) -> Option<ShareGroupView>;
     /// ListGroups.
@@ -165,6 +167,10 @@ pub struct Describe;
 /// What a group of the consumer protocol is.
 #[derive(Debug)]
 pub struct DescribeConsumer;
+
+/// Whether that member is in the share group.
+#[derive(Debug)]
+pub struct HasShareMember(pub MemberId);
 
 /// What a share group is.
 #[derive(Debug)]

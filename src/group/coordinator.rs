@@ -9,12 +9,12 @@
 use super::call::{Call, CallOf, Reply};
 use super::classic::ClassicGroupConfig;
 use super::consumer::{ConsumerGroupConfig, TopicsImage};
-use super::delivery::ShareDelivery;
+use super::delivery::{ShareDelivery, ShareKey};
 use super::pace::PacedMembers;
 use super::settings::GroupSettingsCatalog;
 use super::share::ShareGroupConfig;
 use super::stored::{GROUPS, StoredGroup};
-use super::summary::GroupSummary;
+use super::summary::{GroupSummary, GroupType};
 use super::task::GroupTask;
 use super::topics::watch_topics;
 use super::{GroupError, GroupId};
@@ -22,7 +22,8 @@ use crate::clock::Clock;
 use crate::mailboxes::{Mailboxes, Undelivered};
 use crate::meta::{Gatherer, MetadataStore, Standing};
 use crate::topic::Catalog;
-use std::collections::BTreeMap;
+use crate::types::TopicId;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -197,6 +198,9 @@ impl GroupCoordinator {
                 if self.call(&group.group_id, super::call::Expire).await.is_err() {
                     tracing::debug!(group = %group.group_id, "a group could not be looked through");
                 }
+                if group.group_type == GroupType::Share {
+                    self.forget_deleted_topics(&group.group_id).await;
+                }
             }
         }
     }
@@ -205,6 +209,20 @@ impl GroupCoordinator {
     #[must_use]
     pub fn delivery(&self) -> &ShareDelivery {
         &self.shared.delivery
+    }
+
+    /// What a share group did with topics that exist no more goes.
+    async fn forget_deleted_topics(&self, group_id: &GroupId) {
+        let topics: BTreeSet<TopicId> =
+            self.shared.topics.borrow().values().map(|topic| topic.topic_id).collect();
+        let delivery = &self.shared.delivery;
+        let Ok(stored) = delivery.stored(group_id).await else { return };
+        for partition in stored.into_keys().filter(|partition| !topics.contains(&partition.topic_id)) {
+            let key = ShareKey { group_id: group_id.clone(), partition };
+            if let Err(error) = delivery.delete(&key).await {
+                tracing::debug!(group = %group_id, %error, "the state of a deleted topic could not be removed");
+            }
+        }
     }
 
     /// Answers for no group any more: whoever waits is told to look for another coordinator.

@@ -34,7 +34,7 @@ mod types;
 
 pub use call::{
     CommitKind, CommitOffsets, Delete, DeleteOffsets, Describe, DescribeConsumer, DescribeShare, Expire,
-    FetchOffsets, FetchedOffset, FetchedOffsets,
+    FetchOffsets, FetchedOffset, FetchedOffsets, HasShareMember,
 };
 pub use coordinator::{GroupCoordinator, GroupsConfig, GroupsStart};
 pub use error::GroupError;

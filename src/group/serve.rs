@@ -94,7 +94,12 @@ impl GroupTask {
                 };
                 self.answer(reply, Ok(view));
             }
+            Call::HasShareMember(request, reply) => {
+                let is_there = matches!(&group.core, Core::Share(share) if share.has_member(&request.0));
+                self.answer(reply, Ok(is_there));
+            }
             Call::DescribeShare(_, reply) => {
+                self.tells_offsets = true;
                 let view = match &group.core {
                     Core::Share(share) => Some(share.describe()),
                     _ => None,

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::group_error::{code, group, text};
 use super::share_group_describe::describe;
-use super::share_session::fetch_code;
+use super::share_session::change_code;
 use crate::group::delivery::ShareKey;
 use crate::group::share::ShareGroupState;
 use crate::group::{GroupError, GroupId};
@@ -78,5 +78,5 @@ async fn alter(
     let partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(wanted.partition_index) };
     let key = ShareKey { group_id: group_id.clone(), partition };
     let altered = context.groups.delivery().alter(&key, Offset(wanted.start_offset)).await;
-    altered.map_err(|error| fetch_code(&error))
+    altered.map_err(|error| change_code(&error))
 }

@@ -1,6 +1,7 @@
 //! What handlers answer from: the rooms of this broker, and how clients reach it.
 
 use super::fetch_session::FetchSessions;
+use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::group::{GroupCoordinator, GroupSettingsCatalog};
@@ -21,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Context {
     /// Topics.
     pub catalog: Arc<Catalog>,
+    /// Segments, and where logs begin.
+    pub archive: Archive,
     /// Who and where this broker is.
     pub cluster: ClusterInfo,
     /// The broker's settings.

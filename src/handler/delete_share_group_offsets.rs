@@ -3,7 +3,7 @@
 use super::alter_share_group_offsets::empty_group;
 use super::context::Context;
 use super::group_error::{code, text};
-use super::share_session::fetch_code;
+use super::share_session::change_code;
 use crate::group::GroupId;
 use crate::group::delivery::ShareKey;
 use crate::types::TopicId;
@@ -47,10 +47,15 @@ async fn delete_topic(context: &Context, group_id: &GroupId, name: TopicName) ->
 
 async fn delete(context: &Context, group_id: &GroupId, topic_id: TopicId) -> Result<(), ErrorCode> {
     let delivery = context.groups.delivery();
-    let stored = delivery.stored(group_id).await.map_err(|error| fetch_code(&error))?;
-    for partition in stored.into_keys().filter(|partition| partition.topic_id == topic_id) {
+    let stored = delivery.stored(group_id).await.map_err(|error| change_code(&error))?;
+    let of_topic: Vec<_> = stored.into_keys().filter(|partition| partition.topic_id == topic_id).collect();
+    if of_topic.is_empty() {
+        // As in Apache Kafka: there is nothing to delete.
+        return Err(ErrorCode::UnknownTopicOrPartition);
+    }
+    for partition in of_topic {
         let key = ShareKey { group_id: group_id.clone(), partition };
-        delivery.delete(&key).await.map_err(|error| fetch_code(&error))?;
+        delivery.delete(&key).await.map_err(|error| change_code(&error))?;
     }
     Ok(())
 }

@@ -67,5 +67,6 @@ async fn delete(
     let deleted = context.catalog.delete(topic.id).await;
     let deleted = deleted.map_err(|error| (catalog_error::code(&error), Some(error.to_string())))?;
     context.log.remove(deleted.id);
+    context.archive.on_topic_deleted(deleted.id).await;
     Ok(deleted)
 }

@@ -22,7 +22,6 @@ use crate::wire::{
     RequestHeader, ResponseFrame,
 };
 use futures_util::{StreamExt, stream};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -323,7 +322,7 @@ fn answer_partition(
     let from = Offset(sought.wanted.fetch_offset);
     let answer = FetchAnswerPartition {
         partition_index,
-        aborted_transactions: aborted_transactions.map(|_| aborted(partition, from..read.end)),
+        aborted_transactions: aborted_transactions.map(|_| aborted(partition, from, &read)),
         records: read.batches,
         ..FetchAnswerPartition::default()
     };
@@ -331,8 +330,11 @@ fn answer_partition(
 }
 
 /// What the reader has to leave out of the batches that it gets.
-fn aborted(partition: &Partition, read: Range<Offset>) -> Vec<AbortedTransaction> {
-    let aborted = partition.aborted_in(read).into_iter();
+fn aborted(partition: &Partition, from: Offset, read: &PartitionRead) -> Vec<AbortedTransaction> {
+    if read.archived {
+        return Vec::new();
+    }
+    let aborted = partition.aborted_in(from..read.end).into_iter();
     let aborted = aborted.map(|transaction| AbortedTransaction {
         producer_id: transaction.producer_id.0,
         first_offset: transaction.first_offset.get(),

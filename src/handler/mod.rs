@@ -16,6 +16,7 @@ mod context;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
+mod delete_records;
 mod delete_share_group_offsets;
 mod delete_topics;
 mod describe_cluster;
@@ -129,6 +130,12 @@ impl Handler {
         Handler { context: ArcSwap::new(context) }
     }
 
+    /// What it answers from now.
+    #[must_use]
+    pub fn context(&self) -> Arc<Context> {
+        self.context.load_full()
+    }
+
     /// Answers from another session's context from now on.
     pub fn replace(&self, context: Arc<Context>) {
         self.context.store(context);
@@ -200,6 +207,9 @@ async fn admit(
         }
         ApiKey::DeleteTopics => {
             answer(&frame, async |request| delete_topics::handle(context, request).await).await
+        }
+        ApiKey::DeleteRecords => {
+            answer(&frame, async |request| delete_records::handle(context, request).await).await
         }
         ApiKey::InitProducerId => {
             answer(&frame, async |request| init_producer_id::handle(context, &request, version).await).await

@@ -14,9 +14,11 @@ use crate::log::{
 };
 use crate::topic::{self, CompressionType, Topic};
 use crate::types::{Timestamp, TopicId};
-use crate::wire::batch::{Codec, ProduceRules, ProducedBatch, TimestampType, validate_produced};
+use crate::wire::batch::{BatchError, Codec, ProduceRules, ProducedBatch, TimestampType, validate_produced};
 use crate::wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use crate::wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use crate::wire::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
 use crate::wire::messages::{ProduceRequest, ProduceResponse};
 use crate::wire::{ErrorCode, RequestFrame, RequestHeader, ResponseFrame, StrBytes};
 use bytes::Bytes;
@@ -39,14 +41,41 @@ struct Taken {
 }
 
 /// Not taken; nothing of it is stored.
+#[derive(Clone)]
 struct Refused {
     code: ErrorCode,
     message: String,
+    /// Which records are to blame, if it is single ones.
+    records: Vec<BatchIndexAndErrorMessage>,
 }
 
 impl Refused {
     fn new(code: ErrorCode, message: impl ToString) -> Refused {
-        Refused { code, message: message.to_string() }
+        Refused { code, message: message.to_string(), records: Vec::new() }
+    }
+
+    /// A batch that is not taken. What lacks a key is named record by record, in Kafka's words.
+    fn batch(error: &BatchError, topic: &Topic, partition: i32) -> Refused {
+        let BatchError::NoKey { indices, total } = error else { return Refused::new(error.code(), error) };
+        let why = format!(
+            "Compacted topic cannot accept message without key in topic partition {}-{partition}",
+            topic.name
+        );
+        let shown = indices.iter().take(3);
+        let shown: Vec<_> =
+            shown.map(|index| format!("RecordError(batchIndex={index}, message='{why}')")).collect();
+        let message = format!(
+            "One or more records have been rejected due to {total} record errors in total, and only showing \
+             the first three errors at most: [{}]",
+            shown.join(", ")
+        );
+        let why = StrBytes::from_string(why);
+        let blame = |index: &usize| {
+            let index = i32::try_from(*index).unwrap_or(i32::MAX);
+            let record = BatchIndexAndErrorMessage::default().with_batch_index(index);
+            record.with_batch_index_error_message(Some(why.clone()))
+        };
+        Refused { code: error.code(), message, records: indices.iter().map(blame).collect() }
     }
 }
 
@@ -164,10 +193,7 @@ struct Validated {
 }
 
 fn refuse_all(data: &[PartitionProduceData], refused: &Refused) -> Vec<Part> {
-    let refuse = |data: &PartitionProduceData| Part {
-        index: data.index,
-        taken: Err(Refused { code: refused.code, message: refused.message.clone() }),
-    };
+    let refuse = |data: &PartitionProduceData| Part { index: data.index, taken: Err(refused.clone()) };
     data.iter().map(refuse).collect()
 }
 
@@ -233,7 +259,7 @@ fn validate(
 ) -> Result<(Validated, bool), Refused> {
     let no_partition = |code| Refused::new(code, format!("{} has no partition {index}", topic.name));
     let partition = context.partition(topic, index).map_err(no_partition)?;
-    let batch = validate_produced(records, rules).map_err(|error| Refused::new(error.code(), error))?;
+    let batch = validate_produced(records, rules).map_err(|error| Refused::batch(&error, topic, index))?;
     let append_time = match batch.header.timestamp_type() {
         TimestampType::CreateTime => Timestamp::NONE,
         TimestampType::LogAppendTime => batch.header.max_timestamp,
@@ -369,10 +395,11 @@ async fn answer(header: RequestHeader, topics: Vec<Parts>, deadline: Instant) ->
 
 async fn answer_part(part: Part, deadline: Instant) -> PartitionProduceResponse {
     let response = PartitionProduceResponse::default().with_index(part.index);
-    let refuse = |Refused { code, message }: Refused| {
+    let refuse = |Refused { code, message, records }: Refused| {
         let response =
             response.clone().with_error_code(code.code()).with_base_offset(-1).with_log_append_time_ms(-1);
-        response.with_log_start_offset(-1).with_error_message(Some(StrBytes::from_string(message)))
+        let response = response.with_log_start_offset(-1).with_record_errors(records);
+        response.with_error_message(Some(StrBytes::from_string(message)))
     };
     let Taken { mut appended, append_time } = match part.taken {
         Ok(taken) => taken,

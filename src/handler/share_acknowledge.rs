@@ -4,7 +4,7 @@ use super::ConnectionInfo;
 use super::context::Context;
 use super::group_error::text;
 use super::share_session::{
-    Acknowledged, Named, acknowledge, client, fault_code, of_acknowledge, place, release,
+    Acknowledged, Named, acknowledge, by_partition, client, fault_code, of_acknowledge, place, release,
 };
 use crate::types::TopicPartition;
 use crate::wire::ErrorCode;
@@ -41,13 +41,12 @@ async fn answer(
 }
 
 fn named(request: &ShareAcknowledgeRequest) -> Named {
-    let topics = request.topics.iter().flat_map(|topic| {
+    by_partition(request.topics.iter().flat_map(|topic| {
         topic.partitions.iter().map(|partition| {
             let batches = partition.acknowledgement_batches.iter().map(of_acknowledge);
             (place(topic.topic_id, partition.partition_index), batches.collect())
         })
-    });
-    topics.collect()
+    }))
 }
 
 fn respond(acknowledged: Acknowledged) -> ShareAcknowledgeResponse {

@@ -3,14 +3,16 @@
 
 use super::ConnectionInfo;
 use super::context::Context;
-use super::group_error::text;
+use super::group_error::{code, text};
 use super::share_session::{
-    Acknowledged, Named, acknowledge, client, fault_code, fetch_code, find, of_fetch, place, release,
+    Acknowledged, Named, acknowledge, by_partition, client, fault_code, fetch_code, find, of_fetch, place,
+    release,
 };
 use crate::group::delivery::{Acquire, Delivered, ShareKey};
 use crate::group::share::{
-    AcquireLimit, AcquireMode, Attempt, ShareClient, ShareFetchContext, ShareSessionChange,
+    AcquireLimit, AcquireMode, SHARE_SESSION_OPEN_EPOCH, ShareClient, ShareFetchContext, ShareSessionChange,
 };
+use crate::group::{GroupError, HasShareMember};
 use crate::limits::MemoryPermit;
 use crate::log::{FirstBatch, Waiter};
 use crate::types::TopicPartition;
@@ -61,6 +63,9 @@ async fn answer(
 ) -> Result<Answered, (ErrorCode, String)> {
     let client = client(request.group_id.as_ref(), request.member_id.as_ref(), connection)?;
     let change = change(&request);
+    if change.session_epoch == SHARE_SESSION_OPEN_EPOCH {
+        check_member(context, &client).await?;
+    }
     let fetch = context.groups.delivery().on_fetch(&client, &change);
     let fetch = fetch.map_err(|fault| (fault_code(fault), fault.to_string()))?;
     let acknowledged = acknowledge(context, &client, named(&request)).await;
@@ -78,6 +83,17 @@ async fn answer(
     let (response, permit) = respond(found, acknowledged);
     let locks_ms = i32::try_from(locks.as_millis()).unwrap_or(i32::MAX);
     Ok((response.with_acquisition_lock_timeout_ms(locks_ms), permit))
+}
+
+/// Who opens a session is in the group: else it would leave states behind that nobody asked for.
+async fn check_member(context: &Context, client: &ShareClient) -> Result<(), (ErrorCode, String)> {
+    let (group_id, member_id) = &client.key;
+    let refused = |error: GroupError| (code(&error), error.to_string());
+    match context.groups.call(group_id, HasShareMember(member_id.clone())).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(refused(GroupError::UnknownMemberId)),
+        Err(error) => Err(refused(error)),
+    }
 }
 
 fn terms(request: &ShareFetchRequest) -> Terms {
@@ -107,15 +123,14 @@ fn change(request: &ShareFetchRequest) -> ShareSessionChange {
 }
 
 fn named(request: &ShareFetchRequest) -> Named {
-    let topics = request.topics.iter().flat_map(|topic| {
+    by_partition(request.topics.iter().flat_map(|topic| {
         let acknowledging =
             topic.partitions.iter().filter(|partition| !partition.acknowledgement_batches.is_empty());
         acknowledging.map(|partition| {
             let batches = partition.acknowledgement_batches.iter().map(of_fetch);
             (place(topic.topic_id, partition.partition_index), batches.collect())
         })
-    });
-    topics.collect()
+    }))
 }
 
 /// Looks, and looks again after each commit and whenever others give records back, until there is something, or no
@@ -138,11 +153,14 @@ async fn fetch_until_found(
     for partition in led.iter().filter_map(|which| context.log.partition(*which)) {
         partition.register(&waiter);
     }
-    let mut register = Some(waiter.clone());
     loop {
-        found.extend(fetch_once(context, client, &led, terms, register.take().as_ref()).await);
+        // Another connection may have taken the session over while this one waited.
+        if !context.groups.delivery().has_session(client) {
+            return found;
+        }
+        found.extend(fetch_once(context, client, &led, terms, &waiter).await);
         let is_over = Instant::now() >= terms.deadline || context.stopping.is_cancelled();
-        if !found.is_empty() || is_over || !context.groups.delivery().has_session(client) {
+        if !found.is_empty() || is_over {
             return found;
         }
         tokio::select! {
@@ -159,7 +177,7 @@ async fn fetch_once(
     client: &ShareClient,
     partitions: &[TopicPartition],
     terms: &Terms,
-    register: Option<&Waiter>,
+    waiter: &Waiter,
 ) -> Vec<(TopicPartition, Found)> {
     let (group_id, member_id) = &client.key;
     let mut found = Vec::new();
@@ -174,7 +192,7 @@ async fn fetch_once(
             limit: AcquireLimit { records_max: records_left, mode: AcquireMode::BatchOptimized },
             bytes_max: bytes_left,
             first_batch: if is_first { FirstBatch::WhateverItsSize } else { FirstBatch::WithinLimit },
-            waiter: register.cloned(),
+            waiter: Some(waiter.clone()),
         };
         let key = ShareKey { group_id: group_id.clone(), partition: *partition };
         match context.groups.delivery().acquire(&key, acquire).await {
@@ -201,9 +219,13 @@ async fn keep_only_for_the_living(
     if found.is_empty() || delivery.has_session(client) {
         return found;
     }
-    let acquired = found.into_iter().filter(|(_, found)| found.is_ok());
-    let partitions = acquired.map(|(partition, _)| partition).collect();
-    delivery.release(&client.key, partitions, Attempt::DoesNotCount).await;
+    let (group_id, member_id) = &client.key;
+    for (partition, delivered) in found {
+        let Ok(delivered) = delivered else { continue };
+        let records = delivered.acquired.into_iter().map(|acquired| acquired.offsets).collect();
+        let key = ShareKey { group_id: group_id.clone(), partition };
+        delivery.take_back(&key, member_id, records).await;
+    }
     Vec::new()
 }
 

@@ -4,9 +4,9 @@ use super::ConnectionInfo;
 use super::consumer_group_heartbeat::{by_topic, topic_names};
 use super::context::Context;
 use super::group_error::{code, group_to_join, member, text};
-use crate::group::GroupError;
 use crate::group::consumer::PartitionSet;
-use crate::group::share::{ShareHeartbeatAnswer, ShareHeartbeatRequest};
+use crate::group::share::{SHARE_JOIN_EPOCH, ShareHeartbeatAnswer, ShareHeartbeatRequest};
+use crate::group::{DescribeShare, GroupError};
 use crate::wire::messages::share_group_heartbeat_response::{Assignment, TopicPartitions};
 use crate::wire::messages::{ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse};
 
@@ -37,6 +37,13 @@ async fn heartbeat(
     connection: &ConnectionInfo,
 ) -> Result<ShareHeartbeatAnswer, GroupError> {
     let group_id = group_to_join(&request.group_id)?;
+    if request.member_epoch == SHARE_JOIN_EPOCH
+        && context.groups.call(&group_id, DescribeShare).await?.is_none()
+    {
+        // A group of that name may have been deleted, and its broker have died before its states were.
+        let cleared = context.groups.delivery().delete_group(&group_id).await;
+        cleared.map_err(|_| GroupError::CoordinatorNotAvailable)?;
+    }
     let heartbeat = ShareHeartbeatRequest {
         member_id: member(&request.member_id),
         member_epoch: request.member_epoch,

@@ -18,6 +18,19 @@ pub type Acknowledged = BTreeMap<TopicPartition, Result<(), (ErrorCode, String)>
 /// What a request says of the records of a partition; the refusal of what contradicts itself.
 pub type Named = BTreeMap<TopicPartition, Result<Vec<Acknowledgement>, AcknowledgeError>>;
 
+/// Sorts what is said by partition. Of one that is named twice nothing is done.
+pub fn by_partition(
+    said: impl Iterator<Item = (TopicPartition, Result<Vec<Acknowledgement>, AcknowledgeError>)>,
+) -> Named {
+    let mut named = Named::new();
+    for (partition, acknowledgements) in said {
+        let twice = Err(AcknowledgeError::InvalidRequest("the partition is named twice"));
+        let acknowledgements = if named.contains_key(&partition) { twice } else { acknowledgements };
+        named.insert(partition, acknowledgements);
+    }
+    named
+}
+
 /// Partitions whose records are acknowledged at the same time.
 const AT_ONCE: usize = 32;
 
@@ -121,10 +134,20 @@ fn acknowledge_code(error: &DeliveryError) -> ErrorCode {
     }
 }
 
+/// What an operator is told whose change could not be made.
+pub fn change_code(error: &DeliveryError) -> ErrorCode {
+    match error {
+        DeliveryError::Unavailable => ErrorCode::CoordinatorNotAvailable,
+        other => fetch_code(other),
+    }
+}
+
 /// What a member is told whose records could not be fetched: codes after which its client asks again.
 pub fn fetch_code(error: &DeliveryError) -> ErrorCode {
     match error {
-        DeliveryError::Unavailable | DeliveryError::Storage(_) => ErrorCode::KafkaStorageError,
+        DeliveryError::Unavailable | DeliveryError::NoMemory | DeliveryError::Storage(_) => {
+            ErrorCode::KafkaStorageError
+        }
         DeliveryError::NotLeader => ErrorCode::NotLeaderOrFollower,
         DeliveryError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
         DeliveryError::Damaged(_) => ErrorCode::CorruptMessage,

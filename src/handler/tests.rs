@@ -1,13 +1,17 @@
 //! What handlers promise, asked as a client asks: bytes in, bytes out, on stores in memory.
 
+mod archive;
 mod configs;
+mod fsck;
 mod group_configs;
 mod groups;
 mod isolation;
+mod litter;
 mod protocol;
 mod sealed;
 mod share;
 mod topics;
 mod transactions;
+mod upkeep;
 mod versions;
 mod world;

@@ -23,7 +23,7 @@ pub use committer::{CommitSink, CommittedObject};
 pub use decode::{DecodeError, ObjectIndex, PREFIX_BYTES, decode_index};
 pub use encode::{EncodedObject, encode};
 pub use flusher::{AppendRow, Journal, JournalClosed, JournalEnd, JournalStart};
-pub use recovery::{RecoveredObject, RecoveryError, recover};
+pub use recovery::{RecoveredObject, RecoveryError, read_object, recover};
 pub use row::{ObjectId, Row, RowIndex, RowTransaction, Span};
 pub use session::{BrokerSession, EndedJournal, Joining, SessionError};
 pub use ticket::{CommitTicket, Outcome};

@@ -62,7 +62,7 @@ pub(super) async fn find_end(
     let follows = |seq: &u64| sizes.contains_key(seq);
     let tail: Vec<u64> = (committed + 1..).take_while(follows).collect();
     for seq in &tail {
-        verify(store, ObjectId { session, seq: *seq }).await?;
+        read_object(store, ObjectId { session, seq: *seq }).await?;
     }
     let tail_paths: Vec<_> = tail.iter().map(|seq| paths::journal_object(session, *seq)).collect();
     store.settle(&tail_paths).await?;
@@ -75,11 +75,11 @@ pub async fn recover(
     ended: &[EndedJournal],
 ) -> Result<Vec<RecoveredObject>, RecoveryError> {
     let mut objects = Vec::new();
-    for journal in ended.iter().filter(|journal| journal.final_seq > 0) {
+    for journal in ended.iter().filter(|journal| journal.final_seq >= journal.first_seq) {
         let session = journal.session;
         let sizes = sizes(store, session).await?;
         let mut wanted = Vec::with_capacity(sizes.len());
-        for seq in 1..=journal.final_seq {
+        for seq in journal.first_seq..=journal.final_seq {
             let id = ObjectId { session, seq };
             wanted.push((id, *sizes.get(&seq).ok_or(RecoveryError::Missing(id))?));
         }
@@ -118,8 +118,8 @@ async fn read_index(store: &ObjectStore, id: ObjectId, size: u64) -> Result<Reco
     }
 }
 
-/// Sees that an object is whole: its index, and every batch in it.
-async fn verify(store: &ObjectStore, id: ObjectId) -> Result<(), RecoveryError> {
+/// Reads an object as a whole, and sees that it is what was written: its index, and every batch in it.
+pub async fn read_object(store: &ObjectStore, id: ObjectId) -> Result<ObjectIndex, RecoveryError> {
     let bytes = store.get(&paths::journal_object(id.session, id.seq)).await?;
     let damaged = |why: &str| RecoveryError::Damaged { id, why: why.to_owned() };
     let index = decode_index(id, &bytes).map_err(|error| damaged(&error.to_string()))?;
@@ -132,5 +132,5 @@ async fn verify(store: &ObjectStore, id: ObjectId) -> Result<(), RecoveryError> 
             return Err(damaged("a batch is not what was written"));
         }
     }
-    Ok(())
+    Ok(index)
 }

@@ -8,7 +8,7 @@ use super::recovery::{RecoveryError, find_end};
 use crate::clock;
 use crate::meta::keys::sessions::Session;
 use crate::meta::keys::view::{Member, View};
-use crate::meta::keys::{DecodeKeyError, journals, sessions, view};
+use crate::meta::keys::{DecodeKeyError, journal_starts, journals, sessions, view};
 use crate::meta::{
     Compare, Durability, Entry, MetadataError, MetadataStore, Revision, Standing, Transaction,
     TransactionAnswer, Write,
@@ -44,6 +44,8 @@ pub struct Joining {
 pub struct EndedJournal {
     /// Whose it was.
     pub session: SessionId,
+    /// The first object that is needed; those before it may be gone.
+    pub first_seq: u64,
     /// Its last object; 0 if it has none.
     pub final_seq: u64,
 }
@@ -205,6 +207,7 @@ impl JoinPlan {
     ) -> Result<JoinPlan, SessionError> {
         let standing = metadata.list(sessions::PREFIX).await?;
         let journals = metadata.list(journals::PREFIX).await?;
+        let starts = metadata.list(journal_starts::PREFIX).await?;
         let seen = metadata.get(view::KEY).await?;
         let before = seen.as_ref().map(View::decode).transpose()?;
         let member = Member { session: joining.session_id, broker_id: joining.broker_id };
@@ -221,8 +224,12 @@ impl JoinPlan {
             let Some(session) = journals::session_of(&entry.key) else {
                 return Err(SessionError::UnknownKey(entry.key));
             };
+            let key = journal_starts::key(session);
+            let start = starts.entries.iter().find(|start| start.key == key);
+            let start = start.map(journal_starts::JournalStart::decode).transpose()?;
+            let first_seq = start.map_or(1, |start| start.first);
             if let Some(final_seq) = journal.final_seq {
-                plan.ended_before.push(EndedJournal { session, final_seq });
+                plan.ended_before.push(EndedJournal { session, first_seq, final_seq });
                 continue;
             }
             let key = sessions::key(session);
@@ -230,7 +237,7 @@ impl JoinPlan {
                 return Err(SessionError::Lost(session));
             };
             let final_seq = find_end(store, metadata.sole_writer(), session, journal.committed).await?;
-            plan.sealed.push((standing.clone(), entry, EndedJournal { session, final_seq }));
+            plan.sealed.push((standing.clone(), entry, EndedJournal { session, first_seq, final_seq }));
         }
         Ok(plan)
     }

@@ -1,9 +1,11 @@
 //! All partitions that this broker leads.
 
+use super::archived::ArchivedLog;
 use super::index::IndexEntry;
+use super::objects::JournalNeeds;
 use super::partition::Partition;
 use crate::cache::{Cache, CacheKey};
-use crate::journal::{CommittedObject, RecoveredObject};
+use crate::journal::{CommittedObject, RecoveredObject, Span};
 use crate::types::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition};
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
@@ -15,6 +17,7 @@ pub struct BrokerLog {
     partitions: RwLock<HashMap<TopicPartition, Arc<Partition>>>,
     leader_epoch: LeaderEpoch,
     cache: Cache,
+    needs: JournalNeeds,
 }
 
 /// What was committed contradicts itself: the partition is not served, and someone must look.
@@ -52,13 +55,32 @@ impl BrokerLog {
     /// No partitions yet; those to come are led under `leader_epoch`.
     #[must_use]
     pub fn new(leader_epoch: LeaderEpoch, cache: Cache) -> BrokerLog {
-        BrokerLog { partitions: RwLock::default(), leader_epoch, cache }
+        BrokerLog { partitions: RwLock::default(), leader_epoch, cache, needs: JournalNeeds::default() }
     }
 
     /// The partition, if it is led here.
     #[must_use]
     pub fn partition(&self, topic_partition: TopicPartition) -> Option<Arc<Partition>> {
         self.partitions.read().get(&topic_partition).cloned()
+    }
+
+    /// All partitions that are led here, in no order.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.partitions.read().values().cloned().collect()
+    }
+
+    /// Which journal objects are still needed.
+    #[must_use]
+    pub fn needs(&self) -> &JournalNeeds {
+        &self.needs
+    }
+
+    /// Takes over what was archived. To be called before [`BrokerLog::recover`].
+    pub fn recover_archived(&self, topic_partition: TopicPartition, archived: ArchivedLog) {
+        if let Some(partition) = self.partition(topic_partition) {
+            partition.on_recovered_manifest(archived);
+        }
     }
 
     /// Sees that partitions `0..count` of a topic are there.
@@ -78,17 +100,22 @@ impl BrokerLog {
             let keys: Vec<_> = partitions.keys().filter(|key| key.topic_id == topic_id).copied().collect();
             keys.iter().filter_map(|key| partitions.remove(key)).collect()
         };
-        gone.iter().for_each(|partition| partition.close());
+        for partition in gone {
+            self.needs.release(&partition.close());
+        }
     }
 
     /// Makes an object's batches visible, and keeps its bytes at hand for those who read at the tail.
     pub fn on_committed(&self, object: &CommittedObject) {
-        for span in &object.spans {
+        // A topic that was deleted meanwhile has no partition any more.
+        let partitions: Vec<_> =
+            object.spans.iter().map(|span| self.partition(span.topic_partition)).collect();
+        self.needs.on_committed(object.id, bytes_of(&object.spans), partitions.iter().flatten().count());
+        for (span, partition) in object.spans.iter().zip(partitions) {
             let range = span.byte_range.start as usize..span.byte_range.end as usize;
             let key = CacheKey::new(object.id.session, object.id.seq, &span.byte_range);
             self.cache.insert(key, object.bytes.slice(range));
-            // A topic that was deleted meanwhile has no partition any more.
-            if let Some(partition) = self.partition(span.topic_partition) {
+            if let Some(partition) = partition {
                 partition.on_committed(object.id, span);
             }
         }
@@ -96,6 +123,7 @@ impl BrokerLog {
 
     /// Takes over what earlier sessions committed. Rows of topics that are gone are passed over.
     pub fn recover(&self, objects: &[RecoveredObject], now: Timestamp) -> Result<(), LogError> {
+        objects.iter().for_each(|object| self.needs.on_committed(object.id, 0, 0));
         let mut by_partition: BTreeMap<TopicPartition, Vec<(usize, usize)>> = BTreeMap::new();
         for (object, recovered) in objects.iter().enumerate() {
             for (span, recovered) in recovered.index.spans.iter().enumerate() {
@@ -105,10 +133,17 @@ impl BrokerLog {
         for (topic_partition, mut places) in by_partition {
             let Some(partition) = self.partition(topic_partition) else { continue };
             places.sort_by_key(|(object, span)| objects[*object].index.spans[*span].offsets.start);
-            let mut expected = Offset::ZERO;
+            let mut expected = partition.archived_offset();
             for (object, span) in places {
                 let entry = IndexEntry::new(objects[object].id, &objects[object].index.spans[span]);
-                check_follows(topic_partition, expected, &entry)?;
+                // What is archived already is not needed of the journal.
+                if entry.offsets.end <= partition.archived_offset() {
+                    continue;
+                }
+                if expected != partition.archived_offset() || entry.offsets.start > expected {
+                    check_follows(topic_partition, expected, &entry)?;
+                }
+                self.needs.on_committed(entry.object, bytes_of(&objects[object].index.spans), 1);
                 expected = entry.offsets.end;
                 partition.on_recovered_span(entry.object, &objects[object].index.spans[span]);
             }
@@ -124,6 +159,9 @@ impl BrokerLog {
         rows.sort_by_key(|row| (row.topic_partition, row.offsets.start));
         for row in rows {
             if let Some(partition) = self.partition(row.topic_partition) {
+                if row.offsets.end <= partition.archived_offset() {
+                    continue;
+                }
                 let (partition_of, offset) = (row.topic_partition, row.offsets.start);
                 let wrong = |_| LogError::WrongTransaction { partition: partition_of, offset };
                 partition.on_recovered_row(row, now).map_err(wrong)?;
@@ -131,6 +169,11 @@ impl BrokerLog {
         }
         Ok(())
     }
+}
+
+/// What an object is there for.
+fn bytes_of(spans: &[Span]) -> u64 {
+    spans.iter().map(|span| span.byte_range.end - span.byte_range.start).sum()
 }
 
 fn check_follows(partition: TopicPartition, expected: Offset, entry: &IndexEntry) -> Result<(), LogError> {

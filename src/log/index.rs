@@ -30,7 +30,9 @@ impl IndexEntry {
         }
     }
 
-    pub(super) fn len(&self) -> u64 {
+    /// Bytes of the run.
+    #[must_use]
+    pub fn size(&self) -> u64 {
         self.byte_range.end - self.byte_range.start
     }
 }
@@ -48,7 +50,7 @@ impl PartitionIndex {
         if let Some(last) = self.entries.last() {
             assert_eq!(last.offsets.end, entry.offsets.start, "committed offsets follow each other");
         }
-        self.bytes += entry.len();
+        self.bytes += entry.size();
         self.entries.push(entry);
     }
 
@@ -64,6 +66,14 @@ impl PartitionIndex {
 
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Lets go of the entries that end at or before `offset`.
+    pub fn drop_before(&mut self, offset: Offset) -> Vec<IndexEntry> {
+        let kept = self.entries.partition_point(|entry| entry.offsets.end <= offset);
+        let dropped: Vec<IndexEntry> = self.entries.drain(..kept).collect();
+        self.bytes -= dropped.iter().map(IndexEntry::size).sum::<u64>();
+        dropped
     }
 
     /// The epochs that have rows and where each begins, oldest first.

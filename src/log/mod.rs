@@ -5,20 +5,29 @@
 //! partition is led here, giving offsets and queueing the batch in the journal are one step under it.
 
 mod append;
+mod archived;
 mod broker_log;
+mod checkpoint;
+mod data_batches;
 mod index;
+mod objects;
 mod partition;
 mod producer_ids;
 mod producer_state;
 mod read_plan;
 mod reader;
+mod segments;
 mod stability;
 mod time_lookup;
 mod transaction;
 mod waiters;
 
 pub use append::{AppendError, Appended, Incoming};
+pub use archived::{ArchiveState, ArchivedLog, SegmentRef, Unarchived};
 pub use broker_log::{BrokerLog, LogError};
+pub use data_batches::{DataBatches, data_batches};
+pub use index::IndexEntry;
+pub use objects::{JournalNeeds, NeededFrom};
 pub use partition::{Ends, Partition};
 pub use producer_ids::ProducerIds;
 pub use producer_state::{ActiveProducer, BatchIdentity, SequenceError};

@@ -1,8 +1,10 @@
 //! One partition of the log: the owner of its offsets, its producers, and the index of what is committed.
 
+use super::archived::{ArchivedLog, SegmentRef};
+use super::checkpoint::Checkpoint;
 use super::index::{IndexEntry, PartitionIndex};
 use super::producer_state::{Accepted, ActiveProducer, BatchIdentity, ProducerTable};
-use super::read_plan::{IsolationLevel, OutOfRange, ReadPlan, plan};
+use super::read_plan::{IsolationLevel, OutOfRange, ReadPlan, plan, plan_archived};
 use super::stability::{AbortedTransaction, Stability};
 use super::transaction::Marker;
 use super::waiters::{Waiter, Waiters};
@@ -24,10 +26,13 @@ pub struct Partition {
 pub(super) struct State {
     pub(super) log_start_offset: Offset,
     /// First offset not yet committed, hence not visible.
-    high_watermark: Offset,
+    pub(super) high_watermark: Offset,
     /// First offset not given yet.
     pub(super) log_end_offset: Offset,
-    index: PartitionIndex,
+    pub(super) index: PartitionIndex,
+    /// What lies in segments; none: nothing does.
+    pub(super) archived: Option<ArchivedLog>,
+    pub(super) checkpoint: Checkpoint,
     pub(super) producers: ProducerTable,
     pub(super) stability: Stability,
     waiters: Waiters,
@@ -55,6 +60,8 @@ impl Partition {
             high_watermark: Offset::ZERO,
             log_end_offset: Offset::ZERO,
             index: PartitionIndex::default(),
+            archived: None,
+            checkpoint: Checkpoint::default(),
             producers: ProducerTable::default(),
             stability: Stability::default(),
             waiters: Waiters::default(),
@@ -79,6 +86,10 @@ impl Partition {
     pub(super) fn lead(&self) -> Option<MutexGuard<'_, State>> {
         let state = self.state.lock();
         if state.closed { None } else { Some(state) }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
     }
 
     /// Makes committed batches visible and wakes who waits for them.
@@ -110,9 +121,15 @@ impl Partition {
                 state.end(&marker, row.offsets.start, CommitTicket::committed(), now);
             }
         }
-        let log_start_offset = state.log_start_offset;
-        state.stability.on_committed(row.offsets.end, log_start_offset);
+        state.checkpoint.push(row.clone());
+        let readable_from = state.readable_from();
+        state.stability.on_committed(row.offsets.end, readable_from);
         Ok(())
+    }
+
+    /// The first offset that no segment has.
+    pub(super) fn archived_offset(&self) -> Offset {
+        self.state.lock().archived_offset()
     }
 
     /// Takes over a span that an earlier session committed.
@@ -150,7 +167,15 @@ impl Partition {
             IsolationLevel::ReadUncommitted => state.high_watermark,
             IsolationLevel::ReadCommitted => state.last_stable_offset(),
         };
-        Ok(plan(from..end, state.index.from(from), bytes_max))
+        Ok(match &state.archived {
+            Some(archived) if from < archived.manifest.archived_offset() => {
+                let journal_from = archived.manifest.archived_offset();
+                let rest =
+                    plan(journal_from..end.max(journal_from), state.index.from(journal_from), bytes_max);
+                plan_archived(from, archived, rest, bytes_max)
+            }
+            _ => plan(from..end, state.index.from(from), bytes_max),
+        })
     }
 
     /// The aborted transactions that have records or their marker in `offsets`, which were planned for a reader
@@ -171,7 +196,7 @@ impl Partition {
     pub fn end_of_epoch(&self, epoch: LeaderEpoch) -> (LeaderEpoch, Offset) {
         let state = self.state.lock();
         let mut latest = None;
-        for (started, start) in state.index.epoch_starts() {
+        for (started, start) in state.epoch_starts() {
             if started > epoch {
                 return (latest.unwrap_or(epoch), start);
             }
@@ -184,8 +209,8 @@ impl Partition {
     #[must_use]
     pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
         let state = self.state.lock();
-        let last = state.index.entries().last().map(|entry| entry.leader_epoch);
-        state.index.from(offset).first().map(|entry| entry.leader_epoch).or(last)
+        let before = state.epoch_starts().into_iter().take_while(|(_, start)| *start <= offset);
+        before.last().map(|(leader_epoch, _)| leader_epoch)
     }
 
     /// Its idempotent producers, in the order of their ids.
@@ -194,10 +219,12 @@ impl Partition {
         self.state.lock().producers.active(now)
     }
 
-    /// Bytes of its committed batches.
+    /// Bytes of its committed batches in the journal, and of its segments.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.state.lock().index.bytes()
+        let state = self.state.lock();
+        let archived = state.archived.as_ref().map_or(0, |archived| archived.manifest.totals().file_bytes);
+        state.index.bytes() + archived
     }
 
     /// The spans whose records may have timestamps at or after `target`, in the order of their offsets.
@@ -205,6 +232,22 @@ impl Partition {
         let state = self.state.lock();
         let entries = state.index.entries().iter();
         entries.filter(|entry| entry.max_timestamp >= target).take(SPANS_PER_LOOKUP_MAX).cloned().collect()
+    }
+
+    /// The segments whose records may have timestamps at or after `target`, in the order of their offsets.
+    pub(super) fn segments_from_timestamp(&self, target: Timestamp) -> Vec<SegmentRef> {
+        let archived = self.archived();
+        let segments = archived.iter().flat_map(|archived| {
+            let segments = archived.manifest.segments_from_timestamp(target).take(SPANS_PER_LOOKUP_MAX);
+            segments.map(|segment| archived.refer(segment))
+        });
+        segments.collect()
+    }
+
+    /// The first segment with the latest timestamp of all that are archived.
+    pub(super) fn segment_of_max_timestamp(&self) -> Option<SegmentRef> {
+        let archived = self.archived()?;
+        archived.manifest.segment_of_max_timestamp().map(|segment| archived.refer(segment))
     }
 
     /// The first span with the latest timestamp.
@@ -216,10 +259,12 @@ impl Partition {
     }
 
     /// The topic is gone: nothing is taken in any more, and whoever waits is woken to find out.
-    pub(super) fn close(&self) {
+    /// Gives the spans that nobody needs any more.
+    pub(super) fn close(&self) -> Vec<IndexEntry> {
         let mut state = self.state.lock();
         state.closed = true;
         state.waiters.wake();
+        state.index.drop_before(Offset(i64::MAX))
     }
 }
 
@@ -228,19 +273,48 @@ impl Partition {
 pub(super) struct OutOfPlace;
 
 impl State {
-    fn last_stable_offset(&self) -> Offset {
+    /// The first offset that no segment has.
+    pub(super) fn archived_offset(&self) -> Offset {
+        self.archived.as_ref().map_or(Offset::ZERO, |archived| archived.manifest.archived_offset())
+    }
+
+    /// The first offset that is read from the journal.
+    fn readable_from(&self) -> Offset {
+        self.archived_offset().max(self.log_start_offset)
+    }
+
+    /// The epochs that have rows and where each begins, oldest first.
+    pub(super) fn epoch_starts(&self) -> Vec<(LeaderEpoch, Offset)> {
+        let archived = self.archived.iter().flat_map(|archived| archived.manifest.leader_epochs());
+        let mut starts: Vec<_> = archived.map(|epoch| (epoch.leader_epoch, epoch.start)).collect();
+        for (leader_epoch, start) in self.index.epoch_starts() {
+            if starts.last().is_none_or(|(last, _)| *last < leader_epoch) {
+                starts.push((leader_epoch, start));
+            }
+        }
+        starts
+    }
+
+    /// Forgets what segments have. What lies below the log start alone stays: a restart needs its producers.
+    pub(super) fn trim(&mut self) -> Vec<IndexEntry> {
+        let archived_offset = self.archived_offset();
+        self.index.drop_before(archived_offset)
+    }
+
+    pub(super) fn last_stable_offset(&self) -> Offset {
         self.stability.last_stable_offset(self.high_watermark)
     }
 
     fn set_high_watermark(&mut self, high_watermark: Offset) {
         let before = self.last_stable_offset();
         self.high_watermark = high_watermark;
-        self.stability.on_committed(high_watermark, self.log_start_offset);
+        let readable_from = self.readable_from();
+        self.stability.on_committed(high_watermark, readable_from);
         assert!(before <= self.last_stable_offset(), "the last stable offset never goes back");
     }
 }
 
-fn accepted(row: &RowIndex, ordinal: Option<TransactionOrdinal>, now: Timestamp) -> Accepted {
+pub(super) fn accepted(row: &RowIndex, ordinal: Option<TransactionOrdinal>, now: Timestamp) -> Accepted {
     let record_count = i32::try_from(row.offsets.end - row.offsets.start).expect("a batch counts in i32");
     let identity = BatchIdentity {
         producer_id: row.producer_id,

@@ -8,6 +8,7 @@
 use super::append::AppendError;
 use super::transaction::{Marker, MarkerError, Question, Verified};
 use crate::journal::{CommitTicket, RowTransaction};
+use crate::segment::manifest::{BatchSnapshot, OpenTransactionSnapshot, ProducerSnapshot};
 use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp, TransactionOrdinal, ViewNumber};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -324,6 +325,22 @@ impl ProducerTable {
     }
 }
 
+impl ProducerTable {
+    /// The producers that are still remembered, in the order of their ids.
+    pub fn snapshot(&self, now: Timestamp) -> Vec<ProducerSnapshot> {
+        let alive = self.producers.iter().filter(|(_, producer)| producer.is_alive(now));
+        let mut producers: Vec<_> = alive.map(|(id, producer)| producer.snapshot(*id)).collect();
+        producers.sort_by_key(|producer| producer.producer_id);
+        producers
+    }
+
+    /// As a snapshot has it; all of it is committed.
+    pub fn restore(producers: &[ProducerSnapshot]) -> ProducerTable {
+        let producers = producers.iter().map(|snapshot| (snapshot.producer_id, Producer::restore(snapshot)));
+        ProducerTable { producers: producers.collect(), forgotten: 0 }
+    }
+}
+
 fn admit_plain(batch: BatchIdentity, known: Option<&Producer>) -> Result<Admission, AppendError> {
     // As in Apache Kafka, a producer not known here may begin with any number: its state may have expired.
     if let Some(known) = known {
@@ -351,6 +368,53 @@ impl Producer {
             ended: EndedTransaction {
                 ordinal: TransactionOrdinal::NONE,
                 coordinator_view: ViewNumber(-1),
+                ticket: CommitTicket::committed(),
+            },
+        }
+    }
+
+    fn snapshot(&self, producer_id: ProducerId) -> ProducerSnapshot {
+        let batches = self.batches.iter().map(|batch| BatchSnapshot {
+            base_sequence: batch.base_sequence,
+            last_sequence: batch.last_sequence,
+            offsets: batch.offsets.clone(),
+        });
+        let open = self.open.map(|OpenTransaction { ordinal, first_offset }| OpenTransactionSnapshot {
+            ordinal,
+            first_offset,
+        });
+        ProducerSnapshot {
+            producer_id,
+            producer_epoch: self.epoch,
+            batches: batches.collect(),
+            last_timestamp: self.last_timestamp,
+            seen_at: self.seen_at,
+            open,
+            ended: self.ended.ordinal,
+            coordinator_view: self.ended.coordinator_view,
+        }
+    }
+
+    fn restore(snapshot: &ProducerSnapshot) -> Producer {
+        let batches = snapshot.batches.iter().map(|batch| RememberedBatch {
+            base_sequence: batch.base_sequence,
+            last_sequence: batch.last_sequence,
+            offsets: batch.offsets.clone(),
+            ticket: CommitTicket::committed(),
+        });
+        let open = snapshot.open.map(|OpenTransactionSnapshot { ordinal, first_offset }| OpenTransaction {
+            ordinal,
+            first_offset,
+        });
+        Producer {
+            epoch: snapshot.producer_epoch,
+            batches: batches.collect(),
+            last_timestamp: snapshot.last_timestamp,
+            seen_at: snapshot.seen_at,
+            open,
+            ended: EndedTransaction {
+                ordinal: snapshot.ended,
+                coordinator_view: snapshot.coordinator_view,
                 ticket: CommitTicket::committed(),
             },
         }

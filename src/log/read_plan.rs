@@ -1,5 +1,6 @@
 //! Which bytes answer a fetch: a decision about the index, without I/O.
 
+use super::archived::{ArchivedLog, SegmentRef};
 use super::index::IndexEntry;
 use super::reader::{FirstBatch, ReadLimit};
 use crate::types::Offset;
@@ -21,8 +22,12 @@ pub struct ReadPlan {
     pub from: Offset,
     /// Batches from here on are not for this reader. It is where a batch begins, maybe within the last span.
     pub end: Offset,
-    /// What to read.
+    /// What to read of segments, before anything else.
+    pub segments: Vec<SegmentRef>,
+    /// What to read of the journal; behind segments, only if these have nothing from `from` on.
     pub spans: Vec<IndexEntry>,
+    /// Below this there are no rows but those of `segments`: a reader that finds none goes on here.
+    pub archived_to: Offset,
     /// An upper bound of what they hold from `from` on, in bytes.
     pub bytes: u64,
 }
@@ -35,11 +40,13 @@ impl ReadPlan {
         let mut first = true;
         self.spans.retain(|span| {
             let keep = left > 0 || (first && must_take_one);
-            left = left.saturating_sub(span.len());
+            left = left.saturating_sub(span.size());
             first = false;
             keep
         });
-        self.bytes = self.spans.iter().map(IndexEntry::len).sum();
+        let archived: u64 = self.segments.iter().map(|wanted| wanted.segment.raw_bytes).sum();
+        let spans: u64 = self.spans.iter().map(IndexEntry::size).sum();
+        self.bytes = spans + archived.min(limit.bytes_max);
     }
 }
 
@@ -56,6 +63,38 @@ pub struct OutOfRange {
 /// Spans of one read: a partition of many tiny ones is read over several fetches.
 const SPANS_MAX: usize = 256;
 
+/// Segments of one read: one, and the next if the offset lies behind the last row of the first.
+const SEGMENTS_MAX: usize = 3;
+
+/// Takes the segments from the one that has `from` on; `rest` is what follows them in the journal.
+pub(super) fn plan_archived(
+    from: Offset,
+    archived: &ArchivedLog,
+    rest: ReadPlan,
+    bytes_max: u64,
+) -> ReadPlan {
+    let segments: Vec<SegmentRef> = archived
+        .manifest
+        .segments_from(from)
+        .take(SEGMENTS_MAX)
+        .map(|segment| archived.refer(segment))
+        .collect();
+    let raw_bytes: u64 = segments.iter().map(|wanted| wanted.segment.raw_bytes).sum();
+    // The segments after these are not known to the plan: what follows them is not to be skipped.
+    let reaches_journal = segments
+        .last()
+        .is_none_or(|last| archived.manifest.segments_from(last.segment.offsets.end).next().is_none());
+    let archived_to = match segments.last() {
+        Some(last) if !reaches_journal => last.segment.offsets.end,
+        _ => archived.manifest.archived_offset(),
+    };
+    let (end, spans, bytes) =
+        if reaches_journal { (rest.end, rest.spans, rest.bytes) } else { (archived_to, Vec::new(), 0) };
+    // Never nothing: whoever stands where no row is must be told so.
+    let bytes = raw_bytes.min(bytes_max).max(1) + bytes;
+    ReadPlan { from, end, segments, spans, archived_to, bytes }
+}
+
 /// Takes spans from `entries` until they hold `bytes_max` or reach the end of `offsets`, and at least one if
 /// there is something to read.
 pub(super) fn plan(offsets: Range<Offset>, entries: &[IndexEntry], bytes_max: u64) -> ReadPlan {
@@ -68,7 +107,7 @@ pub(super) fn plan(offsets: Range<Offset>, entries: &[IndexEntry], bytes_max: u6
         if full && !plan.spans.is_empty() {
             break;
         }
-        plan.bytes += entry.len();
+        plan.bytes += entry.size();
         plan.spans.push(entry.clone());
     }
     plan

@@ -7,9 +7,11 @@
 use super::index::IndexEntry;
 use super::partition::Partition;
 use super::read_plan::{IsolationLevel, ReadPlan};
+use super::segments::Segments;
 use crate::cache::{Cache, CacheKey};
+use crate::segment::gap_batch;
 use crate::store::{ObjectStore, StoreError, paths};
-use crate::types::Offset;
+use crate::types::{LeaderEpoch, Offset};
 use crate::wire::batch::BatchHeader;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -25,6 +27,7 @@ pub struct Reader {
     /// Reads of the store at once: what is far behind must not starve what is at the tail.
     store_reads: Arc<Semaphore>,
     read_aheads: Arc<Semaphore>,
+    pub(super) segments: Segments,
 }
 
 /// Whole batches, in the order of their offsets.
@@ -38,6 +41,8 @@ pub struct PartitionRead {
     pub end: Offset,
     /// Where the span begins in which the reader will go on.
     pub next_span: Offset,
+    /// Whether they come from segments, which have nothing of aborted transactions.
+    pub archived: bool,
 }
 
 /// Why bytes that the index names cannot be had.
@@ -59,10 +64,17 @@ const READ_AHEAD_BYTES: u64 = 1024 * 1024;
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Reader {
+    /// Where what is read lies.
+    #[must_use]
+    pub fn store(&self) -> &ObjectStore {
+        &self.store
+    }
+
     /// A reader of `store` through `cache`.
     #[must_use]
     pub fn new(cache: Cache, store: ObjectStore) -> Reader {
         Reader {
+            segments: Segments::new(cache.clone(), store.clone()),
             cache,
             store,
             store_reads: Arc::new(Semaphore::new(STORE_READS_MAX)),
@@ -78,6 +90,45 @@ impl Reader {
 
     /// The batches of the plan, from the one that holds its first offset up to its end, within `limit`.
     pub async fn read(&self, plan: &ReadPlan, limit: ReadLimit) -> Result<PartitionRead, ReadError> {
+        if plan.from < plan.archived_to {
+            let read = self.read_segments(plan, limit).await?;
+            if read.bytes > 0 || plan.spans.is_empty() {
+                return Ok(read);
+            }
+        }
+        self.read_spans(plan, limit).await
+    }
+
+    /// The chunk of the first segment that has a row from `plan.from` on; or a batch without records that leads
+    /// behind all of them, if nothing follows in the journal.
+    async fn read_segments(&self, plan: &ReadPlan, limit: ReadLimit) -> Result<PartitionRead, ReadError> {
+        let mut read = PartitionRead { end: plan.from, archived: true, ..PartitionRead::default() };
+        for wanted in &plan.segments {
+            let Some(found) = self.segments.read(wanted, plan.from).await? else { continue };
+            let skipped = position_of(&found.batches, plan.from)?;
+            let rest = found.batches.slice(skipped..);
+            let must_take_one = limit.first_batch == FirstBatch::WhateverItsSize;
+            let bounds = Bounds { end: found.end, bytes_max: limit.bytes_max, must_take_one };
+            let (taken, end) = whole_batches(&rest, found.end, &bounds)?;
+            if taken > 0 {
+                read.bytes = taken as u64;
+                read.end = end;
+                read.batches.push(rest.slice(..taken));
+            }
+            read.next_span = read.end;
+            return Ok(read);
+        }
+        if plan.spans.is_empty() {
+            let epoch = plan.segments.last().map_or(LeaderEpoch(0), |last| last.segment.leader_epoch);
+            let batch = gap_batch(&(plan.from..plan.archived_to), epoch);
+            read.bytes = batch.len() as u64;
+            (read.end, read.next_span) = (plan.archived_to, plan.archived_to);
+            read.batches.push(batch);
+        }
+        Ok(read)
+    }
+
+    async fn read_spans(&self, plan: &ReadPlan, limit: ReadLimit) -> Result<PartitionRead, ReadError> {
         let spans = join_all(plan.spans.iter().map(|span| self.span(span))).await;
         let mut read = PartitionRead { end: plan.from, ..PartitionRead::default() };
         for (entry, span) in plan.spans.iter().zip(spans) {
@@ -141,7 +192,7 @@ impl Reader {
             }
         };
         // A cache may mistake one entry for another: it never says so, hence a look at what came.
-        let is_it = span.len() as u64 == entry.len()
+        let is_it = span.len() as u64 == entry.size()
             && BatchHeader::decode(&span).is_ok_and(|header| header.base_offset == entry.offsets.start);
         if is_it { Ok(span) } else { self.load(entry).await }
     }
@@ -186,7 +237,7 @@ pub enum FirstBatch {
     WithinLimit,
 }
 
-fn cause_of(error: &foyer::Error) -> ReadError {
+pub(super) fn cause_of(error: &foyer::Error) -> ReadError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(read_error) = error.downcast_ref::<ReadError>() {

@@ -65,7 +65,7 @@ impl Stability {
     }
 
     /// Everything below `high_watermark` is committed.
-    pub fn on_committed(&mut self, high_watermark: Offset, log_start_offset: Offset) {
+    pub fn on_committed(&mut self, high_watermark: Offset, needed_from: Offset) {
         while let Some(ended) = pop_if(&mut self.ending, |ended| ended.marker < high_watermark) {
             let was_there = self.unstable.remove(&ended.first_offset);
             assert!(was_there, "a transaction ends once, after it has begun");
@@ -78,7 +78,7 @@ impl Stability {
             }
         }
         // What has no readable record any more needs no leaving out.
-        while pop_if(&mut self.aborted, |aborted| aborted.marker < log_start_offset).is_some() {}
+        while pop_if(&mut self.aborted, |aborted| aborted.marker < needed_from).is_some() {}
     }
 
     /// The first offset that readers of committed records do not see.

@@ -38,7 +38,20 @@ impl Reader {
         match query {
             TimeQuery::AtOrAfter(target) => self.first_at_or_after(partition, target).await,
             TimeQuery::Latest => {
-                let Some(entry) = partition.span_of_max_timestamp() else { return Ok(None) };
+                let archived = partition.segment_of_max_timestamp();
+                let entry = partition.span_of_max_timestamp();
+                let in_journal = entry.as_ref().map(|entry| entry.max_timestamp);
+                if let Some(archived) = archived
+                    && in_journal.is_none_or(|latest| latest <= archived.segment.max_timestamp)
+                {
+                    let (latest, at) =
+                        (archived.segment.max_timestamp, archived.segment.max_timestamp_offset);
+                    let found = self.segments.first_at_or_after(&archived, latest, at).await?;
+                    if found.is_some() {
+                        return Ok(found);
+                    }
+                }
+                let Some(entry) = entry else { return Ok(None) };
                 let target = entry.max_timestamp;
                 self.find_in_span(&entry, target, Offset::ZERO).await
             }
@@ -51,6 +64,12 @@ impl Reader {
         target: Timestamp,
     ) -> Result<Option<FoundOffset>, ReadError> {
         let log_start_offset = partition.ends().log_start_offset;
+        for wanted in partition.segments_from_timestamp(target) {
+            let found = self.segments.first_at_or_after(&wanted, target, log_start_offset).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
         for entry in partition.spans_from_timestamp(target) {
             let found = self.find_in_span(&entry, target, log_start_offset).await?;
             if found.is_some() {

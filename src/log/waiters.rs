@@ -32,6 +32,14 @@ impl Waiters {
         self.waiting.push(Arc::downgrade(&waiter.0));
     }
 
+    /// The same, for who may have registered before.
+    pub fn register_once(&mut self, waiter: &Waiter) {
+        let is_known = |known: &Weak<Notify>| std::ptr::eq(known.as_ptr(), Arc::as_ptr(&waiter.0));
+        if !self.waiting.iter().any(is_known) {
+            self.register(waiter);
+        }
+    }
+
     /// Whether anybody waits.
     #[must_use]
     pub fn any(&self) -> bool {

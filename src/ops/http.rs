@@ -1,7 +1,7 @@
-//! `/healthz`, `/readyz` and `/metrics` on a listener of their own.
+//! `/healthz`, `/readyz`, `/metrics` and what operators ask (`admin.rs`) on a listener of their own.
 
-use super::Readiness;
 use super::first_bytes::Attentive;
+use super::{Admin, Readiness};
 use crate::metrics::Metrics;
 use axum::Router;
 use axum::extract::State;
@@ -57,13 +57,15 @@ impl HttpServer {
         self,
         readiness: Readiness,
         metrics: Arc<Metrics>,
+        admin: Admin,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let router = Router::new()
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics_text))
-            .with_state(Shared { readiness, metrics });
+            .with_state(Shared { readiness, metrics })
+            .merge(admin.router());
         axum::serve(Attentive::new(self.listener), router).with_graceful_shutdown(stop).await
     }
 }

@@ -1,9 +1,11 @@
-//! Health, readiness, metrics over HTTP. Never a way to change anything.
+//! Health, readiness, metrics and archives over HTTP. Never a way to change a record, a setting or an offset.
 
+mod admin;
 mod first_bytes;
 mod http;
 mod readiness;
 
+pub use admin::{Admin, ArchivePage, PartitionAnswer, SegmentAnswer, SegmentsPage, TopicArchive};
 pub use http::{BindHttpError, HttpServer};
 pub use readiness::Readiness;
 

@@ -19,7 +19,7 @@ async fn readiness_says_why_not_and_metrics_are_text() {
     let address = server.address();
     let readiness = Readiness::not_ready("recovering the journal");
     let metrics = Arc::new(Metrics::new());
-    tokio::spawn(server.serve(readiness.clone(), metrics, std::future::pending()));
+    tokio::spawn(server.serve(readiness.clone(), metrics, Admin::default(), std::future::pending()));
 
     assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
     let not_yet = get(address, "/readyz").await;

@@ -75,6 +75,12 @@ impl Values {
         self.text(name).parse().expect("the rule of this setting lets only numbers pass")
     }
 
+    /// As [`Values::text`], of a fraction.
+    #[must_use]
+    pub fn ratio(&self, name: &str) -> f64 {
+        self.text(name).parse().expect("the rule of this setting lets only numbers pass")
+    }
+
     /// As [`Values::text`], of a time in milliseconds that is not negative.
     #[must_use]
     pub fn millis(&self, name: &str) -> Duration {

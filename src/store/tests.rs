@@ -6,3 +6,4 @@ mod http;
 mod local;
 mod open;
 mod paths;
+mod segment_paths;

@@ -30,7 +30,7 @@ pub const PARTITIONS_MAX: i32 = 10_000;
 pub const PARTITIONS_TOTAL_MAX: usize = 200_000;
 
 /// A topic as it is now. It never changes: a change makes another of the same id.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Topic {
     /// Its identity.
     pub id: TopicId,

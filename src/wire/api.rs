@@ -44,6 +44,8 @@ pub enum ApiKey {
     CreateTopics = 19,
     /// Deletes topics.
     DeleteTopics = 20,
+    /// Has logs begin later.
+    DeleteRecords = 21,
     /// Gives an idempotent producer its id.
     InitProducerId = 22,
     /// Where a leader's epoch ended.
@@ -134,6 +136,7 @@ pub const SUPPORTED: &[ApiVersionRange] = &[
     range(ApiKey::ApiVersions, 0, 4),
     range(ApiKey::CreateTopics, 2, 7),
     range(ApiKey::DeleteTopics, 1, 6),
+    range(ApiKey::DeleteRecords, 0, 2),
     range(ApiKey::InitProducerId, 0, 5),
     range(ApiKey::OffsetForLeaderEpoch, 2, 4),
     range(ApiKey::AddPartitionsToTxn, 0, 5),

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const KILLS: usize = 20;
+const KILLS_WHILE_ARCHIVED: usize = 50;
 const PARTITIONS: i32 = 3;
 /// Acknowledgements awaited between two kills, so that every kill meets traffic.
 const ACKS_BETWEEN_KILLS: usize = 40;
@@ -173,15 +174,37 @@ fn check_exactly_once(broker: &Broker, topic: &Topic, acknowledged: &[Acknowledg
     }
 }
 
-fn check_load_with_kills(delete_cache: bool) {
-    let mut broker = Broker::start();
+/// What happens besides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Besides {
+    Nothing,
+    /// The cache is deleted with every kill.
+    CacheLost,
+    /// Records leave the journal for segments all the time, and journal objects go.
+    Archived,
+}
+
+fn check_load_with_kills(kills: usize, besides: Besides) {
+    let options = match besides {
+        Besides::Archived => {
+            Broker::options().arguments(&["--archive-bytes", "4KiB", "--archive-age", "200ms"])
+        }
+        Besides::Nothing | Besides::CacheLost => Broker::options(),
+    };
+    let mut broker = options.start();
     let topic = broker.connect().create_topic_with("kill", PARTITIONS, &[]);
     let load = start_load(&broker, &topic);
     let mut acknowledged = Vec::new();
-    for _ in 0..KILLS {
+    let segments = |broker: &Broker| files_below(&broker.data().join("store").join("topics"));
+    for kill in 0..kills {
+        let before = segments(&broker);
         load.await_acknowledged(ACKS_BETWEEN_KILLS, &mut acknowledged);
+        // Every other kill comes when something was archived, the others whenever.
+        while besides == Besides::Archived && kill % 2 == 0 && segments(&broker) <= before {
+            load.await_acknowledged(ACKS_BETWEEN_KILLS, &mut acknowledged);
+        }
         broker.kill();
-        if delete_cache {
+        if besides == Besides::CacheLost {
             delete_if_there(&broker.data().join("cache"));
         }
         broker.start_again();
@@ -189,9 +212,21 @@ fn check_load_with_kills(delete_cache: bool) {
     load.await_acknowledged(ACKS_BETWEEN_KILLS, &mut acknowledged);
     let sent = load.finish(&mut acknowledged);
     assert_eq!(acknowledged.len(), sent, "in the end everything is acknowledged");
+    if besides == Besides::Archived {
+        assert!(segments(&broker) > 0, "something was archived");
+    }
     check_exactly_once(&broker, &topic, &acknowledged, sent);
     broker.kill_and_restart();
     check_exactly_once(&broker, &topic, &acknowledged, sent);
+}
+
+fn files_below(directory: &Path) -> usize {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    let counts = entries.map(|entry| {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { files_below(&path) } else { 1 }
+    });
+    counts.sum()
 }
 
 fn delete_if_there(directory: &Path) {
@@ -205,12 +240,17 @@ fn delete_if_there(directory: &Path) {
 
 #[test]
 fn twenty_kills_lose_nothing_acknowledged_and_double_nothing() {
-    check_load_with_kills(false);
+    check_load_with_kills(KILLS, Besides::Nothing);
 }
 
 #[test]
 fn the_cache_may_be_lost_with_every_kill() {
-    check_load_with_kills(true);
+    check_load_with_kills(KILLS, Besides::CacheLost);
+}
+
+#[test]
+fn fifty_kills_while_records_are_archived_lose_nothing_and_double_nothing() {
+    check_load_with_kills(KILLS_WHILE_ARCHIVED, Besides::Archived);
 }
 
 #[test]

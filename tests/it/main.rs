@@ -3,6 +3,7 @@
 
 mod bounds;
 mod cli;
+mod cli_archive;
 mod cli_groups;
 mod cli_share_groups;
 mod crash;

@@ -377,7 +377,7 @@ fn help_and_version_are_calm() {
     }
 }
 
-fn get(broker: &Broker, path: &str) -> String {
+pub fn get(broker: &Broker, path: &str) -> String {
     let mut client = Client::connect(broker.http());
     client.send_bytes(format!("GET {path} HTTP/1.1\r\nHost: cenote\r\nConnection: close\r\n\r\n").as_bytes());
     let mut answer = String::new();

@@ -89,9 +89,8 @@ impl HeartbeatRequest {
         if !self.owned.as_ref().is_some_and(PartitionSet::is_empty) {
             return invalid("a member that joins says that it owns no partitions");
         }
-        let names = self.subscribed_topic_names.as_ref().is_some_and(|names| !names.is_empty());
-        let regex = self.subscribed_topic_regex.as_ref().is_some_and(|regex| !regex.is_empty());
-        if !names && !regex {
+        // An empty list is legal: a client may go by a pattern of its own that no topic matches yet.
+        if self.subscribed_topic_names.is_none() && self.subscribed_topic_regex.is_none() {
             return invalid("a member joins with topic names or a topic regex");
         }
         Ok(())

@@ -6,6 +6,7 @@ use crate::limits::MemoryPermit;
 use crate::log::{FirstBatch, Waiter};
 use crate::types::Offset;
 use bytes::Bytes;
+use std::ops::Range;
 use tokio::sync::oneshot;
 
 /// Where one answer goes. Dropped without an answer it says that the outcome is not known.
@@ -24,7 +25,8 @@ impl<T> Reply<T> {
 pub(super) enum Call {
     Acquire(Acquire, Reply<Delivered>),
     Acknowledge(MemberId, Vec<Acknowledgement>, Reply<()>),
-    Release(MemberId, Attempt, Reply<()>),
+    /// Of all that the member has, or of these records.
+    Release(MemberId, Option<Vec<Range<Offset>>>, Attempt),
     Alter(Offset, Reply<()>),
     Delete(Reply<()>),
 }
@@ -78,6 +80,9 @@ pub enum DeliveryError {
     /// There is no such partition.
     #[error("there is no such partition")]
     UnknownPartition,
+    /// There is no memory for an answer now.
+    #[error("there is no memory for the records now")]
+    NoMemory,
     /// The records cannot be read now.
     #[error("the records cannot be read: {0}")]
     Storage(String),

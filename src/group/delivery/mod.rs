@@ -9,7 +9,6 @@
 //! Never: no rule of the queue lives here (that is `share`), and nothing is told that is not stored.
 
 mod call;
-mod read;
 mod sessions;
 mod stored;
 mod task;
@@ -29,6 +28,7 @@ use call::{Call, Reply};
 use futures_util::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use task::DeliveryTask;
 use tokio::sync::oneshot;
@@ -140,13 +140,17 @@ impl ShareDelivery {
     ) {
         let released = stream::iter(partitions).for_each_concurrent(AT_ONCE, async |partition| {
             let key = ShareKey { group_id: group_id.clone(), partition };
-            let answer = self.ask(&key, |reply| Call::Release(member_id.clone(), attempt, reply)).await;
-            if let Err(error) = answer {
-                // Its locks run out by themselves.
-                tracing::debug!(group = %group_id, member = %member_id, %error, "records could not be released");
-            }
+            let call = Call::Release(member_id.clone(), None, attempt);
+            // Where no task runs, nobody has anything.
+            self.shared.mailboxes.send_if_open(&key, call).await;
         });
         released.await;
+    }
+
+    /// Takes back records that a member was given and will never see.
+    pub async fn take_back(&self, key: &ShareKey, member_id: &MemberId, records: Vec<Range<Offset>>) {
+        let call = Call::Release(member_id.clone(), Some(records), Attempt::DoesNotCount);
+        self.shared.mailboxes.send_if_open(key, call).await;
     }
 
     /// Has the group begin at `start` in a partition, whatever was delivered.

@@ -1,16 +1,20 @@
-//! The task that owns one partition of one share group: it takes what is in the mailbox, reads the log for members,
-//! stores what has changed, and answers.
+//! The task that owns one partition of one share group: it takes what is in the mailbox, stores what has changed, and
+//! answers. What it reads of the log for a member comes beside that: acknowledgements do not wait for it.
 
 use super::call::{Acquire, Call, Delivered, DeliveryError, Reply};
-use super::read::{DataBatches, data_batches};
 use super::{ShareKey, Shared, stored};
 use crate::group::settings::AutoOffsetReset;
 use crate::group::share::{AcknowledgeError, Acquired, LogRead, SharePartition, Unsaved};
 use crate::group::stored::UnreadableGroup;
 use crate::limits::{MemoryPermit, Purpose};
-use crate::log::{IsolationLevel, Partition, PartitionRead, ReadError, ReadLimit, TimeQuery, Waiters};
+use crate::log::{
+    DataBatches, IsolationLevel, Partition, PartitionRead, ReadError, ReadLimit, TimeQuery, Waiters,
+    data_batches,
+};
 use crate::meta::{Change, Compare, MetadataError, Revision, SettleError, Settled, StandingError, Write};
-use crate::types::{Offset, Timestamp};
+use crate::types::{Moment, Offset, Timestamp};
+use futures_util::future::BoxFuture;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -20,6 +24,9 @@ use tokio::time::Instant;
 pub(super) struct DeliveryTask {
     key: ShareKey,
     shared: Arc<Shared>,
+    /// Who wants records, in turn. What is read is for the first.
+    wanting: VecDeque<Wanting>,
+    reading: Option<BoxFuture<'static, Done>>,
     /// Answers that go out once what has changed is stored.
     after: Vec<Box<dyn FnOnce() + Send>>,
     /// Whether one of them tells what is stored already: then the standing is confirmed first.
@@ -28,6 +35,22 @@ pub(super) struct DeliveryTask {
     waiters: Waiters,
     /// Whether they may find something once what has changed is stored.
     gives_back: bool,
+}
+
+/// A member that wants records.
+struct Wanting {
+    request: Acquire,
+    reply: Reply<Delivered>,
+    /// Reads for it that brought nothing.
+    reads: usize,
+}
+
+/// What came of the log.
+enum Done {
+    /// Where a group begins that never fetched.
+    Start(Result<Offset, DeliveryError>),
+    /// Batches from that offset on; none, if there is no room for one in the answer.
+    Read(Offset, Result<Option<(PartitionRead, MemoryPermit)>, DeliveryError>),
 }
 
 /// The state, and what of it is stored.
@@ -56,17 +79,20 @@ enum KeepError {
 /// What woke the task.
 enum Woken {
     By(Box<Call>),
+    Done(Done),
     Time,
     Closed,
 }
 
 /// Requests that are looked at before the state is stored.
 const BURST_MAX: usize = 64;
+/// Members that wait for their turn.
+const WANTING_MAX: usize = 1_024;
 /// A share partition that nobody asks for anything ends its task after this, unless somebody has records or waits.
 const QUIET_MAX: Duration = Duration::from_secs(60);
 /// What is read of the log at once, in bytes: members get more by asking again.
 const READ_BYTES_MAX: u64 = 1024 * 1024;
-/// Reads of one request that bring nothing: markers, and what was aborted.
+/// Reads for one request that bring nothing: markers, and what was aborted.
 const READS_MAX: usize = 64;
 /// How long a member waits for memory; it asks again.
 const MEMORY_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -76,6 +102,8 @@ impl DeliveryTask {
         DeliveryTask {
             key,
             shared,
+            wanting: VecDeque::new(),
+            reading: None,
             after: Vec::new(),
             tells: false,
             waiters: Waiters::default(),
@@ -90,7 +118,7 @@ impl DeliveryTask {
         loop {
             let woken = self.wake(&mut calls, kept.as_ref(), quiet_since).await;
             if matches!(woken, Woken::Closed) {
-                return;
+                return self.waiters.wake();
             }
             let own = match self.loaded(&mut kept).await {
                 Ok(own) => own,
@@ -98,28 +126,36 @@ impl DeliveryTask {
                     tracing::error!(group = %self.key.group_id, %error, "a share partition cannot be read");
                     // The call that woke it is dropped, which answers it; so are those behind it.
                     while calls.try_recv().is_ok() {}
+                    self.drop_answers();
                     if self.shared.mailboxes.retire(&self.key, &calls) {
                         return;
                     }
                     continue;
                 }
             };
-            if let Woken::By(call) = woken {
-                quiet_since = Instant::now();
-                self.on_calls(own, *call, &mut calls).await;
-            } else {
-                self.on_time(own);
+            let before = own.share.as_ref().map(SharePartition::openings);
+            self.on_time(own);
+            match woken {
+                Woken::By(call) => {
+                    quiet_since = Instant::now();
+                    self.on_calls(own, *call, &mut calls);
+                }
+                Woken::Done(done) => self.on_done(own, done),
+                Woken::Time | Woken::Closed => {}
             }
+            self.read_for_the_next(own);
+            self.gives_back |= opens(before, own.share.as_ref().map(SharePartition::openings));
             if let Err(error) = self.store(own).await {
-                tracing::warn!(group = %self.key.group_id, %error, "a share partition could not be stored, it is read again");
-                self.after.clear();
-                self.tells = false;
-                self.waiters.wake();
-                kept = None;
+                tracing::warn!(group = %self.key.group_id, %error, "a share partition could not be stored");
+                self.drop_answers();
+                match error {
+                    KeepError::Standing(_) => {}
+                    // It may be stored: the next write tells.
+                    KeepError::Settle(_) => own.unsave(),
+                    _ => kept = None,
+                }
             }
-            let is_quiet = quiet_since.elapsed() >= QUIET_MAX && !self.waiters.any();
-            let has_records = kept.as_ref().is_some_and(|kept| kept.next_deadline().is_some());
-            if is_quiet && !has_records && self.shared.mailboxes.retire(&self.key, &calls) {
+            if self.is_idle(kept.as_ref(), quiet_since) && self.shared.mailboxes.retire(&self.key, &calls) {
                 return;
             }
         }
@@ -134,8 +170,19 @@ impl DeliveryTask {
         let quiet = (quiet_since + QUIET_MAX).max(Instant::now() + QUIET_MAX / 4);
         let deadline = kept.and_then(Kept::next_deadline);
         let deadline = deadline.map_or(quiet, |at| self.shared.origin + at.0);
+        let is_reading = self.reading.is_some();
+        let reading = async {
+            match &mut self.reading {
+                Some(reading) => reading.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),
+            done = reading, if is_reading => {
+                self.reading = None;
+                Woken::Done(done)
+            }
             () = tokio::time::sleep_until(deadline) => Woken::Time,
         }
     }
@@ -158,26 +205,26 @@ impl DeliveryTask {
     }
 
     /// Takes the call that woke it, and those that came with it.
-    async fn on_calls(&mut self, own: &mut Kept, first: Call, calls: &mut mpsc::Receiver<Call>) {
+    fn on_calls(&mut self, own: &mut Kept, first: Call, calls: &mut mpsc::Receiver<Call>) {
         if let Some(share) = &mut own.share {
             share.configure(self.shared.settings.of(&self.key.group_id).share_partition());
         }
-        self.on_time(own);
-        self.on_call(own, first).await;
+        self.on_call(own, first);
         for _ in 1..BURST_MAX {
             let Ok(call) = calls.try_recv() else { break };
-            self.on_call(own, call).await;
+            self.on_call(own, call);
         }
     }
 
-    async fn on_call(&mut self, own: &mut Kept, call: Call) {
+    fn on_call(&mut self, own: &mut Kept, call: Call) {
         match call {
             Call::Acquire(request, reply) => {
                 if let Some(waiter) = &request.waiter {
-                    self.waiters.register(waiter);
+                    self.waiters.register_once(waiter);
                 }
-                let delivered = self.acquire(own, &request).await;
-                self.answer(reply, delivered);
+                if self.wanting.len() < WANTING_MAX {
+                    self.wanting.push_back(Wanting { request, reply, reads: 0 });
+                }
             }
             Call::Acknowledge(member_id, acknowledgements, reply) => {
                 self.tells = true;
@@ -189,24 +236,31 @@ impl DeliveryTask {
                         Err(AcknowledgeError::InvalidRecordState { at: first.offsets().start })
                     }
                 };
-                self.answer_changed(reply, done.map_err(DeliveryError::from));
+                self.answer(reply, done.map_err(DeliveryError::from));
             }
-            Call::Release(member_id, attempt, reply) => {
-                if let Some(share) = &mut own.share {
-                    share.release_all(&member_id, attempt);
+            Call::Release(member_id, records, attempt) => {
+                let Some(share) = &mut own.share else { return };
+                match records {
+                    None => {
+                        share.release_all(&member_id, attempt);
+                    }
+                    Some(records) => records.iter().for_each(|offsets| {
+                        share.release(&member_id, offsets, attempt);
+                    }),
                 }
-                self.answer_changed(reply, Ok(()));
             }
             Call::Alter(start, reply) => {
                 match &mut own.share {
                     Some(share) => share.alter(start),
                     none => *none = Some(self.new_share(start)),
                 }
-                self.answer_changed(reply, Ok(()));
+                self.gives_back = true;
+                self.answer(reply, Ok(()));
             }
             Call::Delete(reply) => {
+                self.tells = true;
                 own.share = None;
-                self.answer_changed(reply, Ok(()));
+                self.answer(reply, Ok(()));
             }
         }
     }
@@ -216,79 +270,107 @@ impl DeliveryTask {
         let now = self.shared.now();
         if share.next_deadline().is_some_and(|deadline| deadline <= now) {
             share.on_time(now);
-            self.gives_back = true;
         }
     }
 
-    async fn acquire(&mut self, own: &mut Kept, request: &Acquire) -> Result<Delivered, DeliveryError> {
+    /// Has the log read for whoever is next, and answers those for whom there is nothing to read.
+    fn read_for_the_next(&mut self, own: &mut Kept) {
+        while self.reading.is_none()
+            && let Some(next) = self.wanting.front()
+        {
+            match self.plan(own, &next.request) {
+                Ok(Some(reading)) => self.reading = Some(reading),
+                Ok(None) => self.answer_next(Ok(Delivered::default())),
+                Err(error) => self.answer_next(Err(error)),
+            }
+        }
+    }
+
+    /// What is to be read for a request; nothing, if there is nothing for it now.
+    fn plan(
+        &self,
+        own: &mut Kept,
+        request: &Acquire,
+    ) -> Result<Option<BoxFuture<'static, Done>>, DeliveryError> {
         let partition =
             self.shared.log.partition(self.key.partition).ok_or(DeliveryError::UnknownPartition)?;
-        let isolation = self.shared.settings.of(&self.key.group_id).share_isolation_level;
-        if own.share.is_none() {
-            let start = self.first_start(&partition).await?;
-            own.share = Some(self.new_share(start));
-        }
-        let share = own.share.as_mut().expect("it was just put there");
-        for _ in 0..READS_MAX {
-            let ends = partition.ends();
-            share.on_log_start(ends.log_start_offset);
-            let end = match isolation {
-                IsolationLevel::ReadUncommitted => ends.high_watermark,
-                IsolationLevel::ReadCommitted => ends.last_stable_offset,
-            };
-            let from = share.next_fetch_offset();
-            if from >= end || !share.deliverable_now(end) {
-                break;
-            }
-            let Some((read, permit)) = Self::read(&self.shared, &partition, from, isolation, request).await?
-            else {
-                break;
-            };
-            let batches = data_of(&partition, &read, from, isolation)?;
-            let log_read = LogRead { offsets: from..read.end, batches: &batches.offsets, holes: &[] };
-            let acquired = share.acquire(self.shared.now(), &request.member_id, &log_read, request.limit);
-            if !acquired.is_empty() {
-                return Ok(Delivered::new(acquired, batches, permit));
-            }
-            if share.next_fetch_offset() <= from {
-                break;
-            }
-        }
-        Ok(Delivered::default())
-    }
-
-    /// What there is from `from` on; nothing, if there is no memory for it now or no room in the answer.
-    async fn read(
-        shared: &Shared,
-        partition: &Partition,
-        from: Offset,
-        isolation: IsolationLevel,
-        request: &Acquire,
-    ) -> Result<Option<(PartitionRead, MemoryPermit)>, DeliveryError> {
-        let bytes_max = request.bytes_max.min(READ_BYTES_MAX);
-        let Ok(mut plan) = partition.read_plan(from, isolation, bytes_max) else { return Ok(None) };
-        let limit = ReadLimit { bytes_max, first_batch: request.first_batch };
-        plan.trim(limit);
-        let bytes = usize::try_from(plan.bytes).unwrap_or(usize::MAX);
-        let reserving = shared.memory.reserve(bytes, Purpose::Other);
-        let Ok(permit) = tokio::time::timeout(MEMORY_WAIT_MAX, reserving).await else { return Ok(None) };
-        let read = shared.reader.read(&plan, limit).await?;
-        Ok((read.bytes > 0).then_some((read, permit)))
-    }
-
-    /// Where a group begins that never fetched from this partition: Kafka's `share.auto.offset.reset`.
-    async fn first_start(&mut self, partition: &Partition) -> Result<Offset, DeliveryError> {
+        let shared = Arc::clone(&self.shared);
+        let Some(share) = &mut own.share else {
+            let reset = self.shared.settings.of(&self.key.group_id).share_auto_offset_reset;
+            let start = async move { Done::Start(first_start(&shared, &partition, reset).await) };
+            return Ok(Some(Box::pin(start)));
+        };
         let ends = partition.ends();
-        Ok(match self.shared.settings.of(&self.key.group_id).share_auto_offset_reset {
-            AutoOffsetReset::Earliest => ends.log_start_offset,
-            AutoOffsetReset::Latest => ends.high_watermark,
-            AutoOffsetReset::ByDuration(age) => {
-                let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-                let since = Timestamp(self.shared.clock.now().0.saturating_sub(age));
-                let found = self.shared.reader.find(partition, TimeQuery::AtOrAfter(since)).await?;
-                found.map_or(ends.high_watermark, |found| found.offset)
+        share.on_log_start(ends.log_start_offset);
+        let isolation = self.isolation();
+        let end = match isolation {
+            IsolationLevel::ReadUncommitted => ends.high_watermark,
+            IsolationLevel::ReadCommitted => ends.last_stable_offset,
+        };
+        let from = share.next_fetch_offset();
+        if from >= end || !share.deliverable_now(end) {
+            return Ok(None);
+        }
+        let bytes_max = request.bytes_max.min(READ_BYTES_MAX);
+        let limit = ReadLimit { bytes_max, first_batch: request.first_batch };
+        let read = async move { Done::Read(from, read(&shared, &partition, from, isolation, limit).await) };
+        Ok(Some(Box::pin(read)))
+    }
+
+    fn on_done(&mut self, own: &mut Kept, done: Done) {
+        match done {
+            Done::Start(Ok(start)) => {
+                own.share.get_or_insert_with(|| self.new_share(start));
             }
-        })
+            Done::Read(from, Ok(Some((read, permit)))) => match self.acquire(own, from, &read) {
+                Ok(Some((acquired, batches))) => {
+                    self.answer_next(Ok(Delivered::new(acquired, batches, permit)));
+                }
+                Ok(None) => self.read_again(own, from),
+                Err(error) => self.answer_next(Err(error)),
+            },
+            Done::Read(_, Ok(None)) => self.answer_next(Ok(Delivered::default())),
+            Done::Start(Err(error)) | Done::Read(_, Err(error)) => self.answer_next(Err(error)),
+        }
+    }
+
+    /// Gives the next member what it may have of what was read. Others may have changed the state meanwhile.
+    fn acquire(
+        &mut self,
+        own: &mut Kept,
+        from: Offset,
+        read: &PartitionRead,
+    ) -> Result<Option<(Vec<Acquired>, DataBatches)>, DeliveryError> {
+        let partition =
+            self.shared.log.partition(self.key.partition).ok_or(DeliveryError::UnknownPartition)?;
+        let batches = data_of(&partition, read, from, self.isolation())?;
+        let (Some(share), Some(next)) = (&mut own.share, self.wanting.front()) else { return Ok(None) };
+        let log_read = LogRead { offsets: from..read.end, batches: &batches.offsets, holes: &[] };
+        let acquired =
+            share.acquire(self.shared.now(), &next.request.member_id, &log_read, next.request.limit);
+        Ok((!acquired.is_empty()).then_some((acquired, batches)))
+    }
+
+    /// A read has brought nothing: it goes on behind it, but not for ever.
+    fn read_again(&mut self, own: &Kept, from: Offset) {
+        let moved = own.share.as_ref().is_some_and(|share| share.next_fetch_offset() != from);
+        let may_go_on = self.wanting.front_mut().is_some_and(|next| {
+            next.reads += 1;
+            next.reads < READS_MAX
+        });
+        if !moved || !may_go_on {
+            self.answer_next(Ok(Delivered::default()));
+        }
+    }
+
+    fn answer_next(&mut self, answer: Result<Delivered, DeliveryError>) {
+        if let Some(Wanting { reply, .. }) = self.wanting.pop_front() {
+            self.answer(reply, answer);
+        }
+    }
+
+    fn isolation(&self) -> IsolationLevel {
+        self.shared.settings.of(&self.key.group_id).share_isolation_level
     }
 
     fn new_share(&self, start: Offset) -> SharePartition {
@@ -333,11 +415,58 @@ impl DeliveryTask {
         self.after.push(Box::new(move || reply.send(answer)));
     }
 
-    /// The same; and those that wait look again.
-    fn answer_changed<T: Send + 'static>(&mut self, reply: Reply<T>, answer: Result<T, DeliveryError>) {
-        self.answer(reply, answer);
-        self.gives_back = true;
+    /// What was to be answered may not be stored: whoever waits is told so, and asks again.
+    fn drop_answers(&mut self) {
+        self.after.clear();
+        self.wanting.clear();
+        self.reading = None;
+        self.tells = false;
+        self.waiters.wake();
     }
+
+    fn is_idle(&self, kept: Option<&Kept>, quiet_since: Instant) -> bool {
+        let has_records = kept.is_some_and(|kept| kept.next_deadline().is_some());
+        let is_wanted = !self.wanting.is_empty() || self.waiters.any();
+        quiet_since.elapsed() >= QUIET_MAX && !is_wanted && !has_records
+    }
+}
+
+/// What there is from `from` on; nothing, if there is no room for it in the answer.
+async fn read(
+    shared: &Shared,
+    partition: &Partition,
+    from: Offset,
+    isolation: IsolationLevel,
+    limit: ReadLimit,
+) -> Result<Option<(PartitionRead, MemoryPermit)>, DeliveryError> {
+    let Ok(mut plan) = partition.read_plan(from, isolation, limit.bytes_max) else { return Ok(None) };
+    plan.trim(limit);
+    // Twice: what is read, and the answer made of it.
+    let bytes = usize::try_from(plan.bytes.saturating_mul(2)).unwrap_or(usize::MAX);
+    let reserving = shared.memory.reserve(bytes, Purpose::Other);
+    let permit = tokio::time::timeout(MEMORY_WAIT_MAX, reserving).await;
+    let permit = permit.map_err(|_| DeliveryError::NoMemory)?;
+    let read = shared.reader.read(&plan, limit).await?;
+    Ok((read.bytes > 0).then_some((read, permit)))
+}
+
+/// Where a group begins that never fetched from this partition: Kafka's `share.auto.offset.reset`.
+async fn first_start(
+    shared: &Shared,
+    partition: &Partition,
+    reset: AutoOffsetReset,
+) -> Result<Offset, DeliveryError> {
+    let ends = partition.ends();
+    Ok(match reset {
+        AutoOffsetReset::Earliest => ends.log_start_offset,
+        AutoOffsetReset::Latest => ends.high_watermark,
+        AutoOffsetReset::ByDuration(age) => {
+            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            let since = Timestamp(shared.clock.now().0.saturating_sub(age));
+            let found = shared.reader.find(partition, TimeQuery::AtOrAfter(since)).await?;
+            found.map_or(ends.high_watermark, |found| found.offset)
+        }
+    })
 }
 
 fn data_of(
@@ -348,14 +477,29 @@ fn data_of(
 ) -> Result<DataBatches, DeliveryError> {
     let aborted = match isolation {
         IsolationLevel::ReadUncommitted => Vec::new(),
-        IsolationLevel::ReadCommitted => partition.aborted_in(from..read.end),
+        IsolationLevel::ReadCommitted if !read.archived => partition.aborted_in(from..read.end),
+        IsolationLevel::ReadCommitted => Vec::new(),
     };
     data_batches(&read.batches, aborted).map_err(|error| DeliveryError::Damaged(error.to_string()))
 }
 
+/// Whether members that found nothing may find something now.
+fn opens(before: Option<(i64, bool)>, now: Option<(i64, bool)>) -> bool {
+    let (Some((available, has_room)), Some((available_now, has_room_now))) = (before, now) else {
+        return false;
+    };
+    available_now > available || (has_room_now && !has_room)
+}
+
 impl Kept {
-    fn next_deadline(&self) -> Option<crate::types::Moment> {
+    fn next_deadline(&self) -> Option<Moment> {
         self.share.as_ref().and_then(SharePartition::next_deadline)
+    }
+
+    fn unsave(&mut self) {
+        if let Some(share) = &mut self.share {
+            share.unsave();
+        }
     }
 }
 

@@ -106,7 +106,7 @@ impl SharePartition {
     /// Time has passed: members lose what they have had for too long.
     pub fn on_time(&mut self, now: Moment) {
         let overdue = |record: &Record| record.deadline().is_some_and(|deadline| deadline <= now);
-        self.give_back(overdue);
+        self.give_back(&self.all(), overdue);
     }
 
     /// When `on_time` wants to be called next.
@@ -117,15 +117,20 @@ impl SharePartition {
 
     /// The member is gone, or its share session ended: others may have what it had. Whether it had anything.
     pub fn release_all(&mut self, member_id: &MemberId, attempt: Attempt) -> bool {
+        self.release(member_id, &self.all(), attempt)
+    }
+
+    /// Others may have what the member has of these records. Whether it had anything.
+    pub fn release(&mut self, member_id: &MemberId, offsets: &Range<Offset>, attempt: Attempt) -> bool {
         let held = |record: &Record| record.is_with(member_id);
         match attempt {
-            Attempt::Counts => self.give_back(held),
+            Attempt::Counts => self.give_back(offsets, held),
             Attempt::DoesNotCount => {
                 let undo = |record: &Record| Record {
                     state: RecordState::Available,
                     delivery_count: record.delivery_count.saturating_sub(1).max(0),
                 };
-                let released = self.records.change(&self.all(), |record| held(record).then(|| undo(record)));
+                let released = self.records.change(offsets, |record| held(record).then(|| undo(record)));
                 if released {
                     self.mark(Unsaved::Counts);
                 }
@@ -161,6 +166,18 @@ impl SharePartition {
     pub fn deliverable_now(&self, log_end: Offset) -> bool {
         let available = self.records.iter().any(|(_, record)| record.is_available());
         available || (self.records.end() < log_end && self.room() > 0)
+    }
+
+    /// It is not known whether what was taken as unsaved is stored: it is to be stored again.
+    pub fn unsave(&mut self) {
+        self.mark(Unsaved::Outcomes);
+    }
+
+    /// How many records anybody may have, and whether more may become unfinished: members that wait look again when
+    /// either grows.
+    #[must_use]
+    pub fn openings(&self) -> (i64, bool) {
+        (self.records.count(Record::is_available), self.room() > 0)
     }
 
     /// What is still to be stored since this was asked last.
@@ -228,11 +245,10 @@ impl SharePartition {
         self.unsaved = self.unsaved.max(unsaved);
     }
 
-    fn give_back(&mut self, which: impl Fn(&Record) -> bool) -> bool {
+    fn give_back(&mut self, offsets: &Range<Offset>, which: impl Fn(&Record) -> bool) -> bool {
         let finished = self.records.count(Record::is_finished);
         let limit = self.config.delivery_count_limit;
-        let changed =
-            self.records.change(&self.all(), |record| which(record).then(|| record.given_back(limit)));
+        let changed = self.records.change(offsets, |record| which(record).then(|| record.given_back(limit)));
         // What was acquired is stored as available, so that only what is archived now makes a difference there.
         if changed && self.records.count(Record::is_finished) != finished {
             self.records.advance();

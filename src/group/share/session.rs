@@ -183,8 +183,9 @@ impl ShareSessions {
         let forgotten: BTreeSet<_> = change.forgotten.iter().collect();
         let wanted = change.named.iter().filter(|which| !forgotten.contains(which)).copied();
         let partitions: BTreeSet<TopicPartition> = wanted.collect();
+        let own = self.sessions.get(&client.key).map_or((0, 0), |own| (1, own.partitions.len()));
+        let evicted = self.make_room(now, partitions.len(), own)?;
         self.close(&client.key);
-        let evicted = self.make_room(now, partitions.len())?;
         let in_turn = partitions.iter().copied().collect();
         self.partitions += partitions.len();
         let session =
@@ -233,16 +234,17 @@ impl ShareSessions {
         Ok(session)
     }
 
-    /// Makes room for one more session; whose had to go for it, after a long silence.
+    /// Makes room for one more session, which takes the place of those `own`; whose had to go for it, after a long silence.
     fn make_room(
         &mut self,
         now: Moment,
         partitions: usize,
+        (own_sessions, own_partitions): (usize, usize),
     ) -> Result<Option<(ShareSessionKey, Vec<TopicPartition>)>, ShareSessionFault> {
-        if self.partitions + partitions > PARTITIONS_MAX {
+        if self.partitions - own_partitions + partitions > PARTITIONS_MAX {
             return Err(ShareSessionFault::LimitReached);
         }
-        if self.sessions.len() < self.sessions_max {
+        if self.sessions.len() - own_sessions < self.sessions_max {
             return Ok(None);
         }
         let silent = self.sessions.iter().min_by_key(|(key, session)| (session.used_at, *key));

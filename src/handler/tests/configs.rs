@@ -117,7 +117,7 @@ pub fn refused(code: ErrorCode, message: &str) -> Refusal {
 async fn all_settings_that_have_a_value_are_described_with_their_documentation() {
     let world = world().await;
     let all = described(&world, TOPIC, "a", None).await.configs;
-    assert_eq!(all.len(), 33, "those of Apache Kafka, its internal one left out");
+    assert_eq!(all.len(), 36, "those of Apache Kafka, its internal one left out");
     for setting in &all {
         assert!(setting.value.is_some() && setting.config_source == 5, "{:?}", setting.name);
         assert!(setting.documentation.is_some() && setting.config_type != 0, "{:?}", setting.name);

@@ -40,7 +40,7 @@ fn permit() -> Arc<MemoryPermit> {
 }
 
 /// A broker with three plain records at 0, and two of an open transaction at 3.
-async fn world() -> (World, Arc<Topic>, Arc<Partition>) {
+pub async fn world() -> (World, Arc<Topic>, Arc<Partition>) {
     let world = World::new().await;
     let topic = world.create("a", 1).await;
     let response = world.ask(BY_NAME, &produce(&topic, BY_NAME, -1)).await;
@@ -71,7 +71,7 @@ async fn world() -> (World, Arc<Topic>, Arc<Partition>) {
     (world, topic, partition)
 }
 
-async fn end(world: &World, partition: &Partition, verdict: Verdict) {
+pub async fn end(world: &World, partition: &Partition, verdict: Verdict) {
     let marker = Marker {
         producer_id: PRODUCER,
         producer_epoch: ProducerEpoch(1),

@@ -28,6 +28,12 @@ fn group(name: &str) -> GroupId {
     GroupId(text(name))
 }
 
+/// Joins, opens a session, and fetches what there is.
+async fn open(world: &World, name: &str, member: &str, topic: &Topic) -> ShareFetchResponse {
+    assert_eq!(code(heartbeat(world, name, member, 0).await.error_code), None);
+    world.ask(1, &fetch(name, member, 0, topic)).await
+}
+
 async fn heartbeat(world: &World, name: &str, member: &str, epoch: i32) -> ShareGroupHeartbeatResponse {
     let names = (epoch == 0).then(|| vec![topic_name("a")]);
     let request = ShareGroupHeartbeatRequest::default()
@@ -119,12 +125,12 @@ async fn records_go_to_one_member_at_a_time() {
         let assigned = joined.assignment.expect("what to fetch").topic_partitions;
         assert_eq!((assigned[0].topic_id, assigned[0].partitions.as_slice()), (topic.id.0, [0].as_slice()));
     }
-    let first = world.ask(1, &fetch("g", "m", 0, &topic)).await;
+    let first = open(&world, "g", "m", &topic).await;
     assert_eq!(acquired(&first), [(0, 2, 1)]);
     assert_eq!(first.acquisition_lock_timeout_ms, 30_000);
     let records = partition(&first).records.expect("the batch");
     assert_eq!(crate::wire::batch::BatchHeader::decode(&records).expect("whole").record_count, 3);
-    let second = world.ask(1, &fetch("g", "n", 0, &topic)).await;
+    let second = open(&world, "g", "n", &topic).await;
     assert_eq!(acquired(&second), []);
     put_three(&world, &topic).await;
     assert_eq!(acquired(&world.ask(1, &fetch("g", "n", 1, &topic)).await), [(3, 5, 1)]);
@@ -133,7 +139,7 @@ async fn records_go_to_one_member_at_a_time() {
 #[tokio::test]
 async fn what_is_released_comes_again_with_its_count_and_what_is_done_does_not() {
     let (world, topic) = world().await;
-    assert_eq!(acquired(&world.ask(1, &fetch("g", "m", 0, &topic)).await), [(0, 2, 1)]);
+    assert_eq!(acquired(&open(&world, "g", "m", &topic).await), [(0, 2, 1)]);
     for (epoch, what, outcome) in [
         (1, (0, 0, ACCEPT), None),
         (2, (0, 0, RELEASE), None), // Before the start: passed over.
@@ -146,7 +152,7 @@ async fn what_is_released_comes_again_with_its_count_and_what_is_done_does_not()
         assert_eq!(code(answer.error_code), None);
         assert_eq!(code(answer.responses[0].partitions[0].error_code), outcome, "{what:?}");
     }
-    assert_eq!(acquired(&world.ask(1, &fetch("g", "n", 0, &topic)).await), [(1, 1, 2)]);
+    assert_eq!(acquired(&open(&world, "g", "n", &topic).await), [(1, 1, 2)]);
 
     // Acknowledgements may come with a fetch; the rest was accepted by neither.
     let batch = AcknowledgementBatch::default().with_first_offset(1).with_last_offset(1);
@@ -164,15 +170,17 @@ async fn sessions_are_counted_and_end_in_good_order() {
     let (world, topic) = world().await;
     let refused = async |request: ShareFetchRequest| code(world.ask(1, &request).await.error_code);
     assert_eq!(refused(fetch("g", "m", 1, &topic)).await, Some(ErrorCode::ShareSessionNotFound));
+    assert_eq!(refused(fetch("g", "m", 0, &topic)).await, Some(ErrorCode::UnknownMemberId));
     assert_eq!(refused(fetch("", "m", 0, &topic)).await, Some(ErrorCode::InvalidGroupId));
     assert_eq!(refused(fetch("g", "", 0, &topic)).await, Some(ErrorCode::InvalidRequest));
-    assert_eq!(acquired(&world.ask(1, &fetch("g", "m", 0, &topic)).await), [(0, 2, 1)]);
+    assert_eq!(acquired(&open(&world, "g", "m", &topic).await), [(0, 2, 1)]);
     assert_eq!(refused(fetch("g", "m", 2, &topic)).await, Some(ErrorCode::InvalidShareSessionEpoch));
     let closing = acknowledge("g", "m", -1, &topic, (0, 0, ACCEPT));
     assert_eq!(code(world.ask(1, &closing).await.responses[0].partitions[0].error_code), None);
     // What it never looked at was not delivered.
-    assert_eq!(acquired(&world.ask(1, &fetch("g", "n", 0, &topic)).await), [(1, 2, 1)]);
+    assert_eq!(acquired(&open(&world, "g", "n", &topic).await), [(1, 2, 1)]);
     let unknown = FetchTopic::default().with_partitions(vec![FetchPartition::default()]);
+    heartbeat(&world, "g", "o", 0).await;
     let answer = world.ask(1, &fetch("g", "o", 0, &topic).with_topics(vec![unknown])).await;
     let partition = &answer.responses[0].partitions[0];
     assert_eq!(code(partition.error_code), Some(ErrorCode::UnknownTopicId));
@@ -182,12 +190,14 @@ async fn sessions_are_counted_and_end_in_good_order() {
 async fn others_get_what_a_member_had_that_left_or_was_cut_off() {
     let (world, topic) = world().await;
     heartbeat(&world, "g", "m", 0).await;
-    assert_eq!(acquired(&world.ask(1, &fetch("g", "m", 0, &topic)).await), [(0, 2, 1)]);
+    assert_eq!(acquired(&open(&world, "g", "m", &topic).await), [(0, 2, 1)]);
     let left = heartbeat(&world, "g", "m", -1).await;
     assert_eq!((code(left.error_code), left.member_epoch), (None, -1));
+    heartbeat(&world, "g", "n", 0).await;
     let waiting = fetch("g", "n", 0, &topic).with_max_wait_ms(60_000);
     assert_eq!(acquired(&world.ask(1, &waiting).await), [(0, 2, 2)]);
     world.disconnect();
+    heartbeat(&world, "g", "o", 0).await;
     let waiting = fetch("g", "o", 0, &topic).with_max_wait_ms(60_000);
     assert_eq!(acquired(&world.ask(1, &waiting).await), [(0, 2, 3)]);
 }
@@ -195,35 +205,38 @@ async fn others_get_what_a_member_had_that_left_or_was_cut_off() {
 #[tokio::test(start_paused = true)]
 async fn a_lock_runs_out_and_a_record_is_given_up_after_its_last_attempt() {
     let (world, topic) = world().await;
-    assert_eq!(acquired(&world.ask(1, &fetch("g", "m", 0, &topic)).await), [(0, 2, 1)]);
+    assert_eq!(acquired(&open(&world, "g", "m", &topic).await), [(0, 2, 1)]);
     for attempt in 2..=5 {
+        heartbeat(&world, "g", "n", 0).await;
         let waiting = fetch("g", "n", 0, &topic).with_max_wait_ms(60_000);
         assert_eq!(acquired(&world.ask(1, &waiting).await), [(0, 2, attempt)]);
     }
+    heartbeat(&world, "g", "n", 0).await;
     let waiting = fetch("g", "n", 0, &topic).with_max_wait_ms(60_000);
     assert_eq!(acquired(&world.ask(1, &waiting).await), []);
     put_three(&world, &topic).await;
-    assert_eq!(acquired(&world.ask(1, &fetch("g", "n", 1, &topic)).await), [(3, 5, 1)]);
+    assert_eq!(acquired(&open(&world, "g", "n", &topic).await), [(3, 5, 1)]);
 }
 
 #[tokio::test]
 async fn a_broker_that_takes_over_knows_what_is_done_and_how_often_the_rest_was_tried() {
     let (mut world, topic) = world().await;
     heartbeat(&world, "g", "m", 0).await;
-    assert_eq!(acquired(&world.ask(1, &fetch("g", "m", 0, &topic)).await), [(0, 2, 1)]);
+    assert_eq!(acquired(&open(&world, "g", "m", &topic).await), [(0, 2, 1)]);
     let accepted = world.ask(1, &acknowledge("g", "m", 1, &topic, (1, 1, ACCEPT))).await;
     assert_eq!(code(accepted.responses[0].partitions[0].error_code), None);
     world.take_over().await;
     assert_eq!(code(heartbeat(&world, "g", "m", 1).await.error_code), None, "it need not join again");
     let lost = world.ask(1, &fetch("g", "m", 2, &topic)).await;
     assert_eq!(code(lost.error_code), Some(ErrorCode::ShareSessionNotFound));
-    assert_eq!(acquired(&world.ask(1, &fetch("g", "m", 0, &topic)).await), [(0, 0, 2), (2, 2, 2)]);
+    assert_eq!(acquired(&open(&world, "g", "m", &topic).await), [(0, 0, 2), (2, 2, 2)]);
 }
 
 #[tokio::test]
 async fn a_coordinator_of_the_past_acquires_and_acknowledges_nothing() {
     let (world, topic) = world().await;
-    assert_eq!(acquired(&world.ask(1, &fetch("g", "m", 0, &topic)).await), [(0, 2, 1)]);
+    assert_eq!(acquired(&open(&world, "g", "m", &topic).await), [(0, 2, 1)]);
+    heartbeat(&world, "g", "n", 0).await;
     world.seal().await;
     let answer = world.ask(1, &acknowledge("g", "m", 1, &topic, (0, 2, ACCEPT))).await;
     let outcome = code(answer.responses[0].partitions[0].error_code);
@@ -237,7 +250,7 @@ async fn a_coordinator_of_the_past_acquires_and_acknowledges_nothing() {
 async fn operators_move_a_group_that_nobody_is_in() {
     let (world, topic) = world().await;
     heartbeat(&world, "g", "m", 0).await;
-    assert_eq!(acquired(&world.ask(1, &fetch("g", "m", 0, &topic)).await), [(0, 2, 1)]);
+    assert_eq!(acquired(&open(&world, "g", "m", &topic).await), [(0, 2, 1)]);
     let answer = world.ask(1, &acknowledge("g", "m", -1, &topic, (0, 1, ACCEPT))).await;
     assert_eq!(code(answer.error_code), None);
     assert_eq!(start_of(&world, "g").await, Ok(Some(2)));
@@ -247,8 +260,10 @@ async fn operators_move_a_group_that_nobody_is_in() {
     heartbeat(&world, "g", "m", -1).await;
     assert_eq!(alter(&world, "g", 1).await, None);
     assert_eq!(start_of(&world, "g").await, Ok(Some(1)));
-    assert_eq!(acquired(&world.ask(1, &fetch("g", "m", 0, &topic)).await), [(1, 2, 1)]);
+    assert_eq!(acquired(&open(&world, "g", "m", &topic).await), [(1, 2, 1)]);
+    heartbeat(&world, "g", "m", -1).await;
     assert_eq!(delete_offsets(&world, "g").await, None);
+    assert_eq!(delete_offsets(&world, "g").await, Some(ErrorCode::UnknownTopicOrPartition));
     assert_eq!(start_of(&world, "g").await, Ok(None));
     assert_eq!(alter(&world, "g", 2).await, None);
     assert_eq!(delete_group(&world, "g").await, None);
@@ -319,9 +334,9 @@ pub async fn error_code(world: &World, topic: &Topic, api_key: ApiKey) -> i16 {
             let request = ShareGroupDescribeRequest::default().with_group_ids(vec![group("shared")]);
             world.ask(1, &request).await.groups[0].error_code
         }
-        ApiKey::ShareFetch => world.ask(1, &fetch("shared", "m", 0, topic)).await.error_code,
+        ApiKey::ShareFetch => open(world, "shared", "m", topic).await.error_code,
         ApiKey::ShareAcknowledge => {
-            world.ask(1, &fetch("shared", "m", 0, topic)).await;
+            open(world, "shared", "m", topic).await;
             let request = acknowledge("shared", "m", 1, topic, (0, 0, ACCEPT)).with_topics(Vec::new());
             world.ask(1, &request).await.error_code
         }
@@ -334,7 +349,7 @@ pub async fn error_code(world: &World, topic: &Topic, api_key: ApiKey) -> i16 {
             heartbeat(world, "shared", "m", -1).await;
             let changed = match api_key {
                 ApiKey::AlterShareGroupOffsets => alter(world, "shared", 0).await,
-                _ => delete_offsets(world, "shared").await,
+                _ => alter(world, "shared", 0).await.or(delete_offsets(world, "shared").await),
             };
             changed.map_or(0, |error| error.code())
         }

@@ -6,6 +6,7 @@ use crate::wire::api::{ApiKey, SUPPORTED, is_supported};
 use crate::wire::messages::alter_configs_request::AlterConfigsResource;
 use crate::wire::messages::create_partitions_request::CreatePartitionsTopic;
 use crate::wire::messages::create_topics_request::CreatableTopic;
+use crate::wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use crate::wire::messages::delete_topics_request::DeleteTopicState;
 use crate::wire::messages::describe_configs_request::DescribeConfigsResource;
 use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -17,11 +18,11 @@ use crate::wire::messages::offset_for_leader_epoch_request::{
 use crate::wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use crate::wire::messages::{
     AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeProducersRequest, DescribeTopicPartitionsRequest, FetchRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, ListConfigResourcesRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest, describe_log_dirs_request, describe_producers_request,
-    describe_topic_partitions_request, incremental_alter_configs_request,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest, FetchRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListConfigResourcesRequest, ListOffsetsRequest,
+    MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, describe_log_dirs_request,
+    describe_producers_request, describe_topic_partitions_request, incremental_alter_configs_request,
 };
 
 /// Three records to partition 0 of `topic`.
@@ -83,7 +84,7 @@ async fn error_code(world: &World, topic: &Topic, api_key: ApiKey, version: i16)
         ApiKey::Produce | ApiKey::Fetch | ApiKey::ListOffsets | ApiKey::OffsetForLeaderEpoch => {
             of_records(world, topic, api_key, version).await
         }
-        ApiKey::CreateTopics | ApiKey::DeleteTopics | ApiKey::CreatePartitions => {
+        ApiKey::CreateTopics | ApiKey::DeleteTopics | ApiKey::CreatePartitions | ApiKey::DeleteRecords => {
             of_topics(world, topic, api_key, version).await
         }
         ApiKey::DescribeConfigs | ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs => {
@@ -160,6 +161,14 @@ async fn of_topics(world: &World, topic: &Topic, api_key: ApiKey, version: i16) 
                 _ => DeleteTopicsRequest::default().with_topic_names(vec![topic_name(&name)]),
             };
             world.ask(version, &request).await.responses[0].error_code
+        }
+        ApiKey::DeleteRecords => {
+            let wanted = DeleteRecordsPartition::default().with_offset(0);
+            let of_topic = DeleteRecordsTopic::default()
+                .with_name(topic_name(topic.name.as_str()))
+                .with_partitions(vec![wanted]);
+            let request = DeleteRecordsRequest::default().with_topics(vec![of_topic]);
+            world.ask(version, &request).await.topics[0].partitions[0].error_code
         }
         _ => {
             let more = CreatePartitionsTopic::default().with_name(topic_name(topic.name.as_str()));

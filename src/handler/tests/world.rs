@@ -3,6 +3,7 @@
 use super::super::{
     Admitted, AdvertisedListener, ClusterInfo, ConnectionInfo, Context, FetchSessions, Handle, Handler,
 };
+use crate::archive::{self, Archive, ArchiveStart};
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Config, Flags, resolve};
@@ -178,7 +179,12 @@ async fn context(
     let catalog = Catalog::load(Arc::clone(metadata), standing.clone(), clock.clone()).await.expect("loads");
     let log = Arc::new(BrokerLog::new(LeaderEpoch(view.0), cache.clone()));
     catalog.all().iter().for_each(|topic| log.ensure(topic.id, topic.partitions));
+    let loaded = archive::load(metadata.as_ref(), store, &catalog).await.expect("loads");
+    for manifest in &loaded.manifests {
+        log.recover_archived(manifest.topic_partition, manifest.archived_log());
+    }
     let objects = recover(store, &ended).await.expect("all there");
+    let session_id = session.id();
     log.recover(&objects, clock.now()).expect("without contradictions");
     let committed = Arc::clone(&log);
     let start =
@@ -219,8 +225,23 @@ async fn context(
         catalog: Arc::clone(&catalog),
         groups: groups.clone(),
     });
+    let archive = Archive::start(ArchiveStart {
+        config: config.archive,
+        session: session_id,
+        leader_epoch: LeaderEpoch(view.0),
+        standing: standing.clone(),
+        clock: clock.clone(),
+        store: store.clone(),
+        log: Arc::clone(&log),
+        reader: reader.clone(),
+        catalog: Arc::clone(&catalog),
+        loaded,
+        journal_starts: BTreeMap::new(),
+        metrics: Arc::clone(&metrics),
+    });
     Arc::new(Context {
         catalog,
+        archive,
         transactions,
         groups,
         group_settings,

@@ -111,7 +111,7 @@ async fn a_sealed_session_commits_nothing_more() {
     append(&journal, 1, 0).await.settled().await;
 
     let (_second, ended) = world.join(2).await.expect("seals the first");
-    assert_eq!(ended, [EndedJournal { session: session_id(1), final_seq: 1 }]);
+    assert_eq!(ended, [EndedJournal { session: session_id(1), first_seq: 1, final_seq: 1 }]);
     let mut late = append(&journal, 1, 1).await;
     assert_eq!(late.settled().await, Outcome::Lost);
     assert_eq!(run.await.expect("no panic"), JournalEnd::Sealed);
@@ -135,14 +135,14 @@ async fn a_whole_object_past_the_last_known_commit_is_rolled_forward() {
         world.store.put(&paths::journal_object(id.session, seq), object.bytes).await.expect("in memory");
     }
     let (_, ended) = world.join(2).await.expect("joins");
-    assert_eq!(ended, [EndedJournal { session: session_id(1), final_seq: 2 }]);
+    assert_eq!(ended, [EndedJournal { session: session_id(1), first_seq: 1, final_seq: 2 }]);
 
     // An object that arrives after the end was written stays outside, whoever asks.
     let id = super::super::ObjectId { session: session_id(1), seq: 3 };
     let late = super::super::encode(id, vec![row(partition(1, 0), 2, &["v"])]);
     world.store.put(&paths::journal_object(id.session, 3), late.bytes).await.expect("in memory");
     let (_, ended) = world.join(3).await.expect("joins");
-    assert!(ended.contains(&EndedJournal { session: session_id(1), final_seq: 2 }));
+    assert!(ended.contains(&EndedJournal { session: session_id(1), first_seq: 1, final_seq: 2 }));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! Topics have keys of their own in the topic room.
 
 pub mod cluster;
+pub mod journal_starts;
 pub mod journals;
 pub mod producer_ids;
 pub mod sessions;

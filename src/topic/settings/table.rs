@@ -7,6 +7,29 @@ pub static SETTINGS: Table = Table { of: "topic", rows: ROWS };
 
 static ROWS: &[Setting] = &[
     Setting {
+        name: "cenote.archive.bytes",
+        default_name: None,
+        default: Some("-1"),
+        rule: Rule::Long(-1),
+        doc: "Batches of this size in bytes become a Parquet segment; -1 for the broker's own setting.",
+    },
+    Setting {
+        name: "cenote.archive.ms",
+        default_name: None,
+        default: Some("-1"),
+        rule: Rule::Long(-1),
+        doc: "How long records wait at most to become part of a Parquet segment, in milliseconds; -1 for \
+              the broker's own setting.",
+    },
+    Setting {
+        name: "cenote.parquet.text",
+        default_name: None,
+        default: Some("false"),
+        rule: Rule::Boolean,
+        doc: "Whether keys and values that are valid UTF-8 are stored as text in Parquet, so that JSON \
+              functions work on them without a cast.",
+    },
+    Setting {
         name: "cleanup.policy",
         default_name: Some("log.cleanup.policy"),
         default: Some("delete"),

@@ -5,6 +5,10 @@ use crate::settings::{Overrides, SettingError, SettingType};
 
 /// Name, type and default of every setting, in the order of the names.
 const KAFKA: &[(&str, SettingType, Option<&str>)] = &[
+    // Our own.
+    ("cenote.archive.bytes", SettingType::Long, Some("-1")),
+    ("cenote.archive.ms", SettingType::Long, Some("-1")),
+    ("cenote.parquet.text", SettingType::Boolean, Some("false")),
     ("cleanup.policy", SettingType::List, Some("delete")),
     ("compression.gzip.level", SettingType::Int, Some("-1")),
     ("compression.lz4.level", SettingType::Int, Some("9")),

@@ -2,9 +2,10 @@
 
 use super::SETTINGS;
 use crate::settings::{Overrides, SettingError, Values, elements};
+use std::time::Duration;
 
 /// The settings that the broker acts on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TopicSettings {
     /// `max.message.bytes`: the largest batch, as sent, in bytes.
     pub max_message_bytes: usize,
@@ -28,6 +29,14 @@ pub struct TopicSettings {
     pub min_compaction_lag_ms: i64,
     /// `max.compaction.lag.ms`: how long a record may be kept from compaction.
     pub max_compaction_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`: the share of a compacted log that is not compacted yet, from which on it is.
+    pub min_dirty_ratio: f64,
+    /// `cenote.archive.bytes`: the size of a segment's batches; none: the broker's own setting.
+    pub archive_bytes: Option<u64>,
+    /// `cenote.archive.ms`: how long records wait to be archived; none: the broker's own setting.
+    pub archive_age: Option<Duration>,
+    /// `cenote.parquet.text`: whether keys and values that are text are stored as text.
+    pub parquet_text: bool,
     /// `min.insync.replicas`: kept; every acknowledged record is in the object store whatever it says.
     pub min_insync_replicas: i32,
 }
@@ -94,6 +103,13 @@ impl TopicSettings {
             delete_retention_ms: values.long("delete.retention.ms"),
             min_compaction_lag_ms: values.long("min.compaction.lag.ms"),
             max_compaction_lag_ms: values.long("max.compaction.lag.ms"),
+            min_dirty_ratio: values.ratio("min.cleanable.dirty.ratio"),
+            archive_bytes: limit(values.long("cenote.archive.bytes"))
+                .and_then(|bytes| u64::try_from(bytes).ok()),
+            archive_age: limit(values.long("cenote.archive.ms"))
+                .and_then(|ms| u64::try_from(ms).ok())
+                .map(Duration::from_millis),
+            parquet_text: values.is_true("cenote.parquet.text"),
             min_insync_replicas: values.int("min.insync.replicas"),
         };
         let (min_ms, max_ms) = (settings.min_compaction_lag_ms, settings.max_compaction_lag_ms);

@@ -121,11 +121,13 @@ pub enum BatchError {
         /// Its own.
         delta: i64,
     },
-    /// A record without a key, where records are found by it.
-    #[error("record {index} has no key, which a compacted topic needs")]
+    /// Records without a key, where records are found by it.
+    #[error("record {} has no key, which a compacted topic needs", indices.first().unwrap_or(&0))]
     NoKey {
-        /// From 0.
-        index: usize,
+        /// Which, from 0; the first [`KEYLESS_MAX`] of them.
+        indices: Vec<usize>,
+        /// How many.
+        total: usize,
     },
     /// Too far from now.
     #[error("record {index} has timestamp {}, outside of what the topic accepts", timestamp.get())]
@@ -259,7 +261,7 @@ fn check_records(
             return Err(BatchError::OffsetDelta { index, delta });
         }
         if rules.compacted && record.key.is_none() {
-            return Err(BatchError::NoKey { index });
+            return Err(keyless(header, payload));
         }
         if !accepts(rules, record.timestamp) {
             return Err(BatchError::TimestampOutOfRange { index, timestamp: record.timestamp });
@@ -267,6 +269,23 @@ fn check_records(
         max_timestamp = max_timestamp.max(record.timestamp);
     }
     Ok(max_timestamp)
+}
+
+/// Records without a key that an answer names.
+pub const KEYLESS_MAX: usize = 1_000;
+
+/// All records without a key, as one of them was found. A record that is none ends them.
+fn keyless(header: &BatchHeader, payload: &[u8]) -> BatchError {
+    let records = Records::new(header, payload).map_while(Result::ok).enumerate();
+    let without = records.filter(|(_, record)| record.key.is_none()).map(|(index, _)| index);
+    let (mut indices, mut total) = (Vec::new(), 0);
+    for index in without {
+        total += 1;
+        if indices.len() < KEYLESS_MAX {
+            indices.push(index);
+        }
+    }
+    BatchError::NoKey { indices, total }
 }
 
 /// Whether a producer's timestamp is near enough to now. None at all is accepted.

@@ -17,10 +17,6 @@ fn a_request_that_contradicts_itself_is_invalid() {
         ("a join that does not say what it owns", |r| r.owned = None),
         ("a join that owns something", |r| r.owned = Some(ones(&[0]))),
         ("a join without topics", |r| r.subscribed_topic_names = None),
-        ("a join with no topics and an empty regex", |r| {
-            r.subscribed_topic_names = Some(Default::default());
-            r.subscribed_topic_regex = Some(String::new());
-        }),
         ("leaving for a while without an instance id", |r| r.member_epoch = -2),
         ("an epoch that there is not", |r| r.member_epoch = -3),
     ];
@@ -165,6 +161,14 @@ fn members_and_partitions_are_bounded_by_what_can_be_stored() {
     let mut narrow = ConsumerGroup::new(ConsumerGroupConfig { partitions_max: 30, ..config() });
     let refused = narrow.heartbeat(at(0), &join("m", &["a"]), &image);
     assert!(matches!(refused, Err(GroupError::InvalidRequest(_))));
+}
+
+#[test]
+fn who_joins_without_any_topic_yet_is_welcome() {
+    let mut group = ConsumerGroup::new(config());
+    let request = HeartbeatRequest { subscribed_topic_names: Some(Default::default()), ..join("m", &["a"]) };
+    let joined = group.heartbeat(at(0), &request, &topics(&[("a", 1, 1)]));
+    assert!(joined.is_ok() && !group.is_empty(), "{joined:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub(super) static SHAPES: &[&Shape] = &[
     &API_VERSIONS,
     &CREATE_TOPICS,
     &DELETE_TOPICS,
+    &DELETE_RECORDS,
     &INIT_PRODUCER_ID,
     &OFFSET_FOR_LEADER_EPOCH,
     &DESCRIBE_CONFIGS,
@@ -178,6 +179,24 @@ static DELETE_TOPICS: Shape = Shape {
         .since(6), // topics
         array(&TEXT).within(0, 5), // topic_names
         INT32.always(),            // timeout_ms
+    ],
+};
+
+static DELETE_RECORDS: Shape = Shape {
+    api_key: ApiKey::DeleteRecords,
+    versions: 0..=2,
+    flexible_from: 2,
+    fields: &[
+        array(&Kind::Struct(&[
+            TEXT.always(), // name
+            array(&Kind::Struct(&[
+                INT32.always(), // partition_index
+                INT64.always(), // offset
+            ]))
+            .always(), // partitions
+        ]))
+        .always(), // topics
+        INT32.always(), // timeout_ms
     ],
 };
 

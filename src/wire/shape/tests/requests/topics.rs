@@ -6,6 +6,7 @@ use crate::wire::messages::create_partitions_request::{CreatePartitionsAssignmen
 use crate::wire::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
+use crate::wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use crate::wire::messages::delete_topics_request::DeleteTopicState;
 use crate::wire::messages::describe_configs_request::DescribeConfigsResource;
 use crate::wire::messages::describe_log_dirs_request::DescribableLogDirTopic;
@@ -18,10 +19,10 @@ use crate::wire::messages::offset_for_leader_epoch_request::{
 use crate::wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use crate::wire::messages::{
     AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeProducersRequest, DescribeTopicPartitionsRequest, FetchRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, ListConfigResourcesRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest, describe_producers_request,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest, FetchRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListConfigResourcesRequest, ListOffsetsRequest,
+    MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, describe_producers_request,
     describe_topic_partitions_request, incremental_alter_configs_request,
 };
 use bytes::Bytes;
@@ -35,6 +36,7 @@ pub(super) fn add(all: &mut Vec<Sample>) {
     (0..=4).for_each(|v| api_versions(v, all));
     (2..=7).for_each(|v| create_topics(v, all));
     (1..=6).for_each(|v| delete_topics(v, all));
+    (0..=2).for_each(|v| delete_records(v, all));
     (0..=5).for_each(|v| init_producer_id(v, all));
     (2..=4).for_each(|v| offset_for_leader_epoch(v, all));
     (1..=4).for_each(|v| describe_configs(v, all));
@@ -214,6 +216,14 @@ fn describe_log_dirs(v: i16, all: &mut Vec<Sample>) {
     let request = DescribeLogDirsRequest::default();
     all.push(sample(v, &request.clone().with_topics(None)));
     all.push(sample(v, &request.with_topics(Some(vec![topic.clone(), topic]))));
+}
+
+fn delete_records(v: i16, all: &mut Vec<Sample>) {
+    let partition = DeleteRecordsPartition::default().with_partition_index(3).with_offset(90);
+    let topic =
+        DeleteRecordsTopic::default().with_name(name()).with_partitions(vec![partition.clone(), partition]);
+    let request = DeleteRecordsRequest::default().with_topics(vec![topic.clone(), topic]);
+    all.push(sample(v, &request.with_timeout_ms(1000)));
 }
 
 fn create_partitions(v: i16, all: &mut Vec<Sample>) {

@@ -1,6 +1,6 @@
-//! Which batches of what was read of the log hold records for members.
+//! Which batches of what was read of the log hold records that somebody may see: neither markers, nor what was aborted.
 
-use crate::log::AbortedTransaction;
+use super::stability::AbortedTransaction;
 use crate::types::{Offset, ProducerId};
 use crate::wire::batch::{BatchHeader, HeaderError, split};
 use bytes::Bytes;
@@ -9,14 +9,16 @@ use std::ops::Range;
 
 /// Batches with data, in order.
 #[derive(Debug, Default)]
-pub(super) struct DataBatches {
+pub struct DataBatches {
+    /// The offsets of each.
     pub offsets: Vec<Range<Offset>>,
+    /// Each.
     pub bytes: Vec<Bytes>,
 }
 
 /// The batches of `spans` that have data and are not of `aborted` transactions, which are all that have records in the
-/// spans: none, if members shall see them.
-pub(super) fn data_batches(
+/// spans: none, if these shall be seen.
+pub fn data_batches(
     spans: &[Bytes],
     mut aborted: Vec<AbortedTransaction>,
 ) -> Result<DataBatches, HeaderError> {
@@ -28,7 +30,7 @@ pub(super) fn data_batches(
         while let Some(begun) = aborted.pop_if(|next| next.first_offset < header.offsets().end) {
             open.insert(begun.producer_id);
         }
-        if is_for_members(&header, &mut open) {
+        if is_visible(&header, &mut open) {
             found.offsets.push(header.offsets());
             found.bytes.push(bytes);
         }
@@ -37,7 +39,7 @@ pub(super) fn data_batches(
 }
 
 /// The next marker of a producer whose transaction was aborted is the one that says so.
-fn is_for_members(header: &BatchHeader, open: &mut BTreeSet<ProducerId>) -> bool {
+fn is_visible(header: &BatchHeader, open: &mut BTreeSet<ProducerId>) -> bool {
     if header.is_control() {
         open.remove(&header.producer_id);
         return false;
@@ -47,6 +49,7 @@ fn is_for_members(header: &BatchHeader, open: &mut BTreeSet<ProducerId>) -> bool
 
 impl DataBatches {
     /// The bytes of those that have one of these offsets; both lists ascend.
+    #[must_use]
     pub fn with(self, wanted: &[Range<Offset>]) -> Vec<Bytes> {
         let has_one = |offsets: &Range<Offset>| {
             let first = wanted.partition_point(|range| range.end <= offsets.start);

@@ -1,0 +1,159 @@
+//! The task that owns all manifests of a broker, and how others ask it.
+
+use super::error::ArchiveError;
+use super::janitor::{self, Listed};
+use super::rounds::Rounds;
+use super::start::LoadedManifests;
+use crate::clock::Clock;
+use crate::config::ArchiveConfig;
+use crate::log::{BrokerLog, Reader};
+use crate::meta::Standing;
+use crate::metrics::Metrics;
+use crate::store::ObjectStore;
+use crate::topic::Catalog;
+use crate::types::{LeaderEpoch, Offset, SessionId, TopicId, TopicPartition};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// Asks the archiver. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    calls: mpsc::Sender<Call>,
+    closed: CancellationToken,
+}
+
+/// What an archiver runs on.
+#[derive(Debug)]
+pub struct ArchiveStart {
+    /// When partitions are archived.
+    pub config: ArchiveConfig,
+    /// Whose journal goes on.
+    pub session: SessionId,
+    /// The epoch that segments carry in their names.
+    pub leader_epoch: LeaderEpoch,
+    /// The session's right to write.
+    pub standing: Standing,
+    /// Wall-clock time, for retention.
+    pub clock: Clock,
+    /// Where segments go.
+    pub store: ObjectStore,
+    /// The partitions led here.
+    pub log: Arc<BrokerLog>,
+    /// Reads them.
+    pub reader: Reader,
+    /// The topics.
+    pub catalog: Arc<Catalog>,
+    /// What was archived before.
+    pub loaded: LoadedManifests,
+    /// From where on each journal is needed, as the metadata says.
+    pub journal_starts: BTreeMap<SessionId, u64>,
+    /// Where figures go.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A request to the archiver.
+#[derive(Debug)]
+pub(super) enum Call {
+    /// Archive these partitions now.
+    Flush(Vec<TopicPartition>, oneshot::Sender<Result<(), ArchiveError>>),
+    /// Move a log start.
+    DeleteRecords(TopicPartition, Offset, oneshot::Sender<Result<Offset, ArchiveError>>),
+    /// A topic is gone.
+    TopicDeleted(TopicId),
+    /// This lay in the store when the session had begun.
+    Listed(Listed),
+}
+
+/// Requests that wait.
+const CALLS_MAX: usize = 1024;
+/// How often it looks for what is due.
+const ROUND_EVERY: Duration = Duration::from_millis(500);
+
+impl Archive {
+    /// Starts the archiver. Its task ends when it is closed.
+    #[must_use]
+    pub fn start(start: ArchiveStart) -> Archive {
+        let (calls, received) = mpsc::channel(CALLS_MAX);
+        let closed = CancellationToken::new();
+        tokio::spawn(look_for_litter(start.store.clone(), start.session, calls.clone(), closed.clone()));
+        tokio::spawn(run(Rounds::new(start), received, closed.clone()));
+        Archive { calls, closed }
+    }
+
+    /// Archives what these partitions have, whatever its size and age.
+    pub async fn flush(&self, partitions: Vec<TopicPartition>) -> Result<(), ArchiveError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Call::Flush(partitions, answer)).await?;
+        answered.await.map_err(|_| ArchiveError::Closed)?
+    }
+
+    /// Has the partition's log begin at `offset`; where it begins then.
+    pub async fn delete_records(
+        &self,
+        topic_partition: TopicPartition,
+        offset: Offset,
+    ) -> Result<Offset, ArchiveError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Call::DeleteRecords(topic_partition, offset, answer)).await?;
+        answered.await.map_err(|_| ArchiveError::Closed)?
+    }
+
+    /// A topic is gone: its objects go. If this is not done, the next session finds them.
+    pub async fn on_topic_deleted(&self, topic_id: TopicId) {
+        if self.send(Call::TopicDeleted(topic_id)).await.is_err() {
+            tracing::debug!(%topic_id, "the objects of a deleted topic are left to the next session");
+        }
+    }
+
+    /// Archives nothing any more.
+    pub fn close(&self) {
+        self.closed.cancel();
+    }
+
+    async fn send(&self, call: Call) -> Result<(), ArchiveError> {
+        self.calls.send(call).await.map_err(|_| ArchiveError::Closed)
+    }
+}
+
+/// Lists what lies in the store, once, beside everything else, and hands it to the archiver.
+async fn look_for_litter(
+    store: ObjectStore,
+    own: SessionId,
+    calls: mpsc::Sender<Call>,
+    closed: CancellationToken,
+) {
+    let work = async {
+        match janitor::list(&store, own).await {
+            Ok(listed) => {
+                let _gone = calls.send(Call::Listed(listed)).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what crashes left behind is not looked for until the next start");
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = closed.cancelled() => {}
+    }
+}
+
+async fn run(mut rounds: Rounds, mut calls: mpsc::Receiver<Call>, closed: CancellationToken) {
+    let work = async {
+        loop {
+            match tokio::time::timeout(ROUND_EVERY, calls.recv()).await {
+                Ok(Some(call)) => rounds.on_call(call).await,
+                Ok(None) => return,
+                Err(_elapsed) => {}
+            }
+            rounds.go(&mut calls).await;
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = closed.cancelled() => {}
+    }
+}

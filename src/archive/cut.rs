@@ -1,0 +1,111 @@
+//! When a partition's committed records leave the journal for a segment.
+//!
+//! A partition is cut when what it has reaches a size, or when the oldest of it reaches an age *and has paid for its
+//! segment*. A segment costs two PUTs, its file and the manifest's root. A journal object costs one, which the
+//! partitions in it share by their bytes. What a partition has in the journal has paid once its shares come to the
+//! two PUTs. So, whatever the number of partitions and however the load is spread over them, segments cost no more
+//! PUTs than the journal did:
+//!
+//! | partitions, equally busy | journal objects a second | paid after |
+//! | --- | --- | --- |
+//! | 1 | 4 | 0.5 s: the age decides |
+//! | 1,000 | 4 | 8 min: the age decides |
+//! | 10,000 | 4 | 83 min |
+//!
+//! A fixed size would not do: one lone topic of a record a second should be readable as Parquet after ten minutes,
+//! ten thousand of them must not cost ten thousand files. What has not paid waits up to `age_max`, where it is cut
+//! nevertheless: 100,000 silent partitions that hold one record each cost two PUTs a second then, once.
+//!
+//! Who waits pins journal objects, until these are merged. If that comes to too much the caller says so, and the age
+//! alone decides.
+
+use crate::types::Moment;
+use std::ops::Add;
+use std::time::Duration;
+
+/// When to archive a partition, by its settings and the broker's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutSettings {
+    /// Batches of this size, in bytes, are a segment: 64 MiB by default.
+    pub bytes: u64,
+    /// How long a record waits in a partition whose segments are worth their PUTs: 10 min by default. For a
+    /// compacted topic at most its `max.compaction.lag.ms`, as only what is archived is compacted.
+    pub age: Duration,
+    /// How long a record waits in any partition: 24 h by default.
+    pub age_max: Duration,
+}
+
+/// What a partition has between its archived offset and its last stable offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unarchived {
+    /// Batches as they lie in the journal, in bytes.
+    pub bytes: u64,
+    /// When the oldest of it was committed, or found by a restart; none if there is nothing.
+    pub oldest: Option<Moment>,
+    /// Its share in the PUTs of the journal objects that it lies in.
+    pub paid: PutShare,
+}
+
+/// Parts of a PUT, in millionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PutShare(u64);
+
+impl PutShare {
+    const MILLION: u64 = 1_000_000;
+    /// What a segment costs: its file, and the root of the manifest.
+    pub const OF_A_SEGMENT: PutShare = PutShare(2 * PutShare::MILLION);
+
+    /// The share of `bytes` in the PUT of an object that has `object_bytes`.
+    #[must_use]
+    pub fn of(bytes: u64, object_bytes: u64) -> PutShare {
+        let share = u128::from(bytes.min(object_bytes)) * u128::from(PutShare::MILLION);
+        let share = share.checked_div(u128::from(object_bytes)).unwrap_or(0);
+        PutShare(u64::try_from(share).expect("a share is not more than the whole"))
+    }
+}
+
+impl Add for PutShare {
+    type Output = PutShare;
+
+    fn add(self, other: PutShare) -> PutShare {
+        PutShare(self.0.saturating_add(other.0))
+    }
+}
+
+/// Whether the journal objects that are pinned by who waits come to too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalPressure {
+    /// They do not.
+    Low,
+    /// They do: freeing them is worth PUTs.
+    High,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchiveCut {
+    /// Archive what there is.
+    Now,
+    /// Nothing until then, unless more is committed or the pressure rises before.
+    At(Moment),
+    /// Nothing until something is committed.
+    Nothing,
+}
+
+/// Whether a partition is to be archived.
+#[must_use]
+pub fn decide(
+    settings: &CutSettings,
+    now: Moment,
+    unarchived: Unarchived,
+    pressure: JournalPressure,
+) -> ArchiveCut {
+    let Some(oldest) = unarchived.oldest else { return ArchiveCut::Nothing };
+    if unarchived.bytes >= settings.bytes {
+        return ArchiveCut::Now;
+    }
+    let is_worth_it = pressure == JournalPressure::High || unarchived.paid >= PutShare::OF_A_SEGMENT;
+    let age = if is_worth_it { settings.age } else { settings.age.max(settings.age_max) };
+    let due = oldest + age;
+    if now >= due { ArchiveCut::Now } else { ArchiveCut::At(due) }
+}

@@ -1,0 +1,82 @@
+//! What can go wrong with archives.
+
+use crate::log::ReadError;
+use crate::meta::keys::DecodeKeyError;
+use crate::meta::{MetadataError, SettleError};
+use crate::segment::WriteError;
+use crate::segment::manifest::{DecodeError, EditError, UnreadablePointer};
+use crate::store::{ObjectPath, StoreError};
+use crate::types::Offset;
+use crate::wire::batch::HeaderError;
+
+/// Why a partition's archive did not change, or why that is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The batches cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// They are not what the log holds.
+    #[error("committed batches are damaged: {0}")]
+    Batch(#[from] HeaderError),
+    /// No segment can be made of them.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A segment is not what the manifest says.
+    #[error("{path}: {why}")]
+    Damaged {
+        /// Where it lies.
+        path: ObjectPath,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The object store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is not known whether the manifest has become the partition's.
+    #[error(transparent)]
+    Settle(#[from] SettleError),
+    /// The manifest cannot take the change.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The manifest has to be read again and cannot be.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Another broker has changed the manifest.
+    #[error("another broker has changed the manifest")]
+    Changed,
+    /// Work on segments took too long.
+    #[error("segments were not rewritten in time")]
+    TimedOut,
+    /// There is no such partition here.
+    #[error("there is no such partition")]
+    UnknownPartition,
+    /// The offset is not in the log.
+    #[error("offset {0} is outside the log")]
+    OutOfRange(Offset),
+    /// The session has ended.
+    #[error("the session has ended")]
+    Closed,
+}
+
+/// Why the manifests cannot be read. Serving a shorter log would be worse than not starting.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The metadata store does not answer.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// A value of the metadata cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] DecodeKeyError),
+    /// A pointer cannot be read.
+    #[error(transparent)]
+    Pointer(#[from] UnreadablePointer),
+    /// A manifest's object does not come, or is not there.
+    #[error("a manifest cannot be read: {0}")]
+    Store(#[from] StoreError),
+    /// It is not what was written.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A key among the pointers' that names no partition.
+    #[error("{0} is no key of a partition's manifest")]
+    UnknownKey(String),
+}

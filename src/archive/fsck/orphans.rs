@@ -1,0 +1,114 @@
+//! What nothing refers to: counted by kind, and deleted when it is asked for.
+
+use super::{Fsck, JournalEnds};
+use crate::journal::{ObjectId, read_object};
+use crate::store::{ObjectPath, paths};
+use crate::types::{LeaderEpoch, SessionId, TopicPartition};
+use futures_util::{StreamExt, stream};
+
+const DELETIONS_AT_ONCE: usize = 16;
+
+/// What an object is to the cluster.
+enum Standing {
+    Needed,
+    Segment,
+    Manifest,
+    Journal,
+    OfDeletedTopic,
+    Stranger,
+    Problem(String),
+}
+
+impl Fsck<'_> {
+    /// Counts what is not needed; the orphans among it, with their sizes.
+    pub(super) async fn find_orphans(&mut self, ends: &JournalEnds) -> Vec<(ObjectPath, u64)> {
+        let mut orphans = Vec::new();
+        let mut listed: Vec<_> = self.listed.iter().map(|(path, bytes)| (path.clone(), *bytes)).collect();
+        listed.sort_unstable();
+        for (path, bytes) in listed {
+            let standing = standing_of(self, ends, &path).await;
+            let counts = &mut self.report.orphans;
+            match standing {
+                Standing::Needed => continue,
+                Standing::Segment => counts.segments.add(bytes),
+                Standing::Manifest => counts.manifests.add(bytes),
+                Standing::Journal => counts.journal.add(bytes),
+                Standing::OfDeletedTopic => {
+                    self.report.deleted_topics.add(bytes);
+                    continue;
+                }
+                Standing::Stranger => {
+                    self.report.strangers.add(bytes);
+                    continue;
+                }
+                Standing::Problem(why) => {
+                    self.report.problem(&path, &why);
+                    continue;
+                }
+            }
+            orphans.push((path, bytes));
+        }
+        orphans
+    }
+
+    pub(super) async fn delete(&mut self, orphans: Vec<(ObjectPath, u64)>) {
+        let store = self.store;
+        let deletions =
+            orphans.into_iter().map(async |(path, bytes)| (store.delete(&path).await, path, bytes));
+        let mut deletions = stream::iter(deletions).buffer_unordered(DELETIONS_AT_ONCE);
+        while let Some((deleted, path, bytes)) = deletions.next().await {
+            match deleted {
+                Ok(()) => self.report.repaired.add(bytes),
+                Err(error) => self.report.problem(&path, &format!("it could not be deleted: {error}")),
+            }
+        }
+    }
+
+    /// What is known of an object of this partition that no manifest names.
+    fn unnamed(&self, topic_partition: TopicPartition, orphan: Standing) -> Standing {
+        match () {
+            () if self.in_doubt.contains(&topic_partition) => Standing::Needed,
+            () if self.deleted.contains(&topic_partition.topic_id) => Standing::OfDeletedTopic,
+            () => orphan,
+        }
+    }
+
+    fn later(&self, leader_epoch: LeaderEpoch) -> Option<Standing> {
+        (leader_epoch > self.view).then(|| {
+            let (epoch, view) = (leader_epoch.0, self.view.0);
+            let why = "it was put by a session that the metadata has never seen: the metadata is an old copy";
+            Standing::Problem(format!("{why} (epoch {epoch}, view {view})"))
+        })
+    }
+}
+
+async fn standing_of(fsck: &Fsck<'_>, ends: &JournalEnds, path: &ObjectPath) -> Standing {
+    if *path == paths::cluster_marker() || fsck.references.contains(path) {
+        return Standing::Needed;
+    }
+    if let Some((topic_partition, name)) = paths::parse_segment(path) {
+        let later = fsck.later(name.leader_epoch);
+        return later.unwrap_or_else(|| fsck.unnamed(topic_partition, Standing::Segment));
+    }
+    if let Some((topic_partition, _)) = paths::parse_manifest_object(path) {
+        return fsck.unnamed(topic_partition, Standing::Manifest);
+    }
+    match paths::parse_journal_object(path) {
+        // Before what is needed, or behind the end.
+        Some((session, _)) if ends.contains_key(&session) => Standing::Journal,
+        Some((session, seq)) => of_unknown_journal(fsck, session, seq).await,
+        None => Standing::Stranger,
+    }
+}
+
+/// A journal that the metadata does not know was forgotten when all of it was archived, or began after this metadata
+/// was copied: its rows tell.
+async fn of_unknown_journal(fsck: &Fsck<'_>, session: SessionId, seq: u64) -> Standing {
+    match read_object(fsck.store, ObjectId { session, seq }).await {
+        Ok(index) => {
+            let latest = index.rows.iter().map(|row| row.leader_epoch).max();
+            latest.and_then(|latest| fsck.later(latest)).unwrap_or(Standing::Journal)
+        }
+        Err(_unreadable) => Standing::Stranger,
+    }
+}

@@ -1,0 +1,189 @@
+//! Finds what a crash has left behind: objects that an earlier session put, and that nothing refers to.
+//!
+//! ```text
+//! list objects ─▶ the archiver, between two of its works: read the references ─▶ graveyard, grace ─▶ delete
+//! ```
+//!
+//! The order is the proof. An object that was there before the references were read, put by a session that can write
+//! no more, and that no reference names, will never be named by one. Segments carry the leader epoch of who wrote them;
+//! those of this session are left alone, as they may be on their way into a manifest. Manifest objects carry none:
+//! this session's are all written by the task that reads the references, so that none is on its way then. Journal
+//! objects lie below their session: those of this session are not looked at, and of an ended one only what is before
+//! its first or behind its last.
+//!
+//! Never by age, never while another session stands, and never more than a share of all bytes: who finds half of a store
+//! to be litter is more likely to be wrong. What it leaves then is for `cenote fsck`.
+
+use super::archiver::ArchiveStart;
+use super::error::LoadError;
+use super::kept::KeptManifest;
+use crate::meta::keys::{journal_starts, journals, sessions};
+use crate::segment::manifest::{ManifestPointer, POINTERS};
+use crate::store::{ListedObject, ObjectPath, ObjectStore, StoreError, paths};
+use crate::types::{LeaderEpoch, SessionId, TopicId, TopicPartition};
+use futures_util::TryStreamExt;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::RangeInclusive;
+
+/// What lay in the store before the references were read.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// Segments and manifest objects of any session, and journal objects of others.
+    objects: Vec<ListedObject>,
+    /// Whether there were more than a listing takes.
+    is_cut: bool,
+}
+
+/// What the litter is, or why none is taken away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing refers to these.
+    Litter(Vec<ObjectPath>),
+    /// Somebody has to look.
+    Ask(String),
+}
+
+/// Objects of a listing; a store with more is for `cenote fsck`.
+const OBJECTS_MAX: usize = 4_000_000;
+/// Less than this is taken away whatever its share: about one segment.
+const UNASKED_BYTES: u64 = 64 << 20;
+
+/// Lists what may be litter. `own` is the session that has begun.
+pub(super) async fn list(store: &ObjectStore, own: SessionId) -> Result<Listed, StoreError> {
+    let mut listed = Listed::default();
+    for prefix in [paths::segments_prefix(), paths::manifests_prefix(), paths::journals_prefix()] {
+        let mut found = store.list(Some(&prefix));
+        while let Some(object) = found.try_next().await? {
+            if paths::parse_journal_object(&object.path).is_some_and(|(session, _)| session == own) {
+                continue;
+            }
+            if listed.objects.len() == OBJECTS_MAX {
+                listed.is_cut = true;
+                return Ok(listed);
+            }
+            listed.objects.push(object);
+        }
+    }
+    Ok(listed)
+}
+
+/// What of `listed` may go. Called by the task that writes manifests, between two of its works.
+pub(super) async fn litter(
+    start: &ArchiveStart,
+    kept: &HashMap<TopicPartition, KeptManifest>,
+    listed: &Listed,
+) -> Result<Vec<ObjectPath>, LoadError> {
+    let metadata = start.standing.store();
+    let standing = metadata.list(sessions::PREFIX).await?.entries;
+    if standing.iter().any(|entry| entry.key != sessions::key(start.session)) {
+        tracing::info!("other sessions stand: nothing is looked for that crashes left behind");
+        return Ok(Vec::new());
+    }
+    let references = References::read(start, kept).await?;
+    Ok(match decide(&references, start.leader_epoch, listed) {
+        Verdict::Litter(litter) => litter,
+        Verdict::Ask(why) => {
+            tracing::error!(
+                why,
+                "what crashes left behind is not deleted; stop the broker and run cenote fsck"
+            );
+            Vec::new()
+        }
+    })
+}
+
+/// What is referred to.
+#[derive(Debug, Default)]
+struct References {
+    objects: HashSet<ObjectPath>,
+    /// Topics whose deletion is not over.
+    on_their_way: BTreeSet<TopicId>,
+    /// The objects of ended journals that are needed.
+    journals: BTreeMap<SessionId, RangeInclusive<u64>>,
+}
+
+impl References {
+    async fn read(
+        start: &ArchiveStart,
+        kept: &HashMap<TopicPartition, KeptManifest>,
+    ) -> Result<References, LoadError> {
+        let metadata = start.standing.store();
+        let mut references = References::default();
+        for entry in metadata.list(POINTERS).await?.entries {
+            let Some(topic_partition) = ManifestPointer::partition_of(&entry.key) else {
+                return Err(LoadError::UnknownKey(entry.key));
+            };
+            let Some(topic) = start.catalog.by_id(topic_partition.topic_id) else {
+                references.on_their_way.insert(topic_partition.topic_id);
+                continue;
+            };
+            match kept.get(&topic_partition).filter(|kept| kept.is_at(&entry)) {
+                Some(kept) => references.objects.extend(kept.objects(&topic.name)),
+                None => {
+                    let (kept, below) = KeptManifest::load(&start.store, topic_partition, &entry).await?;
+                    references.objects.extend(kept.objects(&topic.name));
+                    let below = below.iter().map(|segment| segment.name());
+                    let below = below.map(|name| paths::segment(&topic.name, topic_partition, &name));
+                    references.objects.extend(below);
+                }
+            }
+        }
+        references.read_journals(start).await?;
+        Ok(references)
+    }
+
+    async fn read_journals(&mut self, start: &ArchiveStart) -> Result<(), LoadError> {
+        let metadata = start.standing.store();
+        let firsts = metadata.list(journal_starts::PREFIX).await?.entries;
+        for entry in metadata.list(journals::PREFIX).await?.entries {
+            let journal = journals::Journal::decode(&entry)?;
+            let Some((session, last)) = journals::session_of(&entry.key).zip(journal.final_seq) else {
+                continue;
+            };
+            let key = journal_starts::key(session);
+            let first = firsts.iter().find(|first| first.key == key);
+            let first = first.map(journal_starts::JournalStart::decode).transpose()?;
+            self.journals.insert(session, first.map_or(1, |first| first.first)..=last);
+        }
+        Ok(())
+    }
+
+    /// Whether an object is proven not to be needed.
+    fn lack(&self, own: LeaderEpoch, path: &ObjectPath) -> bool {
+        if let Some((topic_partition, name)) = paths::parse_segment(path) {
+            let is_over = name.leader_epoch < own && !self.on_their_way.contains(&topic_partition.topic_id);
+            return is_over && !self.objects.contains(path);
+        }
+        if let Some((topic_partition, _)) = paths::parse_manifest_object(path) {
+            return !self.on_their_way.contains(&topic_partition.topic_id) && !self.objects.contains(path);
+        }
+        // Of a journal that the metadata does not know nothing is proven here.
+        let journal = paths::parse_journal_object(path);
+        journal.is_some_and(|(session, seq)| {
+            self.journals.get(&session).is_some_and(|needed| !needed.contains(&seq))
+        })
+    }
+}
+
+/// Without I/O: what may go, unless it is so much, or so strange, that somebody has to look.
+fn decide(references: &References, own: LeaderEpoch, listed: &Listed) -> Verdict {
+    let epoch = |object: &ListedObject| paths::parse_segment(&object.path).map(|(_, name)| name.leader_epoch);
+    if let Some(later) = listed.objects.iter().find(|object| epoch(object) > Some(own)) {
+        let why = format!("{} is of a later session than this: is the metadata an old copy?", later.path);
+        return Verdict::Ask(why);
+    }
+    if listed.is_cut {
+        return Verdict::Ask(format!("there are more than {OBJECTS_MAX} objects"));
+    }
+    let litter: Vec<&ListedObject> =
+        listed.objects.iter().filter(|object| references.lack(own, &object.path)).collect();
+    let bytes: u64 = litter.iter().map(|object| object.size).sum();
+    let all: u64 = listed.objects.iter().map(|object| object.size).sum();
+    if bytes > UNASKED_BYTES && bytes > all / 2 {
+        return Verdict::Ask(format!("nothing refers to {bytes} of {all} bytes, which is more than half"));
+    }
+    Verdict::Litter(litter.into_iter().map(|object| object.path.clone()).collect())
+}
+
+#[cfg(test)]
+mod tests;

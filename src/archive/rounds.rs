@@ -1,0 +1,446 @@
+//! What the archiver does when it looks around: archive what is due, move log starts, merge and compact, let objects go.
+
+mod upkeep;
+
+use super::archiver::{ArchiveStart, Call};
+use super::cut::{self, ArchiveCut, CutSettings, JournalPressure, PutShare};
+use super::error::ArchiveError;
+use super::graveyard::Graveyard;
+use super::janitor;
+use super::journals::Journals;
+use super::kept::{KeptManifest, Swapped};
+use super::retention::{self, Piece, Retained, RetentionSettings};
+use super::upkeep::Upkeep;
+use super::write::WriteJob;
+use crate::log::{IndexEntry, Partition, Unarchived};
+use crate::meta::Write;
+use crate::meta::{Change, Settled};
+use crate::segment::SegmentOptions;
+use crate::segment::manifest::{Archived, pointer_key, pointer_prefix};
+use crate::store::{ObjectPath, paths};
+use crate::topic::Topic;
+use crate::types::{Moment, Offset, Timestamp, TopicId, TopicPartition};
+use futures_util::TryStreamExt;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// The archiver's state.
+pub(super) struct Rounds {
+    start: ArchiveStart,
+    origin: Instant,
+    kept: HashMap<TopicPartition, KeptManifest>,
+    /// Since when the oldest offset of a partition waits to be archived.
+    waiting: HashMap<TopicPartition, (Offset, Moment)>,
+    /// Partitions that could not be archived, and when they are tried again.
+    failed: HashMap<TopicPartition, Moment>,
+    graveyard: Graveyard,
+    journals: Journals,
+    gone: BTreeSet<TopicId>,
+    retention_at: Moment,
+    upkeep: Upkeep,
+}
+
+/// How often old records are looked for; Apache Kafka does it every five minutes.
+const RETENTION_EVERY: Duration = Duration::from_secs(10);
+/// How long a partition is left alone that could not be archived.
+const FAILED_PAUSE: Duration = Duration::from_secs(5);
+/// Journal objects that may wait before whoever pins them is archived whether it is worth it or not.
+const PINNED_OBJECTS_MAX: u64 = 20_000;
+/// Then what is older than this goes.
+const PINNED_AGE_MAX: Duration = Duration::from_secs(60);
+/// Objects of a deleted topic that are listed at once.
+const TOPIC_OBJECTS_MAX: usize = 1_000_000;
+
+impl Rounds {
+    pub fn new(mut start: ArchiveStart) -> Rounds {
+        let mut graveyard = Graveyard::default();
+        graveyard.bury(Moment::default(), std::mem::take(&mut start.loaded.garbage));
+        let kept = std::mem::take(&mut start.loaded.manifests);
+        let journals = Journals::new(start.session, &start.journal_starts);
+        let gone = std::mem::take(&mut start.loaded.gone);
+        let mut upkeep = Upkeep::default();
+        kept.iter().for_each(|loaded| upkeep.on_segments(loaded.topic_partition));
+        Rounds {
+            start,
+            origin: Instant::now(),
+            kept: kept.into_iter().map(|loaded| (loaded.topic_partition, loaded.kept)).collect(),
+            waiting: HashMap::new(),
+            failed: HashMap::new(),
+            graveyard,
+            journals,
+            gone,
+            retention_at: Moment::default(),
+            upkeep,
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment(self.origin.elapsed())
+    }
+
+    pub async fn on_call(&mut self, call: Call) {
+        match call {
+            Call::Flush(partitions, answer) => {
+                let mut flushed = Ok(());
+                for topic_partition in partitions {
+                    flushed = flushed.and(self.flush(topic_partition).await);
+                }
+                let _gone = answer.send(flushed);
+            }
+            Call::DeleteRecords(topic_partition, offset, answer) => {
+                let _gone = answer.send(self.delete_records(topic_partition, offset).await);
+            }
+            Call::TopicDeleted(topic_id) => {
+                self.gone.insert(topic_id);
+            }
+            Call::Listed(listed) => match janitor::litter(&self.start, &self.kept, &listed).await {
+                Ok(litter) if litter.is_empty() => {}
+                Ok(litter) => {
+                    tracing::info!(objects = litter.len(), "objects that crashes left behind go");
+                    self.graveyard.bury(self.now(), litter);
+                }
+                Err(error) => tracing::warn!(%error, "what crashes left behind stays until the next start"),
+            },
+        }
+    }
+
+    /// One look at everything; whoever asks meanwhile is answered in between.
+    pub async fn go(&mut self, calls: &mut mpsc::Receiver<Call>) {
+        let now = self.now();
+        let pinned = self.start.log.needs().objects();
+        for partition in self.start.log.partitions() {
+            while let Ok(call) = calls.try_recv() {
+                self.on_call(call).await;
+            }
+            self.archive_if_due(&partition, pinned).await;
+        }
+        if now >= self.retention_at {
+            self.retention_at = now + RETENTION_EVERY;
+            for partition in self.start.log.partitions() {
+                self.apply_retention(&partition).await;
+            }
+        }
+        self.keep_up().await;
+        for topic_id in std::mem::take(&mut self.gone) {
+            if let Err(error) = self.remove_topic(topic_id).await {
+                tracing::warn!(%topic_id, %error, "the objects of a deleted topic could not be removed yet");
+                self.gone.insert(topic_id);
+            }
+        }
+        self.release_journals().await;
+        self.graveyard.clear(now, &self.start.store).await;
+    }
+
+    async fn archive_if_due(&mut self, partition: &Partition, pinned: u64) {
+        let topic_partition = partition.topic_partition();
+        let Some(topic) = self.start.catalog.by_id(topic_partition.topic_id) else { return };
+        let now = self.now();
+        if self.failed.get(&topic_partition).is_some_and(|at| *at > now) {
+            return;
+        }
+        let settings = self.settings(&topic, pinned);
+        let (offsets, bytes) = partition.archivable();
+        let Some(oldest) = self.waits_since(topic_partition, &offsets, now) else { return };
+        // Young and small: what it has paid is not of interest yet.
+        if bytes < settings.bytes && now < oldest + settings.age {
+            return;
+        }
+        let unarchived = partition.unarchived(settings.bytes);
+        if self.decide(&settings, now, oldest, &unarchived, pinned) != ArchiveCut::Now {
+            return;
+        }
+        if let Err(error) = self.archive(partition, &topic, &unarchived).await {
+            tracing::warn!(topic = %topic.name, partition = topic_partition.partition.0, %error,
+                "a partition could not be archived, it is tried again");
+            self.failed.insert(topic_partition, now + FAILED_PAUSE);
+        }
+    }
+
+    fn settings(&self, topic: &Topic, pinned: u64) -> CutSettings {
+        let config = self.start.config;
+        let bytes = topic.settings.archive_bytes.unwrap_or(config.bytes);
+        let mut age = topic.settings.archive_age.unwrap_or(config.age);
+        if topic.settings.cleanup_policy.compact {
+            let lag = u64::try_from(topic.settings.max_compaction_lag_ms).unwrap_or(u64::MAX);
+            age = age.min(Duration::from_millis(lag));
+        }
+        if pinned > PINNED_OBJECTS_MAX {
+            age = age.min(PINNED_AGE_MAX);
+        }
+        CutSettings { bytes, age, age_max: config.age_max }
+    }
+
+    /// Since when the oldest of these offsets waits; none: there are none.
+    fn waits_since(
+        &mut self,
+        topic_partition: TopicPartition,
+        offsets: &Range<Offset>,
+        now: Moment,
+    ) -> Option<Moment> {
+        if offsets.is_empty() {
+            self.waiting.remove(&topic_partition);
+            return None;
+        }
+        let waiting = self.waiting.entry(topic_partition).or_insert((offsets.start, now));
+        if waiting.0 != offsets.start {
+            *waiting = (offsets.start, now);
+        }
+        Some(waiting.1)
+    }
+
+    fn decide(
+        &self,
+        settings: &CutSettings,
+        now: Moment,
+        oldest: Moment,
+        unarchived: &Unarchived,
+        pinned: u64,
+    ) -> ArchiveCut {
+        let needs = self.start.log.needs();
+        let share = |span: &IndexEntry| PutShare::of(span.size(), needs.object_bytes(span.object));
+        let paid = unarchived.spans.iter().map(share).fold(PutShare::default(), |sum, share| sum + share);
+        let unarchived = cut::Unarchived { bytes: unarchived.bytes, oldest: Some(oldest), paid };
+        let pressure = if pinned > PINNED_OBJECTS_MAX { JournalPressure::High } else { JournalPressure::Low };
+        cut::decide(settings, now, unarchived, pressure)
+    }
+
+    /// Archives all that there is, segment by segment.
+    async fn flush(&mut self, topic_partition: TopicPartition) -> Result<(), ArchiveError> {
+        let partition = self.start.log.partition(topic_partition).ok_or(ArchiveError::UnknownPartition)?;
+        let topic =
+            self.start.catalog.by_id(topic_partition.topic_id).ok_or(ArchiveError::UnknownPartition)?;
+        let until = partition.ends().last_stable_offset;
+        let bytes_max = self.settings(&topic, 0).bytes;
+        loop {
+            let unarchived = partition.unarchived(bytes_max);
+            if unarchived.from >= unarchived.to || unarchived.from >= until {
+                return Ok(());
+            }
+            self.archive(&partition, &topic, &unarchived).await?;
+        }
+    }
+
+    async fn archive(
+        &mut self,
+        partition: &Partition,
+        topic: &Topic,
+        unarchived: &Unarchived,
+    ) -> Result<(), ArchiveError> {
+        let topic_partition = partition.topic_partition();
+        let kept = self.kept(topic_partition, topic).await?;
+        let job = WriteJob {
+            partition,
+            topic,
+            unarchived,
+            log_start_offset: partition.ends().log_start_offset,
+            leader_epoch: self.start.leader_epoch,
+            options: SegmentOptions { text: topic.settings.parquet_text, ..SegmentOptions::default() },
+        };
+        let segment = job.run(&self.start.reader, &self.start.store).await?;
+        let written = segment.clone();
+        let archived = Archived {
+            segments: segment.into_iter().collect(),
+            archived_offset: unarchived.to,
+            leader_epochs: partition.epochs_in(unarchived.from, unarchived.to),
+            producers: partition.producers_at(unarchived.to, self.start.clock.now()),
+        };
+        let edited = kept.manifest.append_segments(archived)?;
+        let swapped = kept.swap(&self.start.standing, &self.start.store, &topic.name, edited).await;
+        self.on_swapped(partition, topic, swapped)?;
+        self.waiting.remove(&topic_partition);
+        if let Some(segment) = written {
+            self.upkeep.on_segments(topic_partition);
+            self.start.metrics.archive.segments.inc();
+            self.start.metrics.archive.raw_bytes.inc_by(segment.raw_bytes);
+            self.start.metrics.archive.file_bytes.inc_by(segment.file_bytes);
+            tracing::debug!(topic = %topic.name, partition = topic_partition.partition.0, rows = segment.rows,
+                bytes = segment.file_bytes, "a segment was archived");
+        }
+        Ok(())
+    }
+
+    /// A manifest has become the partition's, or it is not known whether it has.
+    fn on_swapped(
+        &mut self,
+        partition: &Partition,
+        topic: &Topic,
+        swapped: Result<Swapped, ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let topic_partition = partition.topic_partition();
+        let Swapped { kept, garbage } = swapped.inspect_err(|_| {
+            // It is read again before anything else is done to it.
+            self.kept.remove(&topic_partition);
+        })?;
+        self.graveyard.bury(self.now(), garbage);
+        let trimmed = partition.on_archived(kept.archived_log(&topic.name));
+        self.start.log.needs().release(&trimmed);
+        self.kept.insert(topic_partition, kept);
+        Ok(())
+    }
+
+    /// The partition's manifest as it is stored.
+    async fn kept(
+        &self,
+        topic_partition: TopicPartition,
+        topic: &Topic,
+    ) -> Result<KeptManifest, ArchiveError> {
+        if let Some(kept) = self.kept.get(&topic_partition) {
+            return Ok(kept.clone());
+        }
+        tracing::debug!(topic = %topic.name, partition = topic_partition.partition.0, "a manifest is read");
+        let store = self.start.standing.store();
+        let entry = store.get(&pointer_key(topic_partition)).await.map_err(super::LoadError::from)?;
+        match entry {
+            None => Ok(KeptManifest::none(topic_partition)),
+            Some(entry) => {
+                let (kept, _) = KeptManifest::load(&self.start.store, topic_partition, &entry).await?;
+                Ok(kept)
+            }
+        }
+    }
+
+    async fn apply_retention(&mut self, partition: &Partition) {
+        let topic_partition = partition.topic_partition();
+        let Some(topic) = self.start.catalog.by_id(topic_partition.topic_id) else { return };
+        let settings = RetentionSettings::of(&topic.settings);
+        if settings == RetentionSettings::default() {
+            return;
+        }
+        let ends = partition.ends();
+        let log = Retained {
+            log_start_offset: ends.log_start_offset,
+            last_stable_offset: ends.last_stable_offset,
+            bytes: partition.bytes(),
+        };
+        if !may_end(&settings, &log, partition.oldest_piece(), self.start.clock.now()) {
+            return;
+        }
+        let archived = partition.archived();
+        let segments =
+            archived.iter().flat_map(|archived| archived.manifest.segments_from(ends.log_start_offset));
+        let spans = partition.journal_spans();
+        let above = spans.iter().filter(|span| span.offsets.end > ends.log_start_offset);
+        let pieces = segments.map(Piece::from).chain(above.map(Piece::from));
+        let Some(offset) = retention::new_log_start(&settings, self.start.clock.now(), log, pieces) else {
+            return;
+        };
+        match self.move_log_start(partition, &topic, offset).await {
+            Ok(()) => tracing::info!(topic = %topic.name, partition = topic_partition.partition.0,
+                log_start_offset = offset.get(), "old records are gone"),
+            Err(error) => {
+                tracing::warn!(topic = %topic.name, partition = topic_partition.partition.0, %error,
+                    "a log start could not be moved, it is tried again");
+            }
+        }
+    }
+
+    async fn delete_records(
+        &mut self,
+        topic_partition: TopicPartition,
+        offset: Offset,
+    ) -> Result<Offset, ArchiveError> {
+        let partition = self.start.log.partition(topic_partition).ok_or(ArchiveError::UnknownPartition)?;
+        let topic =
+            self.start.catalog.by_id(topic_partition.topic_id).ok_or(ArchiveError::UnknownPartition)?;
+        let ends = partition.ends();
+        if offset > ends.high_watermark || offset < Offset::ZERO {
+            return Err(ArchiveError::OutOfRange(offset));
+        }
+        if offset > ends.log_start_offset {
+            self.move_log_start(&partition, &topic, offset).await?;
+        }
+        Ok(partition.ends().log_start_offset)
+    }
+
+    async fn move_log_start(
+        &mut self,
+        partition: &Partition,
+        topic: &Topic,
+        offset: Offset,
+    ) -> Result<(), ArchiveError> {
+        let kept = self.kept(partition.topic_partition(), topic).await?;
+        let swapped = kept.move_log_start(&self.start.standing, &topic.name, offset).await;
+        self.on_swapped(partition, topic, swapped)
+    }
+
+    /// The pointers of a deleted topic go, then its objects.
+    async fn remove_topic(&mut self, topic_id: TopicId) -> Result<(), ArchiveError> {
+        self.kept.retain(|partition, _| partition.topic_id != topic_id);
+        self.waiting.retain(|partition, _| partition.topic_id != topic_id);
+        let store = Arc::clone(self.start.standing.store());
+        let pointers = store.list(&pointer_prefix(topic_id)).await.map_err(super::LoadError::from)?;
+        for chunk in pointers.entries.chunks(POINTERS_AT_ONCE) {
+            let writes = chunk.iter().map(|entry| Write::Delete(entry.key.clone())).collect();
+            let change = Change { compares: Vec::new(), writes, reads: Vec::new() };
+            if let Settled::Refused(_) = self.start.standing.settle(&change).await? {
+                return Err(ArchiveError::Changed);
+            }
+        }
+        if pointers.entries.is_empty() {
+            return Ok(());
+        }
+        let mut garbage = Vec::new();
+        let of_topic = |path: &ObjectPath| {
+            paths::parse_segment(path).is_some_and(|(partition, _)| partition.topic_id == topic_id)
+        };
+        let mut segments = self.start.store.list(Some(&paths::segments_prefix()));
+        while let Some(object) = segments.try_next().await? {
+            if of_topic(&object.path) && garbage.len() < TOPIC_OBJECTS_MAX {
+                garbage.push(object.path);
+            }
+        }
+        let prefix = paths::topic_manifests_prefix(topic_id);
+        let manifests = self.start.store.list_sorted(Some(&prefix), TOPIC_OBJECTS_MAX).await?;
+        garbage.extend(manifests.into_iter().map(|object| object.path));
+        tracing::info!(%topic_id, objects = garbage.len(), "the objects of a deleted topic go");
+        self.graveyard.bury(self.now(), garbage);
+        Ok(())
+    }
+
+    async fn release_journals(&mut self) {
+        let needed = self.start.log.needs().needed_from();
+        let (now, standing, store) = (self.now(), self.start.standing.clone(), self.start.store.clone());
+        match self.journals.advance(now, &needed, &standing, &store).await {
+            Ok(gone) => {
+                for session in gone {
+                    match self.journals.forget(session, &standing).await {
+                        Ok(()) => {
+                            self.start.log.needs().forget(session);
+                            tracing::info!(%session, "an ended journal is archived as a whole and gone");
+                        }
+                        Err(error) => {
+                            tracing::warn!(%session, %error, "an ended journal could not be forgotten");
+                        }
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "journal objects could not be given up, it is tried again"),
+        }
+    }
+}
+
+/// Whether it is worth a closer look: the oldest piece goes first, so nothing goes while it stays.
+fn may_end(
+    settings: &RetentionSettings,
+    log: &Retained,
+    oldest: Option<(Timestamp, u64)>,
+    now: Timestamp,
+) -> bool {
+    let Some((max_timestamp, bytes)) = oldest else { return false };
+    let is_old = settings.age_ms.is_some_and(|age_ms| now.0.saturating_sub(max_timestamp.0) > age_ms);
+    let is_surplus = settings.bytes.is_some_and(|limit| log.bytes.saturating_sub(limit) >= bytes);
+    is_old || is_surplus
+}
+
+/// Pointers that are deleted in one transaction.
+const POINTERS_AT_ONCE: usize = 100;
+
+impl From<&IndexEntry> for Piece {
+    fn from(span: &IndexEntry) -> Piece {
+        Piece { end: span.offsets.end, max_timestamp: span.max_timestamp, bytes: span.size() }
+    }
+}

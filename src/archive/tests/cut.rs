@@ -1,0 +1,98 @@
+//! When a partition is archived.
+
+use super::super::cut::{ArchiveCut, CutSettings, JournalPressure, PutShare, Unarchived, decide};
+use crate::types::Moment;
+use proptest::prelude::*;
+use std::time::Duration;
+
+const SETTINGS: CutSettings =
+    CutSettings { bytes: 1_000, age: Duration::from_secs(600), age_max: Duration::from_secs(86_400) };
+
+fn at(seconds: u64) -> Moment {
+    Moment(Duration::from_secs(seconds))
+}
+
+#[test]
+fn a_partition_is_cut_at_a_size_or_at_an_age_that_it_paid_for() {
+    let paid = PutShare::OF_A_SEGMENT;
+    let unpaid = PutShare::of(1, 1) + PutShare::of(999, 1_000);
+    use JournalPressure::{High, Low};
+    for (bytes, oldest, paid, pressure, now, expected) in [
+        (0, None, paid, High, 10_000, ArchiveCut::Nothing),
+        (999, Some(100), paid, Low, 200, ArchiveCut::At(at(700))),
+        (999, Some(100), paid, Low, 700, ArchiveCut::Now),
+        (1_000, Some(100), unpaid, Low, 100, ArchiveCut::Now),
+        (999, Some(100), unpaid, Low, 700, ArchiveCut::At(at(86_500))),
+        (999, Some(100), unpaid, Low, 86_500, ArchiveCut::Now),
+        (999, Some(100), unpaid, High, 200, ArchiveCut::At(at(700))),
+        (999, Some(100), unpaid, High, 700, ArchiveCut::Now),
+        // Offsets without bytes of their own, such as a lone marker, wait like any others.
+        (0, Some(100), unpaid, Low, 86_499, ArchiveCut::At(at(86_500))),
+    ] {
+        let unarchived = Unarchived { bytes, oldest: oldest.map(at), paid };
+        assert_eq!(decide(&SETTINGS, at(now), unarchived, pressure), expected, "{unarchived:?} at {now}");
+    }
+}
+
+#[test]
+fn an_age_above_the_highest_is_waited_for_all_the_same() {
+    let settings = CutSettings { age: Duration::from_secs(100_000), ..SETTINGS };
+    let unarchived = Unarchived { bytes: 1, oldest: Some(at(0)), paid: PutShare::default() };
+    assert_eq!(decide(&settings, at(90_000), unarchived, JournalPressure::Low), ArchiveCut::At(at(100_000)));
+}
+
+#[test]
+fn shares_of_an_object_come_to_one_put_at_most() {
+    assert_eq!(PutShare::of(10, 10) + PutShare::of(10, 10), PutShare::OF_A_SEGMENT);
+    assert_eq!(PutShare::of(20, 10), PutShare::of(10, 10));
+    assert_eq!(PutShare::of(0, 0), PutShare::default());
+    assert!(PutShare::of(u64::MAX, u64::MAX) + PutShare::of(0, 1) == PutShare::of(1, 1));
+}
+
+/// Minutes until the first segment of one of `partitions`, each of which has as much as any other in each of the
+/// four objects a second.
+fn minutes_until_cut(partitions: u64) -> u64 {
+    let mut unarchived = Unarchived { bytes: 0, oldest: Some(at(0)), paid: PutShare::default() };
+    for second in 1.. {
+        for _ in 0..4 {
+            unarchived.paid = unarchived.paid + PutShare::of(100, 100 * partitions);
+        }
+        if decide(&SETTINGS, at(second), unarchived, JournalPressure::Low) == ArchiveCut::Now {
+            return second / 60;
+        }
+    }
+    unreachable!("the highest age ends it")
+}
+
+#[test]
+fn small_partitions_wait_the_longer_the_more_they_are() {
+    let waits = [1, 1_000, 2_000, 10_000, 1_000_000].map(minutes_until_cut);
+    assert_eq!(waits, [10, 10, 16, 83, 1_440]);
+}
+
+proptest! {
+    /// Whatever the load: segments that were cut for their age cost no more PUTs than the journal.
+    #[test]
+    fn segments_cost_no_more_puts_than_the_journal(
+        objects in prop::collection::vec(prop::collection::vec(0..1_000_u64, 6), 1..400),
+    ) {
+        let mut partitions = [Unarchived { bytes: 0, oldest: None, paid: PutShare::default() }; 6];
+        let settings = CutSettings { bytes: u64::MAX, age_max: Duration::MAX, ..SETTINGS };
+        let mut segment_puts = 0;
+        for (number, object) in objects.iter().enumerate() {
+            // Each object comes so late that everything is old enough.
+            let now = at(1_000 * (number as u64 + 1));
+            let object_bytes = object.iter().sum();
+            for (partition, &bytes) in partitions.iter_mut().zip(object) {
+                partition.oldest = partition.oldest.or((bytes > 0).then_some(now));
+                partition.bytes += bytes;
+                partition.paid = partition.paid + PutShare::of(bytes, object_bytes);
+                if decide(&settings, now, *partition, JournalPressure::Low) == ArchiveCut::Now {
+                    segment_puts += 2;
+                    *partition = Unarchived { bytes: 0, oldest: None, paid: PutShare::default() };
+                }
+            }
+            prop_assert!(segment_puts <= number + 1, "{segment_puts} after {} objects", number + 1);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `cenote segment`: reads a segment's file with the broker's own reader, without a broker.
+
+use super::error::CliError;
+use super::format::{self, Format, Shown};
+use super::options::Output;
+use crate::segment::{ChunkId, DamagedSegment, LoadError, ReadAt, SegmentReader};
+use crate::types::PartitionIndex;
+use bytes::Bytes;
+use clap::{Args, Subcommand};
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SegmentCommand {
+    /// Write the records of a segment's file, which is checked on the way.
+    Cat(CatArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CatArgs {
+    /// A segment's file: `cenote topic files` prints where they are.
+    file: PathBuf,
+    /// How to write a record: value, key-value, json, or a pattern of %t topic, %p partition, %o offset, %T time,
+    /// %k key, %K its length, %v value, %S its length, %h headers, %%, \n, \t [default: value, or json with
+    /// --output json].
+    #[arg(long, value_parser = format::parse, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// How to answer: text for people, or a JSON object a record for scripts.
+    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "HOW")]
+    output: Output,
+}
+
+/// A file of this machine.
+struct LocalFile {
+    file: File,
+    size: u64,
+}
+
+const OUTPUT_BUFFER_BYTES: usize = 256 << 10;
+/// A topic's id is the end of its folder's name, after a `-`.
+const ID_CHARS: usize = 32;
+
+pub(super) async fn run(command: SegmentCommand) -> Result<(), CliError> {
+    let SegmentCommand::Cat(args) = command;
+    let failed = |why: &dyn std::fmt::Display| CliError::Failed(format!("{}: {why}", args.file.display()));
+    let default = if args.output == Output::Json { Format::Json } else { Format::Value };
+    let format = args.format.clone().unwrap_or(default);
+    let file = File::open(&args.file).map_err(|error| failed(&error))?;
+    let size = file.metadata().map_err(|error| failed(&error))?.len();
+    let reader = SegmentReader::open(LocalFile { file, size }).await;
+    let reader = reader.map_err(|error| failed(&said(&error)))?;
+    let topic_partition = reader.footer().topic_partition();
+    let topic = topic_of(&args.file).unwrap_or_else(|| topic_partition.topic_id.to_string());
+    let mut out = io::BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout());
+    let chunks = reader.footer().chunks();
+    for chunk in (chunks.start.0..chunks.end.0).map(ChunkId) {
+        let rows = reader.rows(chunk).await.map_err(|error| failed(&said(&error)))?;
+        for row in rows.iter() {
+            let PartitionIndex(partition) = topic_partition.partition;
+            format.write(&mut out, &topic, PartitionIndex(partition), &Shown::from(&row))?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// The topic's name is in the path alone.
+fn topic_of(file: &Path) -> Option<String> {
+    let folder = file.parent()?.parent()?.file_name()?.to_str()?;
+    let (name, id) = folder.split_at_checked(folder.len().checked_sub(ID_CHARS)?)?;
+    let is_id = id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    name.strip_suffix('-').filter(|_| is_id).map(str::to_owned)
+}
+
+fn said(error: &LoadError<io::Error>) -> String {
+    match error {
+        LoadError::Read(error) => error.to_string(),
+        LoadError::Damaged(error) => DamagedSegment::to_string(error),
+    }
+}
+
+impl ReadAt for LocalFile {
+    type Error = io::Error;
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, range: Range<u64>) -> impl Future<Output = io::Result<Bytes>> + Send {
+        let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
+        let mut bytes = vec![0; length];
+        let read = self.file.read_exact_at(&mut bytes, range.start);
+        std::future::ready(read.map(|()| bytes.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::topic_of;
+    use std::path::Path;
+
+    #[test]
+    fn a_topics_name_is_read_from_the_path_where_it_is_there() {
+        let id = "0123456789abcdef0123456789abcdef";
+        for (path, name) in [
+            (format!("/d/topics/a-b-{id}/partition=0/x.parquet"), Some("a-b")),
+            (format!("topics/{id}/partition=0/x.parquet"), None),
+            ("x.parquet".to_owned(), None),
+            ("/home/someone/files/x.parquet".to_owned(), None),
+        ] {
+            assert_eq!(topic_of(Path::new(&path)).as_deref(), name, "{path}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+mod damage;
+mod layout;
+mod look_up;
+mod round_trip;
+mod text;
+mod world;

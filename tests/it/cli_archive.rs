@@ -1,0 +1,210 @@
+//! Archives by the command line, against a running broker: the list of files, status, flush, and what a file holds.
+
+use crate::cli::{check_fails, json_lines, over_tcp, run};
+use crate::settings::get;
+use crate::support::broker::cenote;
+use crate::support::{Broker, unique_name};
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+/// `cenote ARGUMENTS --admin …`.
+fn at_the_door(broker: &Broker, arguments: &[&str]) -> Command {
+    let mut command = cenote();
+    command.args(arguments).arg("--admin").arg(format!("http://{}", broker.http()));
+    command
+}
+
+fn json(command: Command) -> Value {
+    serde_json::from_str(&run(command, "")).expect("one JSON document")
+}
+
+/// A topic with so many lines in each of two segments, and as many in the journal.
+fn archived_topic(broker: &Broker, lines: usize) -> String {
+    let topic = unique_name("archived");
+    run(over_tcp(broker, &["topic", "create", &topic, "--partitions", "1"]), "");
+    for part in 0..3 {
+        let input: String = (0..lines).map(|line| format!("key:{part}-{line}\n")).collect();
+        run(over_tcp(broker, &["produce", &topic, "--key-separator", ":"]), &input);
+        if part < 2 {
+            let flushed = json(at_the_door(broker, &["archive", "flush", &topic, "--output", "json"]));
+            assert_eq!(
+                (&flushed[0]["segments"], &flushed[0]["lag_records"]),
+                (&(part + 1).into(), &0.into())
+            );
+        }
+    }
+    topic
+}
+
+#[test]
+fn the_files_of_a_topic_hold_its_records() {
+    let broker = Broker::start();
+    let topic = archived_topic(&broker, 100);
+    let listed = run(at_the_door(&broker, &["topic", "files", &topic]), "");
+    let files: Vec<&str> = listed.lines().collect();
+    assert_eq!(files.len(), 2, "{listed}");
+    let mut read = String::new();
+    for file in &files {
+        assert!(Path::new(file).is_file(), "{file}");
+        let mut cat = cenote();
+        cat.args(["segment", "cat", file, "--format", "%t %p %o %k %v\\n"]);
+        read += &run(cat, "");
+    }
+    let expected: String = (0..200)
+        .map(|offset| format!("{topic} 0 {offset} key {}-{}\n", offset / 100, offset % 100))
+        .collect();
+    assert_eq!(read, expected);
+    let mut cat = cenote();
+    cat.args(["segment", "cat", files[1], "--output", "json"]);
+    let rows = json_lines(&run(cat, ""));
+    assert_eq!((rows.len(), &rows[0]["offset"], &rows[0]["value"]), (100, &100.into(), &"1-0".into()));
+    let described = json(at_the_door(&broker, &["topic", "files", &topic, "--output", "json"]));
+    assert_eq!(
+        (&described["files"][1]["base_offset"], &described["files"][1]["rows"]),
+        (&100.into(), &100.into())
+    );
+    let mut whole = cenote();
+    whole.args(["segment", "cat", broker.data().join("metadata/LOCK").to_str().expect("a text")]);
+    check_fails(whole, 1, &["LOCK", "Parquet"]);
+}
+
+#[test]
+fn segments_and_lag_are_told_of_all_topics_of_one_and_of_its_partitions() {
+    let broker = Broker::start();
+    let topic = archived_topic(&broker, 10);
+    let other = unique_name("other");
+    run(over_tcp(&broker, &["topic", "create", &other, "--partitions", "3"]), "");
+    let all = json(at_the_door(&broker, &["archive", "status", "--output", "json"]));
+    let of = |name: &str| all.as_array().and_then(|all| all.iter().find(|row| row["topic"] == name)).cloned();
+    let row = of(&topic).expect("it is there");
+    assert_eq!((&row["segments"], &row["rows"], &row["lag_records"]), (&2.into(), &20.into(), &10.into()));
+    assert_eq!(of(&other).expect("it is there")["partitions"], 3);
+    let one = json(at_the_door(&broker, &["archive", "status", &topic, "--output", "json"]));
+    let partition = &one["partitions"][0];
+    assert_eq!((&partition["archived_offset"], &partition["high_watermark"]), (&20.into(), &30.into()));
+    let text = run(at_the_door(&broker, &["archive", "status", &topic]), "");
+    assert!(text.starts_with("PARTITION  START  ARCHIVED  END  SEGMENTS"), "{text}");
+
+    let mut describe = over_tcp(&broker, &["topic", "describe", &topic, "--output", "json"]);
+    describe.arg("--admin").arg(format!("http://{}", broker.http()));
+    let described = json(describe);
+    let partition = &described["partitions"][0];
+    assert_eq!((&partition["segments"], &partition["archive_lag_records"]), (&2.into(), &10.into()));
+    let mut alone = over_tcp(&broker, &["topic", "describe", &topic, "--output", "json"]);
+    alone.args(["--admin", "http://127.0.0.1:1"]);
+    assert_eq!(json(alone)["partitions"][0]["segments"], Value::Null, "nobody answers there");
+}
+
+#[test]
+fn records_before_an_offset_are_deleted() {
+    let broker = Broker::start();
+    let topic = archived_topic(&broker, 10);
+    let delete = |before: &str| {
+        over_tcp(&broker, &["topic", "delete-records", &topic, "--partition", "0", "--before", before])
+    };
+    assert_eq!(run(delete("15"), ""), format!("{topic}-0 begins at offset 15\n"));
+    let read = run(over_tcp(&broker, &["consume", &topic, "--until", "end", "--format", "%o "]), "");
+    assert_eq!(read, (15..30).map(|offset| format!("{offset} ")).collect::<String>());
+    check_fails(delete("31"), 1, &["OFFSET_OUT_OF_RANGE"]);
+    check_fails(delete("-1"), 2, &["--before"]);
+    assert_eq!(run(delete("end"), ""), format!("{topic}-0 begins at offset 30\n"));
+    let files = run(at_the_door(&broker, &["topic", "files", &topic]), "");
+    assert_eq!(files, "");
+}
+
+#[test]
+fn what_the_door_cannot_answer_is_one_line() {
+    let broker = Broker::start();
+    let nowhere = unique_name("nowhere");
+    check_fails(at_the_door(&broker, &["topic", "files", &nowhere]), 1, &["no topic", &nowhere]);
+    check_fails(at_the_door(&broker, &["archive", "flush", &nowhere]), 1, &["no topic", &nowhere]);
+    let topic = archived_topic(&broker, 1);
+    let beyond = ["topic", "files", topic.as_str(), "--partition", "7"];
+    check_fails(at_the_door(&broker, &beyond), 1, &["no partition 7"]);
+    let mut nobody = cenote();
+    nobody.args(["archive", "status", "--admin", "http://127.0.0.1:1"]);
+    check_fails(nobody, 1, &["http://127.0.0.1:1", "--admin"]);
+    let mut kafka = cenote();
+    kafka.args(["archive", "status", "--admin", "kafka:9092"]);
+    check_fails(kafka, 2, &["--admin", "http://"]);
+}
+
+fn fsck(broker: &Broker, arguments: &[&str]) -> Command {
+    let mut command = cenote();
+    command.arg("fsck").arg("--data").arg(broker.data()).args(arguments);
+    command
+}
+
+#[test]
+fn a_stopped_broker_is_checked_and_a_running_one_is_not() {
+    let mut broker = Broker::start();
+    let topic = archived_topic(&broker, 10);
+    let files = run(at_the_door(&broker, &["topic", "files", &topic]), "");
+    let file = Path::new(files.lines().next().expect("a segment"));
+    check_fails(fsck(&broker, &[]), 1, &["in use by another broker", "stop it first"]);
+    broker.kill();
+    let text = run(fsck(&broker, &[]), "");
+    assert!(text.contains("segments   2 files, 20 rows") && text.ends_with("clean\n"), "{text}");
+
+    // A segment that was put and never named, as a crash leaves it.
+    let orphan =
+        file.with_file_name(format!("{:020}-{:020}-1-0123456789abcdef0123456789abcdef.parquet", 100, 199));
+    std::fs::copy(file, &orphan).expect("a copy");
+    let report = json(fsck(&broker, &["--output", "json"]));
+    assert_eq!(
+        (&report["problems_total"], &report["orphans"]["segments"]["objects"]),
+        (&0.into(), &1.into())
+    );
+    let report = json(fsck(&broker, &["--repair", "--output", "json"]));
+    assert!(report["repaired"]["objects"].as_u64() >= Some(1) && !orphan.exists(), "{report}");
+
+    let bytes = std::fs::read(file).expect("its bytes");
+    std::fs::write(file, &bytes[..bytes.len() - 1]).expect("written");
+    check_fails(fsck(&broker, &["--repair"]), 1, &["1 problem"]);
+    std::fs::write(file, &bytes).expect("written");
+    broker.start_again();
+    let read = run(over_tcp(&broker, &["consume", &topic, "--until", "end", "--format", "%o "]), "");
+    assert_eq!(read, (0..30).map(|offset| format!("{offset} ")).collect::<String>());
+}
+
+#[test]
+fn what_was_never_there_is_not_checked() {
+    let nowhere = tempfile::tempdir().expect("a temporary directory");
+    let mut command = cenote();
+    command.arg("fsck").arg("--data").arg(nowhere.path());
+    check_fails(command, 1, &["there is no", "metadata", "--data"]);
+    assert_eq!(std::fs::read_dir(nowhere.path()).expect("it is there").count(), 0, "nothing was made");
+}
+
+#[test]
+fn a_long_list_of_segments_comes_in_pages() {
+    let broker = Broker::start();
+    let topic = archived_topic(&broker, 5);
+    let whole = run(at_the_door(&broker, &["topic", "files", &topic]), "");
+    let (mut found, mut from) = (Vec::new(), String::new());
+    for page in 0..2 {
+        let answer = get(&broker, &format!("/topics/{topic}/segments?limit=1{from}"));
+        let body = answer.split("\r\n\r\n").nth(1).expect("a body");
+        let body: Value = serde_json::from_str(body.trim()).expect("one JSON document");
+        let segments = body["partitions"][0]["segments"].as_array().expect("a list").clone();
+        assert_eq!(segments.len(), 1, "{body}");
+        found.push(segments[0]["path"].as_str().expect("a text").to_owned());
+        let next = body["next"].as_str().map(|next| format!("&from={next}"));
+        assert_eq!(next.is_some(), page == 0, "{body}");
+        from = next.unwrap_or_default();
+    }
+    assert!(whole.lines().zip(&found).all(|(file, path)| file.ends_with(path)), "{whole} {found:?}");
+    for (path, status) in [
+        ("/archive", "200"),
+        ("/archive?limit=no", "400"),
+        ("/topics/nowhere/segments", "404"),
+        ("/archive?page=1", "400"),
+    ] {
+        let answer = get(&broker, path);
+        assert_eq!(answer.split_whitespace().nth(1), Some(status), "{path}");
+        assert_eq!(answer.contains("\"error\""), status != "200", "{path}");
+    }
+    // A GET changes nothing.
+    assert!(get(&broker, &format!("/topics/{topic}/archive")).contains("405"));
+}
