@@ -44,7 +44,8 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
     `serve` runs a broker, and `config` shows its settings. The others ask a broker: the one at 127.0.0.1:9092, or where \
-    --bootstrap or CENOTE_BOOTSTRAP says. Exit codes: 0 done, 1 it could not be done, 2 the arguments are wrong, 130 ended by Ctrl-C, \
+    --bootstrap or CENOTE_BOOTSTRAP says. Exit codes: 0 done, 1 it could not be done, 2 the arguments are wrong, \
+    130 ended by Ctrl-C, \
     143 by SIGTERM.";
 
 #[derive(Debug, Subcommand)]
