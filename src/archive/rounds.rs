@@ -73,7 +73,7 @@ impl Rounds {
             graveyard,
             journals,
             gone,
-            retention_at: Moment::default(),
+            retention_at: Moment(RETENTION_EVERY),
             upkeep,
         }
     }

@@ -170,7 +170,10 @@ impl GroupCoordinator {
     async fn list_stored(&self) -> Result<Vec<GroupSummary>, GroupError> {
         let listing = self.shared.store.list(GROUPS).await;
         let listing = listing.map_err(|error| {
-            tracing::warn!(%error, "the groups cannot be listed");
+            // A stop cuts off whatever is under way.
+            if !*self.shared.mailboxes.closed().borrow() {
+                tracing::warn!(%error, "the groups cannot be listed");
+            }
             GroupError::CoordinatorNotAvailable
         })?;
         let mut groups = Vec::with_capacity(listing.entries.len());

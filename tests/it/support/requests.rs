@@ -133,8 +133,9 @@ pub fn api_versions() -> ApiVersionsRequest {
 
 impl Client {
     /// Creates a topic with one partition.
+    /// The records of tests are of some time ago and are kept all the same.
     pub fn create_topic(&mut self, theme: &str) -> Topic {
-        self.create_topic_with(theme, 1, &[])
+        self.create_topic_with(theme, 1, &[("retention.ms", "-1")])
     }
 
     /// Creates a topic.
