@@ -166,16 +166,20 @@ impl Partition {
         epochs
     }
 
-    /// The producers as they stand at `offset`, which is not above the last stable offset and never goes back.
+    /// The producers as they stand at `offset`, which is not above the last stable offset.
     #[must_use]
     pub fn producers_at(&self, offset: Offset, now: Timestamp) -> Vec<ProducerSnapshot> {
-        self.state().checkpoint.advance(offset, now)
+        self.state().checkpoint.at(offset, now)
     }
 
     /// A manifest has become the partition's. Gives the spans that nobody needs any more.
     pub fn on_archived(&self, archived: ArchivedLog) -> Vec<IndexEntry> {
         let mut state = self.state();
         state.log_start_offset = state.log_start_offset.max(archived.manifest.log_start_offset());
+        let (offset, before) = (archived.manifest.archived_offset(), state.archived_offset());
+        if offset > before {
+            state.checkpoint.on_archived(offset, archived.manifest.producers());
+        }
         state.archived = Some(archived);
         state.trim()
     }

@@ -34,13 +34,21 @@ impl Checkpoint {
         }
     }
 
-    /// Moves on to `offset`, below which everything is committed; gives the producers there.
-    pub fn advance(&mut self, offset: Offset, now: Timestamp) -> Vec<ProducerSnapshot> {
-        let passed = self.rows.partition_point(|row| row.offsets.end <= offset);
-        for row in self.rows.drain(..passed) {
-            replay(&mut self.producers, &row, now);
+    /// The producers at `offset`, below which everything is committed. Nothing changes: what is made of them may not
+    /// become the partition's.
+    pub fn at(&self, offset: Offset, now: Timestamp) -> Vec<ProducerSnapshot> {
+        let mut producers = self.producers.clone();
+        for row in self.rows.iter().take_while(|row| row.offsets.end <= offset) {
+            replay(&mut producers, row, now);
         }
-        self.producers.snapshot(now)
+        producers.snapshot(now)
+    }
+
+    /// Everything below `offset` is archived, with these producers.
+    pub fn on_archived(&mut self, offset: Offset, producers: &[ProducerSnapshot]) {
+        self.producers = ProducerTable::restore(producers);
+        let passed = self.rows.partition_point(|row| row.offsets.end <= offset);
+        self.rows.drain(..passed);
     }
 }
 

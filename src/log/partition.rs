@@ -171,7 +171,7 @@ impl Partition {
             Some(archived) if from < archived.manifest.archived_offset() => {
                 let journal_from = archived.manifest.archived_offset();
                 let rest =
-                    plan(journal_from..end.max(journal_from), state.index.from(journal_from), bytes_max);
+                    || plan(journal_from..end.max(journal_from), state.index.from(journal_from), bytes_max);
                 plan_archived(from, archived, rest, bytes_max)
             }
             _ => plan(from..end, state.index.from(from), bytes_max),

@@ -95,14 +95,14 @@ pub enum SequenceError {
 }
 
 /// The producers of one partition.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ProducerTable {
     producers: HashMap<ProducerId, Producer>,
     /// How many were forgotten.
     forgotten: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Producer {
     epoch: ProducerEpoch,
     /// The latest of this epoch, oldest first; none where a marker alone came.

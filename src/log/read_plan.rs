@@ -70,7 +70,7 @@ const SEGMENTS_MAX: usize = 3;
 pub(super) fn plan_archived(
     from: Offset,
     archived: &ArchivedLog,
-    rest: ReadPlan,
+    rest: impl FnOnce() -> ReadPlan,
     bytes_max: u64,
 ) -> ReadPlan {
     let segments: Vec<SegmentRef> = archived
@@ -88,8 +88,9 @@ pub(super) fn plan_archived(
         Some(last) if !reaches_journal => last.segment.offsets.end,
         _ => archived.manifest.archived_offset(),
     };
-    let (end, spans, bytes) =
-        if reaches_journal { (rest.end, rest.spans, rest.bytes) } else { (archived_to, Vec::new(), 0) };
+    // Who is far behind does not need the journal yet.
+    let rest = if reaches_journal { rest() } else { ReadPlan { end: archived_to, ..ReadPlan::default() } };
+    let ReadPlan { end, spans, bytes, .. } = rest;
     // Never nothing: whoever stands where no row is must be told so.
     let bytes = raw_bytes.min(bytes_max).max(1) + bytes;
     ReadPlan { from, end, segments, spans, archived_to, bytes }

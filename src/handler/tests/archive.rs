@@ -6,7 +6,7 @@ use super::world::{NOW, World, answered, code, decode, topic_name};
 use crate::log::Partition;
 use crate::store::paths;
 use crate::topic::Topic;
-use crate::types::{PartitionIndex, TopicPartition, Verdict};
+use crate::types::{Offset, PartitionIndex, TopicPartition, Verdict};
 use crate::wire::ErrorCode;
 use crate::wire::batch::{BatchBuilder, BatchHeader, Codec, DecodedBatch, ProducerStamp, split};
 use crate::wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -130,6 +130,10 @@ async fn a_batch_that_was_archived_is_recognised_when_it_comes_again_after_a_res
     for sequence in 0..3 {
         world.ask(BY_NAME, &stamped(sequence)).await;
     }
+    let log = partition(&world, &topic);
+    let early = log.producers_at(Offset(1), NOW);
+    assert_ne!(log.producers_at(Offset(3), NOW), early);
+    assert_eq!(log.producers_at(Offset(1), NOW), early, "an archive that came to nothing leaves no trace");
     flush(&world, &topic).await;
     world.ask(BY_NAME, &stamped(3)).await;
     world.take_over().await;
