@@ -126,7 +126,7 @@ impl Foundation {
             Arc::new(EmbeddedStore::open(&config.data.join("metadata"))?)
         };
         let metadata: Arc<dyn MetadataStore> = Arc::new(CountedStore::new(metadata, Arc::clone(&metrics)));
-        let store = ObjectStore::open(&config.store)?;
+        let store = ObjectStore::open(&config.store)?.counted(Arc::clone(&metrics));
         store.probe().await?;
         let cluster_id = claim(metadata.as_ref(), &store).await?;
         let cache = Cache::open(config.cache, &config.data.join("cache"), Arc::clone(&metrics)).await?;

@@ -3,6 +3,10 @@
 //! One [`Metrics`] is made at start and handed around in an `Arc`. What is counted once per request is
 //! registered ahead and looked up by number, so that no label is built and no lock is taken on the hot path.
 
+mod store;
+
+pub use store::{ObjectKind, StoreMetrics, StoreOperation};
+
 use crate::limits::MemoryBudget;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
@@ -41,6 +45,8 @@ pub struct Metrics {
     pub metadata: MetadataMetrics,
     /// What the archiver does.
     pub archive: ArchiveMetrics,
+    /// What is asked of the object store.
+    pub store: StoreMetrics,
 }
 
 /// The archiver's numbers.
@@ -221,6 +227,7 @@ impl Metrics {
             cache: CacheMetrics::register(registry_mut),
             metadata: MetadataMetrics::register(registry_mut),
             archive: ArchiveMetrics::register(registry_mut),
+            store: StoreMetrics::register(registry_mut),
             registry,
         }
     }

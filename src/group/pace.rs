@@ -1,4 +1,4 @@
-//! How often members of quiet groups are heard of.
+//! How often members are heard of: those of quiet groups, and those of groups whose partitions are on their way.
 //!
 //! Who is in a quiet group learns of a change by its next heartbeat, so rebalances are as quick as heartbeats are frequent.
 //! They cost the broker little, but not nothing. So a broker with few members has them come often, and one with many
@@ -35,6 +35,15 @@ impl PacedMembers {
     }
 }
 
+/// What each member adds to the interval while its group rebalances: together they send five hundred heartbeats a second.
+const EACH_WHILE_REBALANCING: Duration = Duration::from_millis(2);
+
+/// The interval for the members of a group that is being rebalanced: `least` for few, longer for many.
+pub(super) fn while_rebalancing(least: Duration, members: usize) -> Duration {
+    let members = u32::try_from(members).unwrap_or(u32::MAX);
+    EACH_WHILE_REBALANCING.saturating_mul(members).max(least)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +63,13 @@ mod tests {
             Duration::from_millis(200),
             "never longer than is set"
         );
+    }
+
+    #[test]
+    fn a_rebalance_of_many_members_is_no_storm() {
+        let least = Duration::from_millis(100);
+        for (members, millis) in [(0, 100), (1, 100), (30, 100), (50, 100), (100, 200), (1_000, 2_000)] {
+            assert_eq!(while_rebalancing(least, members), Duration::from_millis(millis), "{members}");
+        }
     }
 }

@@ -20,6 +20,7 @@ pub use object_path::{ObjectPath, ObjectPathError};
 pub use open::OpenError;
 pub use probe::ProbeError;
 
+use crate::metrics::{Metrics, ObjectKind, StoreOperation};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
@@ -41,8 +42,9 @@ pub struct ObjectStore {
 
 struct Shared {
     backend: Arc<dyn object_store::ObjectStore>,
-    local: Option<LocalDirectory>,
+    local: Option<Arc<LocalDirectory>>,
     name: String,
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// An object that a listing found.
@@ -64,7 +66,9 @@ impl ObjectStore {
     /// A store upon any backend, such as one that injects faults; `name` is for messages.
     #[must_use]
     pub fn with_backend(backend: Arc<dyn object_store::ObjectStore>, name: &str) -> ObjectStore {
-        ObjectStore { shared: Arc::new(Shared { backend, local: None, name: name.to_owned() }) }
+        ObjectStore {
+            shared: Arc::new(Shared { backend, local: None, name: name.to_owned(), metrics: None }),
+        }
     }
 
     fn on_directory(
@@ -72,8 +76,22 @@ impl ObjectStore {
         local: LocalDirectory,
         name: &str,
     ) -> ObjectStore {
-        let shared = Shared { backend: Arc::new(backend), local: Some(local), name: name.to_owned() };
-        ObjectStore { shared: Arc::new(shared) }
+        let (backend, local) = (Arc::new(backend), Some(Arc::new(local)));
+        ObjectStore { shared: Arc::new(Shared { backend, local, name: name.to_owned(), metrics: None }) }
+    }
+
+    /// The same store, whose requests are counted.
+    #[must_use]
+    pub fn counted(&self, metrics: Arc<Metrics>) -> ObjectStore {
+        let Shared { backend, local, name, .. } = &*self.shared;
+        let (backend, local, name) = (Arc::clone(backend), local.clone(), name.clone());
+        ObjectStore { shared: Arc::new(Shared { backend, local, name, metrics: Some(metrics) }) }
+    }
+
+    fn count(&self, operation: StoreOperation, path: Option<&ObjectPath>) {
+        if let Some(metrics) = &self.shared.metrics {
+            metrics.store.asked(operation, kind_of(path));
+        }
     }
 
     /// Whether objects are files of this machine.
@@ -85,6 +103,10 @@ impl ObjectStore {
     /// Stores an object, over whatever was there. An error says nothing about whether it is stored: repeat it
     /// with the same bytes.
     pub async fn put(&self, path: &ObjectPath, body: Bytes) -> Result<(), StoreError> {
+        self.count(StoreOperation::Put, Some(path));
+        if let Some(metrics) = &self.shared.metrics {
+            metrics.store.put(kind_of(Some(path)), body.len() as u64);
+        }
         let work = async {
             if let Some(local) = &self.shared.local {
                 local.prepare_for(path).await?;
@@ -98,6 +120,7 @@ impl ObjectStore {
 
     /// Reads a whole object.
     pub async fn get(&self, path: &ObjectPath) -> Result<Bytes, StoreError> {
+        self.count(StoreOperation::Get, Some(path));
         within_deadline(path, async {
             let failed = |error| StoreError::from_backend(path, error);
             let answer = self.shared.backend.get(path.inner()).await.map_err(failed)?;
@@ -112,6 +135,7 @@ impl ObjectStore {
         if range.is_empty() {
             return Err(StoreError::refused(path, &"a range without bytes"));
         }
+        self.count(StoreOperation::Get, Some(path));
         within_deadline(path, async {
             let length = range.end - range.start;
             let answer = self.shared.backend.get_range(path.inner(), range).await;
@@ -122,6 +146,7 @@ impl ObjectStore {
 
     /// The object's size in bytes.
     pub async fn size(&self, path: &ObjectPath) -> Result<u64, StoreError> {
+        self.count(StoreOperation::Head, Some(path));
         within_deadline(path, async {
             let answer = self.shared.backend.head(path.inner()).await;
             answer.map(|meta| meta.size).map_err(|error| StoreError::from_backend(path, error))
@@ -131,6 +156,7 @@ impl ObjectStore {
 
     /// Removes an object; one that is not there is a success. A power cut may bring it back.
     pub async fn delete(&self, path: &ObjectPath) -> Result<(), StoreError> {
+        self.count(StoreOperation::Delete, Some(path));
         let deleted = within_deadline(path, async {
             let answer = self.shared.backend.delete(path.inner()).await;
             answer.map_err(|error| StoreError::from_backend(path, error))
@@ -145,6 +171,7 @@ impl ObjectStore {
     /// could not be ours are passed over; names that are no text, or have control characters, are an error, as
     /// a listing cannot go on behind them.
     pub fn list(&self, prefix: Option<&ObjectPath>) -> BoxStream<'static, Result<ListedObject, StoreError>> {
+        self.count(StoreOperation::List, prefix);
         let place = prefix.map_or_else(String::new, ToString::to_string);
         let found = self.shared.backend.list(prefix.map(ObjectPath::inner));
         let found = found.map_err(move |error| StoreError::from_backend(&place, error).refuse_missing());
@@ -189,6 +216,15 @@ impl fmt::Debug for ObjectStore {
 impl fmt::Display for ObjectStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shared.name)
+    }
+}
+
+fn kind_of(path: Option<&ObjectPath>) -> ObjectKind {
+    match path.map(|path| path.as_str().split('/').next().unwrap_or_default()) {
+        Some("journal") => ObjectKind::Journal,
+        Some("topics") => ObjectKind::Segment,
+        Some("manifests") => ObjectKind::Manifest,
+        _ => ObjectKind::Other,
     }
 }
 

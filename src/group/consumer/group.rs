@@ -16,7 +16,7 @@ pub struct ConsumerGroupConfig {
     pub session_timeout: Duration,
     /// How often a member of a quiet group is heard of: Kafka's `consumer.heartbeat.interval.ms`.
     pub heartbeat_interval: Duration,
-    /// The same while partitions are on their way, so that rebalances end soon.
+    /// The least of it while partitions are on their way or more changes are likely, so that rebalances end soon.
     pub rebalance_heartbeat_interval: Duration,
     /// How long a change waits for others before a target is made for all of them; zero for at once.
     pub assignment_delay: Duration,
@@ -35,7 +35,7 @@ impl Default for ConsumerGroupConfig {
         ConsumerGroupConfig {
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(5),
-            rebalance_heartbeat_interval: Duration::from_millis(200),
+            rebalance_heartbeat_interval: Duration::from_millis(100),
             assignment_delay: Duration::from_millis(50),
             members_max: 1_000,
             members_bytes_max: 640 << 10,
@@ -55,6 +55,8 @@ pub struct ConsumerGroup {
     pub(super) assignment_epoch: i32,
     /// When the targets are due that are still to be made.
     pub(super) assignment_due: Option<Moment>,
+    /// Until when another change is likely: members that are started together come one after the other.
+    pub(super) restless_until: Option<Moment>,
     pub(super) members: BTreeMap<MemberId, Member>,
     pub(super) instances: BTreeMap<GroupInstanceId, MemberId>,
     /// The topics that are subscribed to and exist.
@@ -73,6 +75,7 @@ impl ConsumerGroup {
             group_epoch: FIRST_EPOCH,
             assignment_epoch: FIRST_EPOCH,
             assignment_due: None,
+            restless_until: None,
             members: BTreeMap::new(),
             instances: BTreeMap::new(),
             topics: BTreeMap::new(),
@@ -199,6 +202,7 @@ impl ConsumerGroup {
     pub(super) fn bump(&mut self, now: Moment) {
         self.group_epoch = self.group_epoch.saturating_add(1);
         self.assignment_due = self.assignment_due.or(Some(now + self.config.assignment_delay));
+        self.restless_until = Some(now + RESTLESS_TIME);
         self.dirty = true;
     }
 
@@ -260,6 +264,9 @@ impl ConsumerGroup {
         self.dirty = true;
     }
 }
+
+/// How long after a change of the group its members are asked to come soon again.
+const RESTLESS_TIME: Duration = Duration::from_secs(2);
 
 /// Targets of the first epoch are empty: so whoever joins a new group has an epoch above 0 before there is a target.
 pub(super) const FIRST_EPOCH: i32 = 1;

@@ -6,7 +6,7 @@ use super::partitions::PartitionSet;
 use super::reconcile::Holding;
 use super::request::{HeartbeatAnswer, HeartbeatRequest, JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH};
 use super::subscription::{TopicsImage, check_regex, resolve_all, subscribed_topics};
-use crate::group::{GroupError, MemberId};
+use crate::group::{GroupError, MemberId, pace};
 use crate::types::{Moment, TopicPartition};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl ConsumerGroup {
         }
         self.assign_if_due(now);
         let changed = self.reconcile(now, &request.member_id, request.owned.as_ref(), request.member_epoch);
-        Ok(self.answer(request, changed || missed_an_answer || request.is_full()))
+        Ok(self.answer(now, request, changed || missed_an_answer || request.is_full()))
     }
 
     /// Whom the member goes on from.
@@ -239,22 +239,27 @@ impl ConsumerGroup {
         changed
     }
 
-    fn answer(&self, request: &HeartbeatRequest, with_assignment: bool) -> HeartbeatAnswer {
+    fn answer(&self, now: Moment, request: &HeartbeatRequest, with_assignment: bool) -> HeartbeatAnswer {
         let member = &self.members[&request.member_id];
         let assignment = with_assignment.then(|| member.holding.assigned.keys().copied().collect());
         HeartbeatAnswer {
             member_id: request.member_id.clone(),
             member_epoch: member.holding.member_epoch,
-            heartbeat_interval: self.heartbeat_interval(),
+            heartbeat_interval: self.heartbeat_interval(now),
             assignment,
         }
     }
 
-    fn heartbeat_interval(&self) -> Duration {
+    fn heartbeat_interval(&self, now: Moment) -> Duration {
         let quiet = self.assignment_due.is_none()
+            && self.restless_until.is_none_or(|until| until <= now)
             && self.members.values().all(|member| member.is_settled(self.assignment_epoch));
         let config = &self.config;
-        if quiet { config.heartbeat_interval } else { config.rebalance_heartbeat_interval }
+        if quiet {
+            return config.heartbeat_interval;
+        }
+        pace::while_rebalancing(config.rebalance_heartbeat_interval, self.members.len())
+            .min(config.heartbeat_interval)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::group::{Profile, ShareGroup, ShareMember};
 use super::request::{SHARE_JOIN_EPOCH, SHARE_LEAVE_EPOCH, ShareHeartbeatAnswer, ShareHeartbeatRequest};
 use crate::group::consumer::{PartitionSet, TopicsImage};
-use crate::group::{GroupError, MemberId};
+use crate::group::{GroupError, MemberId, pace};
 use crate::types::{Moment, TopicName};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -160,7 +160,12 @@ impl ShareGroup {
 
     fn heartbeat_interval(&self) -> Duration {
         let quiet = self.members.values().all(|member| member.member_epoch == self.group_epoch);
-        if quiet { self.config.heartbeat_interval } else { self.config.rebalance_heartbeat_interval }
+        let config = &self.config;
+        if quiet {
+            return config.heartbeat_interval;
+        }
+        pace::while_rebalancing(config.rebalance_heartbeat_interval, self.members.len())
+            .min(config.heartbeat_interval)
     }
 }
 
