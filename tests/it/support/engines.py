@@ -1,0 +1,102 @@
+"""What engines other than Cenote read in a topic's files, which come on standard input, a path a line.
+
+    engines.py versions             the engines' versions; fails if one is missing
+    engines.py read ENGINE [each]   the records; each: file by file instead of as one table
+    engines.py sum FIELD            the sum over a field of the values, which are JSON and stored as text
+
+A record is a line, by partition and offset:
+
+    partition, offset, timestamp in microseconds, type of the timestamp, key, value, headers
+
+between tabs, bytes as hexadecimal digits, null as `-`, headers as NAME=VALUE between commas, in their order.
+"""
+
+import sys
+
+COLUMNS = [
+    "kafka_partition",
+    "kafka_offset",
+    "kafka_timestamp",
+    "kafka_timestamp_type",
+    "key",
+    "value",
+    "headers",
+]
+
+
+def duckdb_rows(files):
+    import duckdb
+
+    topic = duckdb.connect().read_parquet(files)
+    micros = [f"epoch_us({name})" if name == "kafka_timestamp" else name for name in COLUMNS]
+    found = topic.project(", ".join(micros)).order("kafka_partition, kafka_offset")
+    while rows := found.fetchmany(1_000):
+        yield from rows
+
+
+def pyarrow_rows(files):
+    import pyarrow
+    import pyarrow.dataset
+
+    found = pyarrow.dataset.dataset(files, format="parquet").to_table(columns=COLUMNS)
+    micros = found.column("kafka_timestamp").cast(pyarrow.int64())
+    found = found.set_column(COLUMNS.index("kafka_timestamp"), "kafka_timestamp", micros)
+    found = found.sort_by([("kafka_partition", "ascending"), ("kafka_offset", "ascending")])
+    for row in found.to_pylist():
+        yield [row[name] for name in COLUMNS]
+
+
+def polars_rows(files):
+    import polars
+
+    found = polars.scan_parquet(files).select(COLUMNS)
+    found = found.with_columns(polars.col("kafka_timestamp").dt.timestamp("us"))
+    yield from found.sort("kafka_partition", "kafka_offset").collect().iter_rows()
+
+
+READERS = {"duckdb": duckdb_rows, "pyarrow": pyarrow_rows, "polars": polars_rows}
+
+
+def digits(field):
+    if field is None:
+        return "-"
+    return (field.encode() if isinstance(field, str) else bytes(field)).hex()
+
+
+def line(row):
+    partition, offset, micros, timestamp_type, key, value, headers = row
+    headers = ",".join(f"{digits(header['key'])}={digits(header['value'])}" for header in headers)
+    fields = [partition, offset, micros, timestamp_type, digits(key), digits(value), headers]
+    return "\t".join(str(field) for field in fields)
+
+
+def read(engine, files, each):
+    for together in [[file] for file in files] if each else [files]:
+        for row in READERS[engine](together):
+            print(line(row))
+
+
+def total(field, files):
+    import duckdb
+
+    topic = duckdb.connect().read_parquet(files)
+    (found,) = topic.aggregate(f"sum((value->>'$.{field}')::BIGINT)").fetchone()
+    print(found)
+
+
+def main(command, *arguments):
+    if command == "versions":
+        print(*(f"{name} {__import__(name).__version__}" for name in READERS), sep="\n")
+        return
+    files = sys.stdin.read().splitlines()
+    if command == "read":
+        engine, *each = arguments
+        read(engine, files, each == ["each"])
+    elif command == "sum":
+        total(*arguments, files)
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(*(sys.argv[1:] or ["help"]))
