@@ -131,7 +131,7 @@ impl Ledger {
             bare(bytes(b""), None, repeated),
             bare(None, bytes(b""), hollow),
             bare(bytes(&not_text), bytes(&not_text), &[("binary", Some(&not_text)), ("\u{e6}\u{f8}", None)]),
-            bare(bytes("\u{c6}r\u{f8}".as_bytes()), bytes("{\"dep\": 7}".as_bytes()), repeated),
+            bare(bytes("\u{c6}r\u{f8}".as_bytes()), bytes(b"{\"dep\": 7}"), repeated),
             bare(bytes(b"long"), Some(b"a text that can be compressed ".repeat(700)), hollow),
         ];
         shapes.into_iter().map(|(key, value, headers)| self.record(key, value, headers)).collect()
