@@ -88,7 +88,9 @@ impl SegmentRef {
 impl From<SegmentFileError> for ReadError {
     fn from(error: SegmentFileError) -> ReadError {
         match error {
-            SegmentFileError::Store(StoreError::Unavailable { .. }) => ReadError::Unavailable(error.to_string()),
+            SegmentFileError::Store(StoreError::Unavailable { .. }) => {
+                ReadError::Unavailable(error.to_string())
+            }
             SegmentFileError::Store(_) | SegmentFileError::Damaged { .. } => {
                 ReadError::Damaged(error.to_string())
             }

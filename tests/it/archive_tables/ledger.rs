@@ -99,7 +99,8 @@ impl Ledger {
             assert_eq!(*told, expected, "offset {}", told.offset);
         }
         assert_eq!(told.len(), self.committed(), "no more than was committed");
-        let ascend = |pair: &[Told]| (pair[0].partition, pair[0].offset) < (pair[1].partition, pair[1].offset);
+        let ascend =
+            |pair: &[Told]| (pair[0].partition, pair[0].offset) < (pair[1].partition, pair[1].offset);
         assert!(told.windows(2).all(ascend), "each offset once");
     }
 
