@@ -27,9 +27,10 @@ COLUMNS = [
 def duckdb_rows(files):
     import duckdb
 
-    topic = duckdb.connect().read_parquet(files)
     micros = [f"epoch_us({name})" if name == "kafka_timestamp" else name for name in COLUMNS]
-    found = topic.project(", ".join(micros)).order("kafka_partition, kafka_offset")
+    found = duckdb.connect().execute(
+        f"SELECT {', '.join(micros)} FROM read_parquet(?) ORDER BY kafka_partition, kafka_offset", [files]
+    )
     while rows := found.fetchmany(1_000):
         yield from rows
 
@@ -79,8 +80,8 @@ def read(engine, files, each):
 def total(field, files):
     import duckdb
 
-    topic = duckdb.connect().read_parquet(files)
-    (found,) = topic.aggregate(f"sum((value->>'$.{field}')::BIGINT)").fetchone()
+    query = "SELECT sum((value->>?)::BIGINT) FROM read_parquet(?)"
+    (found,) = duckdb.connect().execute(query, [f"$.{field}", files]).fetchone()
     print(found)
 
 
