@@ -204,7 +204,7 @@ fn an_archived_topic_is_the_same_to_kafka_and_to_every_engine() {
     assert!(files.lines().count() > 2 * 2, "several segments a partition: {files}");
     let Some(engines) = Engines::find("an archived topic read by DuckDB, pyarrow and polars") else { return };
     for engine in ENGINES {
-        check_engine(engine, &engines.read(engine, &files, Reading::Together), &told);
+        check_engine(engine, &engines.read(engine, &files, Reading::AsTheyAre), &told);
     }
 }
 
@@ -232,7 +232,7 @@ fn text_is_text_to_every_engine_and_other_bytes_stay_what_they_are() {
     let files = files_of(&broker, &topic);
     let told_of_text: Vec<Told> = told.iter().filter(|told| told.offset < 100).cloned().collect();
     for engine in ENGINES {
-        check_engine(engine, &engines.read(engine, &of_text, Reading::Together), &told_of_text);
-        check_engine(engine, &engines.read(engine, &files, Reading::FileByFile), &told);
+        check_engine(engine, &engines.read(engine, &of_text, Reading::AsTheyAre), &told_of_text);
+        check_engine(engine, &engines.read(engine, &files, Reading::AsBytes), &told);
     }
 }

@@ -1,8 +1,8 @@
 """What engines other than Cenote read in a topic's files, which come on standard input, a path a line.
 
-    engines.py versions             the engines' versions; fails if one is missing
-    engines.py read ENGINE [each]   the records; each: file by file instead of as one table
-    engines.py sum FIELD            the sum over a field of the values, which are JSON and stored as text
+    engines.py versions              the engines' versions; fails if one is missing
+    engines.py read ENGINE [bytes]   the records; bytes: of files that differ in whether keys or values are text
+    engines.py sum FIELD             the sum over a field of the values, which are JSON and stored as text
 
 A record is a line, by partition and offset:
 
@@ -22,24 +22,30 @@ COLUMNS = [
     "value",
     "headers",
 ]
+BYTES = ["key", "value"]
 
 
-def duckdb_rows(files):
+def duckdb_rows(files, as_bytes):
     import duckdb
 
     micros = [f"epoch_us({name})" if name == "kafka_timestamp" else name for name in COLUMNS]
     found = duckdb.connect().execute(
-        f"SELECT {', '.join(micros)} FROM read_parquet(?) ORDER BY kafka_partition, kafka_offset", [files]
+        f"SELECT {', '.join(micros)} FROM read_parquet(?, union_by_name = ?) ORDER BY kafka_partition, kafka_offset",
+        [files, as_bytes],
     )
     while rows := found.fetchmany(1_000):
         yield from rows
 
 
-def pyarrow_rows(files):
+def pyarrow_rows(files, as_bytes):
     import pyarrow
     import pyarrow.dataset
 
-    found = pyarrow.dataset.dataset(files, format="parquet").to_table(columns=COLUMNS)
+    topic = pyarrow.dataset.dataset(files, format="parquet")
+    if as_bytes:
+        fields = [field.with_type(pyarrow.binary()) if field.name in BYTES else field for field in topic.schema]
+        topic = topic.replace_schema(pyarrow.schema(fields))
+    found = topic.to_table(columns=COLUMNS)
     micros = found.column("kafka_timestamp").cast(pyarrow.int64())
     found = found.set_column(COLUMNS.index("kafka_timestamp"), "kafka_timestamp", micros)
     found = found.sort_by([("kafka_partition", "ascending"), ("kafka_offset", "ascending")])
@@ -47,10 +53,14 @@ def pyarrow_rows(files):
         yield [row[name] for name in COLUMNS]
 
 
-def polars_rows(files):
+def polars_rows(files, as_bytes):
     import polars
 
-    found = polars.scan_parquet(files).select(COLUMNS)
+    if as_bytes:
+        binary = polars.col(BYTES).cast(polars.Binary)
+        found = polars.concat(polars.scan_parquet(file).with_columns(binary) for file in files).select(COLUMNS)
+    else:
+        found = polars.scan_parquet(files).select(COLUMNS)
     found = found.with_columns(polars.col("kafka_timestamp").dt.timestamp("us"))
     yield from found.sort("kafka_partition", "kafka_offset").collect().iter_rows()
 
@@ -71,10 +81,9 @@ def line(row):
     return "\t".join(str(field) for field in fields)
 
 
-def read(engine, files, each):
-    for together in [[file] for file in files] if each else [files]:
-        for row in READERS[engine](together):
-            print(line(row))
+def read(engine, files, as_bytes):
+    for row in READERS[engine](files, as_bytes):
+        print(line(row))
 
 
 def total(field, files):
@@ -91,8 +100,8 @@ def main(command, *arguments):
         return
     files = sys.stdin.read().splitlines()
     if command == "read":
-        engine, *each = arguments
-        read(engine, files, each == ["each"])
+        engine, *how = arguments
+        read(engine, files, how == ["bytes"])
     elif command == "sum":
         total(*arguments, files)
     else:

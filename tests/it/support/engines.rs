@@ -17,13 +17,13 @@ pub struct Engines {
     python: String,
 }
 
-/// How a list of files is read.
+/// How a list of files is read as one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// As one table.
-    Together,
-    /// Each as a table of its own: files may differ in whether a column is text.
-    FileByFile,
+    /// As they are: they agree in whether keys and values are text.
+    AsTheyAre,
+    /// Keys and values as bytes, whatever they are in a file.
+    AsBytes,
 }
 
 impl Engines {
@@ -44,8 +44,8 @@ impl Engines {
     /// The records in these files, a line each, by partition and offset.
     pub fn read(&self, engine: &str, files: &str, reading: Reading) -> Vec<String> {
         let arguments: &[&str] = match reading {
-            Reading::Together => &["read", engine],
-            Reading::FileByFile => &["read", engine, "each"],
+            Reading::AsTheyAre => &["read", engine],
+            Reading::AsBytes => &["read", engine, "bytes"],
         };
         let lines = self.run(arguments, files).unwrap_or_else(|why| panic!("{engine}: {why}"));
         lines.lines().map(str::to_owned).collect()
