@@ -44,7 +44,7 @@ def pyarrow_rows(files, as_bytes):
     topic = pyarrow.dataset.dataset(files, format="parquet")
     if as_bytes:
         fields = [field.with_type(pyarrow.binary()) if field.name in BYTES else field for field in topic.schema]
-        topic = topic.replace_schema(pyarrow.schema(fields))
+        topic = pyarrow.dataset.dataset(files, pyarrow.schema(fields), format="parquet")
     found = topic.to_table(columns=COLUMNS)
     micros = found.column("kafka_timestamp").cast(pyarrow.int64())
     found = found.set_column(COLUMNS.index("kafka_timestamp"), "kafka_timestamp", micros)
