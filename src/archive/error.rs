@@ -1,6 +1,6 @@
 //! What can go wrong with archives.
 
-use crate::log::ReadError;
+use crate::log::{ReadError, SegmentFileError};
 use crate::meta::keys::DecodeKeyError;
 use crate::meta::{MetadataError, SettleError};
 use crate::segment::WriteError;
@@ -56,6 +56,17 @@ pub enum ArchiveError {
     /// The session has ended.
     #[error("the session has ended")]
     Closed,
+}
+
+impl From<SegmentFileError> for ArchiveError {
+    fn from(error: SegmentFileError) -> ArchiveError {
+        match error {
+            SegmentFileError::Store(error) => ArchiveError::Store(error),
+            SegmentFileError::Damaged { path, fault } => {
+                ArchiveError::Damaged { path, why: fault.to_string() }
+            }
+        }
+    }
 }
 
 /// Why the manifests cannot be read. Serving a shorter log would be worse than not starting.

@@ -3,9 +3,9 @@
 
 use super::compact::{DirtyPass, Fate, PassProgress, RowKey, Survivors};
 use super::error::ArchiveError;
-use super::rows::{Piece, SegmentRows};
+use super::rows::{Piece, Pieces};
 use super::write::{Made, blocking, entry_of};
-use crate::log::SegmentRef;
+use crate::log::{SegmentFile, SegmentRef};
 use crate::segment::manifest::Segment;
 use crate::segment::{Row, SegmentOptions, SegmentWriter};
 use crate::store::{ObjectPath, ObjectStore};
@@ -64,16 +64,16 @@ impl Rewrite {
         let Some(offsets) = self.offsets() else { return Ok(Rewritten::Unchanged) };
         let mut sources = Vec::with_capacity(self.segments.len());
         for segment in &self.segments {
-            sources.push(SegmentRows::open(store, segment).await?);
+            sources.push(SegmentFile::open(store, segment).await?);
         }
-        if matches!(self.keep, Keep::Survivors(_)) && !self.has_rows_to_go(store, &sources).await? {
+        if matches!(self.keep, Keep::Survivors(_)) && !self.has_rows_to_go(&sources).await? {
             return Ok(Rewritten::Unchanged);
         }
         let mut writing =
             Writing { writer: SegmentWriter::new(self.topic_partition, self.options)?, seen: 0 };
         for source in &sources {
-            let mut left = source.chunks();
-            while let Some(piece) = source.read(store, &mut left).await? {
+            let mut pieces = Pieces::of(source);
+            while let Some(piece) = pieces.next().await? {
                 let keep = self.keep.clone();
                 writing = blocking(move || writing.take(&piece, &keep)).await??;
             }
@@ -93,14 +93,10 @@ impl Rewrite {
     }
 
     /// Looks for the first row that goes: most often one of the first, if there is any.
-    async fn has_rows_to_go(
-        &self,
-        store: &ObjectStore,
-        sources: &[SegmentRows],
-    ) -> Result<bool, ArchiveError> {
+    async fn has_rows_to_go(&self, sources: &[SegmentFile]) -> Result<bool, ArchiveError> {
         for source in sources {
-            let mut left = source.chunks();
-            while let Some(piece) = source.read(store, &mut left).await? {
+            let mut pieces = Pieces::of(source);
+            while let Some(piece) = pieces.next().await? {
                 let keep = self.keep.clone();
                 let look = move |row: &Row<'_>| {
                     Ok(if keep.keeps(row) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
@@ -139,9 +135,9 @@ pub(super) async fn observe(
     store: &ObjectStore,
 ) -> Result<(DirtyPass, PassProgress), ArchiveError> {
     for segment in segments {
-        let source = SegmentRows::open(store, segment).await?;
-        let mut left = source.chunks();
-        while let Some(piece) = source.read(store, &mut left).await? {
+        let source = SegmentFile::open(store, segment).await?;
+        let mut pieces = Pieces::of(&source);
+        while let Some(piece) = pieces.next().await? {
             let look = move || {
                 let shown = piece.each(|row| {
                     Ok(match pass.observe(key_of(row)) {

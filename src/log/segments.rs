@@ -5,10 +5,11 @@
 
 use super::archived::SegmentRef;
 use super::reader::ReadError;
+use super::segment_file::SegmentFile;
 use super::time_lookup::FoundOffset;
 use crate::cache::{Cache, CacheKey};
-use crate::segment::{Chunk, ChunkCodec, ChunkId, FetchedRanges, LoadError, ReadAt, SegmentFooter};
-use crate::store::{ObjectPath, ObjectStore, StoreError};
+use crate::segment::{Chunk, ChunkCodec, ChunkId, DamagedSegment, FetchedRanges, SegmentFooter};
+use crate::store::ObjectStore;
 use crate::types::{Offset, SessionId, Timestamp};
 use crate::wire::batch::BatchHeader;
 use bytes::Bytes;
@@ -43,8 +44,6 @@ const FOOTER_BYTES: usize = 64 * 1024 * 1024;
 const READS_MAX: usize = 16;
 /// Chunks that are read together.
 const CHUNKS_AT_ONCE: u32 = 4;
-/// Ranges of a file closer than this are read as one.
-const GAP_BYTES_MAX: u64 = 64 * 1024;
 /// Batches go out in the codec that they came in.
 const CODEC: ChunkCodec = ChunkCodec::AsProduced;
 
@@ -70,9 +69,9 @@ impl Segments {
 
     /// The chunk that answers a reader at `from`; nothing, if the segment has no row from there on.
     pub async fn read(&self, wanted: &SegmentRef, from: Offset) -> Result<Option<SegmentRead>, ReadError> {
-        let footer = self.footer(wanted).await?;
-        let Some(chunk) = footer.chunk_of(from) else { return Ok(None) };
-        let read = self.chunk(wanted, &footer, chunk).await?;
+        let file = self.file(wanted).await?;
+        let Some(chunk) = file.footer().chunk_of(from) else { return Ok(None) };
+        let read = self.chunk(&file, chunk).await?;
         Ok(Some(read))
     }
 
@@ -83,14 +82,13 @@ impl Segments {
         timestamp: Timestamp,
         from: Offset,
     ) -> Result<Option<FoundOffset>, ReadError> {
-        let footer = self.footer(wanted).await?;
+        let file = self.file(wanted).await?;
         let mut from = from;
-        while let Some(chunk) = footer.chunk_at_or_after(timestamp, from) {
-            let fetched = self.fetch(wanted, &footer, chunk..ChunkId(chunk.0 + 1)).await?;
-            let decoding = Arc::clone(&footer);
+        while let Some(chunk) = file.footer().chunk_at_or_after(timestamp, from) {
+            let fetched = self.fetch(&file, chunk..ChunkId(chunk.0 + 1)).await?;
             let found = self
-                .decode(move || {
-                    let rows = decoding.decode_rows(chunk, &fetched)?;
+                .decode(&file, move |footer| {
+                    let rows = footer.decode_rows(chunk, &fetched)?;
                     let found = rows.first_at_or_after(timestamp, from).map(|row| FoundOffset {
                         offset: row.offset,
                         timestamp: row.timestamp,
@@ -108,115 +106,83 @@ impl Segments {
     }
 
     /// The chunk from the cache, or from the store, and then those behind it too.
-    async fn chunk(
-        &self,
-        wanted: &SegmentRef,
-        footer: &Arc<SegmentFooter>,
-        chunk: ChunkId,
-    ) -> Result<SegmentRead, ReadError> {
-        let damaged = || ReadError::Damaged(format!("{}: there is no chunk {}", wanted.path, chunk.0));
-        let offsets = footer.chunk_offsets(chunk).ok_or_else(damaged)?;
-        let (loader, load_wanted, load_footer) = (self.clone(), wanted.clone(), Arc::clone(footer));
-        let key = key_of(wanted, chunk, &offsets);
-        let load = move || async move { loader.load(&load_wanted, &load_footer, chunk).await };
-        let batches =
-            self.cache.get_or_load(key, load).await.map_err(|error| super::reader::cause_of(&error))?;
+    async fn chunk(&self, file: &SegmentFile, chunk: ChunkId) -> Result<SegmentRead, ReadError> {
+        let path = &file.wanted().path;
+        let damaged = || ReadError::Damaged(format!("{path}: there is no chunk {}", chunk.0));
+        let offsets = file.footer().chunk_offsets(chunk).ok_or_else(damaged)?;
+        let (loader, wanted) = (self.clone(), file.clone());
+        let load = move || async move { loader.load(&wanted, chunk).await };
+        let batches = self.cache.get_or_load(key_of(file, chunk, &offsets), load).await;
+        let batches = batches.map_err(|error| super::reader::cause_of(&error))?;
         // A cache may mistake one entry for another: it never says so, hence a look at what came.
         let is_it = BatchHeader::decode(&batches).is_ok_and(|header| header.base_offset == offsets.start);
-        let batches = if is_it { batches } else { self.load(wanted, footer, chunk).await? };
+        let batches = if is_it { batches } else { self.load(file, chunk).await? };
         Ok(SegmentRead { batches, end: offsets.end })
     }
 
-    async fn load(
-        &self,
-        wanted: &SegmentRef,
-        footer: &Arc<SegmentFooter>,
-        chunk: ChunkId,
-    ) -> Result<Bytes, ReadError> {
-        let end = ChunkId((chunk.0 + CHUNKS_AT_ONCE).min(footer.chunks().end.0));
-        let fetched = Arc::new(self.fetch(wanted, footer, chunk..end).await?);
-        let (decoding, ranges) = (Arc::clone(footer), Arc::clone(&fetched));
-        let batches = self.decode(move || decoding.decode_chunk(chunk, &ranges, CODEC).map(joined)).await?;
+    async fn load(&self, file: &SegmentFile, chunk: ChunkId) -> Result<Bytes, ReadError> {
+        let end = ChunkId((chunk.0 + CHUNKS_AT_ONCE).min(file.footer().chunks().end.0));
+        let fetched = Arc::new(self.fetch(file, chunk..end).await?);
+        let batches = self.decode_batches(file, chunk, &fetched).await?;
         if chunk.0 + 1 < end.0 {
-            let (ahead, wanted, footer) = (self.clone(), wanted.clone(), Arc::clone(footer));
-            tokio::spawn(
-                async move { ahead.decode_ahead(&wanted, &footer, chunk.0 + 1..end.0, fetched).await },
-            );
+            let (ahead, file) = (self.clone(), file.clone());
+            tokio::spawn(async move { ahead.decode_ahead(&file, chunk.0 + 1..end.0, fetched).await });
         }
         Ok(batches)
     }
 
     /// Decodes what was read with a chunk, for the reader to find it in the cache.
-    async fn decode_ahead(
-        &self,
-        wanted: &SegmentRef,
-        footer: &Arc<SegmentFooter>,
-        chunks: Range<u32>,
-        fetched: Arc<FetchedRanges>,
-    ) {
+    async fn decode_ahead(&self, file: &SegmentFile, chunks: Range<u32>, fetched: Arc<FetchedRanges>) {
         for chunk in chunks.map(ChunkId) {
-            let Some(offsets) = footer.chunk_offsets(chunk) else { return };
-            let key = key_of(wanted, chunk, &offsets);
+            let Some(offsets) = file.footer().chunk_offsets(chunk) else { return };
+            let key = key_of(file, chunk, &offsets);
             if self.cache.holds(&key) {
                 continue;
             }
-            let (decoding, ranges) = (Arc::clone(footer), Arc::clone(&fetched));
-            let decoded = self.decode(move || decoding.decode_chunk(chunk, &ranges, CODEC).map(joined)).await;
             // Whoever asks for a chunk that could not be decoded will be told why.
-            let Ok(batches) = decoded else { return };
+            let Ok(batches) = self.decode_batches(file, chunk, &fetched).await else { return };
             self.cache.insert(key, batches);
         }
     }
 
-    async fn fetch(
-        &self,
-        wanted: &SegmentRef,
-        footer: &SegmentFooter,
-        chunks: Range<ChunkId>,
-    ) -> Result<FetchedRanges, ReadError> {
+    async fn fetch(&self, file: &SegmentFile, chunks: Range<ChunkId>) -> Result<FetchedRanges, ReadError> {
         let _permit = self.reads.acquire().await.expect("the semaphore is never closed");
-        let ranges = footer.chunk_ranges(chunks, GAP_BYTES_MAX);
-        let reads = ranges.into_iter().map(async |range| {
-            let bytes = self.store.get_range(&wanted.path, range.clone()).await?;
-            Ok::<_, StoreError>((range, bytes))
-        });
-        let mut fetched = FetchedRanges::default();
-        for (range, bytes) in futures_util::future::try_join_all(reads).await.map_err(of_store)? {
-            fetched.push(range, bytes);
-        }
-        Ok(fetched)
+        Ok(file.fetch(chunks).await?)
     }
 
-    async fn footer(&self, wanted: &SegmentRef) -> Result<Arc<SegmentFooter>, ReadError> {
+    /// The file with its footer, which is read once.
+    async fn file(&self, wanted: &SegmentRef) -> Result<SegmentFile, ReadError> {
         let unique = wanted.segment.unique;
         if let Some(footer) = self.footers.get(&unique) {
-            return Ok(Arc::clone(footer.value()));
+            return Ok(SegmentFile::with_footer(&self.store, wanted, Arc::clone(footer.value())));
         }
         let _permit = self.reads.acquire().await.expect("the semaphore is never closed");
-        let source = Source { store: &self.store, path: &wanted.path, bytes: wanted.segment.file_bytes };
-        let footer = SegmentFooter::load(&source).await.map_err(|error| match error {
-            LoadError::Read(error) => of_store(error),
-            LoadError::Damaged(error) => ReadError::Damaged(format!("{}: {error}", wanted.path)),
-        })?;
-        let is_it =
-            footer.topic_partition() == wanted.topic_partition && footer.offsets() == wanted.segment.offsets;
-        if !is_it {
-            return Err(ReadError::Damaged(format!("{}: it is another segment", wanted.path)));
-        }
-        let footer = Arc::new(footer);
-        self.footers.insert(unique, Arc::clone(&footer));
-        Ok(footer)
+        let file = SegmentFile::open(&self.store, wanted).await?;
+        self.footers.insert(unique, Arc::clone(file.footer()));
+        Ok(file)
+    }
+
+    async fn decode_batches(
+        &self,
+        file: &SegmentFile,
+        chunk: ChunkId,
+        fetched: &Arc<FetchedRanges>,
+    ) -> Result<Bytes, ReadError> {
+        let fetched = Arc::clone(fetched);
+        self.decode(file, move |footer| footer.decode_chunk(chunk, &fetched, CODEC).map(joined)).await
     }
 
     /// Work for a processor, on a thread where it may take its time.
     async fn decode<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, crate::segment::DamagedSegment> + Send + 'static,
+        file: &SegmentFile,
+        work: impl FnOnce(&SegmentFooter) -> Result<T, DamagedSegment> + Send + 'static,
     ) -> Result<T, ReadError> {
         let _permit = self.decoding.acquire().await.expect("the semaphore is never closed");
-        let decoded = tokio::task::spawn_blocking(work).await;
+        let footer = Arc::clone(file.footer());
+        let decoded = tokio::task::spawn_blocking(move || work(&footer)).await;
         let decoded = decoded.map_err(|error| ReadError::Unavailable(error.to_string()))?;
-        decoded.map_err(|error| ReadError::Damaged(error.to_string()))
+        Ok(decoded.map_err(|fault| file.damaged(fault))?)
     }
 }
 
@@ -228,37 +194,12 @@ fn joined(chunk: Chunk) -> Bytes {
 }
 
 /// Chunks have keys like spans: an id that is never given twice, a number, and a range.
-fn key_of(wanted: &SegmentRef, chunk: ChunkId, offsets: &Range<Offset>) -> CacheKey {
+fn key_of(file: &SegmentFile, chunk: ChunkId, offsets: &Range<Offset>) -> CacheKey {
     let position = |offset: Offset| u64::try_from(offset.get()).unwrap_or(0);
     CacheKey {
-        session: SessionId(wanted.segment.unique),
+        session: SessionId(file.wanted().segment.unique),
         seq: u64::from(chunk.0),
         start: position(offsets.start),
         end: position(offsets.end),
-    }
-}
-
-fn of_store(error: StoreError) -> ReadError {
-    match error {
-        StoreError::Unavailable { .. } => ReadError::Unavailable(error.to_string()),
-        StoreError::Missing { .. } | StoreError::Refused { .. } => ReadError::Damaged(error.to_string()),
-    }
-}
-
-struct Source<'a> {
-    store: &'a ObjectStore,
-    path: &'a ObjectPath,
-    bytes: u64,
-}
-
-impl ReadAt for Source<'_> {
-    type Error = StoreError;
-
-    fn size(&self) -> u64 {
-        self.bytes
-    }
-
-    fn read(&self, range: Range<u64>) -> impl Future<Output = Result<Bytes, StoreError>> + Send {
-        self.store.get_range(self.path, range)
     }
 }

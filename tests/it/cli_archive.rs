@@ -9,13 +9,13 @@ use std::path::Path;
 use std::process::Command;
 
 /// `cenote ARGUMENTS --admin …`.
-fn at_the_door(broker: &Broker, arguments: &[&str]) -> Command {
+pub fn at_the_door(broker: &Broker, arguments: &[&str]) -> Command {
     let mut command = cenote();
     command.args(arguments).arg("--admin").arg(format!("http://{}", broker.http()));
     command
 }
 
-fn json(command: Command) -> Value {
+pub fn json(command: Command) -> Value {
     serde_json::from_str(&run(command, "")).expect("one JSON document")
 }
 

@@ -2,24 +2,16 @@
 
 use super::Fsck;
 use crate::archive::kept::KeptManifest;
+use crate::log::{SegmentFile, SegmentFileError, SegmentRef};
+use crate::segment::FileChecksum;
 use crate::segment::manifest::Segment;
-use crate::segment::{FileChecksum, LoadError, ReadAt, SegmentFooter};
-use crate::store::{ObjectPath, ObjectStore, StoreError, paths};
-use crate::types::TopicPartition;
-use bytes::Bytes;
+use crate::store::{ObjectStore, paths};
 use futures_util::{StreamExt, stream};
-use std::ops::Range;
 
 /// Files that are read at the same time.
 const FILES_AT_ONCE: usize = 4;
 /// A file is read in pieces of this size.
 const PIECE_BYTES: u64 = 8 << 20;
-
-struct Source<'a> {
-    store: &'a ObjectStore,
-    path: &'a ObjectPath,
-    bytes: u64,
-}
 
 impl Fsck<'_> {
     pub(super) async fn check_segments(&mut self, manifests: &[KeptManifest]) {
@@ -30,15 +22,19 @@ impl Fsck<'_> {
             topic.into_iter().flat_map(move |topic| {
                 let path =
                     move |segment: &Segment| paths::segment(&topic.name, topic_partition, &segment.name());
-                kept.manifest.segments().map(move |segment| (topic_partition, path(segment), segment))
+                kept.manifest.segments().map(move |segment| SegmentRef {
+                    topic_partition,
+                    path: path(segment),
+                    segment: segment.clone(),
+                })
             })
         });
-        let checks = wanted.map(async |(topic_partition, path, segment)| {
-            let fault = check(store, topic_partition, &path, segment, listed.get(&path).copied()).await;
-            (path, segment, fault)
+        let checks = wanted.map(async |wanted| {
+            let fault = check(store, &wanted, listed.get(&wanted.path).copied()).await;
+            (wanted, fault)
         });
         let mut checks = stream::iter(checks).buffer_unordered(FILES_AT_ONCE);
-        while let Some((path, segment, fault)) = checks.next().await {
+        while let Some((SegmentRef { path, segment, .. }, fault)) = checks.next().await {
             self.report.checked.segments += 1;
             self.report.checked.rows += segment.rows;
             self.report.checked.segment_bytes += segment.file_bytes;
@@ -50,56 +46,25 @@ impl Fsck<'_> {
 }
 
 /// What is wrong with a segment, if anything.
-async fn check(
-    store: &ObjectStore,
-    topic_partition: TopicPartition,
-    path: &ObjectPath,
-    segment: &Segment,
-    listed: Option<u64>,
-) -> Result<(), String> {
+async fn check(store: &ObjectStore, wanted: &SegmentRef, listed: Option<u64>) -> Result<(), String> {
+    let SegmentRef { path, segment, .. } = wanted;
     let bytes = listed.ok_or("the manifest names it, and it is missing")?;
     if bytes != segment.file_bytes {
         return Err(format!("it has {bytes} bytes, and {} were written", segment.file_bytes));
     }
-    let source = Source { store, path, bytes };
     let mut checksum = FileChecksum::default();
     let mut at = 0;
     while at < bytes {
         let end = (at + PIECE_BYTES).min(bytes);
-        checksum.update(&source.read(at..end).await.map_err(|error| error.to_string())?);
+        checksum.update(&store.get_range(path, at..end).await.map_err(|error| error.to_string())?);
         at = end;
     }
     if checksum.finish() != segment.crc32c {
         return Err("its bytes are not those that were written: their checksum differs".to_owned());
     }
-    let footer = SegmentFooter::load(&source).await.map_err(|error| match error {
-        LoadError::Read(error) => error.to_string(),
-        LoadError::Damaged(error) => error.to_string(),
-    })?;
-    let (found, stated) = (footer.offsets(), &segment.offsets);
-    if footer.topic_partition() != topic_partition {
-        return Err("it holds another partition's records".to_owned());
-    }
-    if found != *stated {
-        return Err(format!(
-            "it covers {} to {}, and the manifest says {} to {}",
-            found.start, found.end, stated.start, stated.end
-        ));
-    }
-    if footer.rows() != segment.rows {
-        return Err(format!("it has {} rows, and the manifest says {}", footer.rows(), segment.rows));
-    }
-    Ok(())
-}
-
-impl ReadAt for Source<'_> {
-    type Error = StoreError;
-
-    fn size(&self) -> u64 {
-        self.bytes
-    }
-
-    fn read(&self, range: Range<u64>) -> impl Future<Output = Result<Bytes, StoreError>> + Send {
-        self.store.get_range(self.path, range)
+    match SegmentFile::open(store, wanted).await {
+        Ok(_) => Ok(()),
+        Err(SegmentFileError::Store(error)) => Err(error.to_string()),
+        Err(SegmentFileError::Damaged { fault, .. }) => Err(fault.to_string()),
     }
 }

@@ -5,6 +5,7 @@ use super::ranges::coalesced;
 use super::{ChunkId, FetchedRanges, ReadAt};
 use crate::segment::checksum::crc32c;
 use crate::segment::error::{DamagedSegment, LoadError};
+use crate::segment::manifest::Segment;
 use crate::segment::schema::{self, Layout, TextColumns};
 use crate::segment::writer::{
     BASE_OFFSET_KEY, CHUNKS_KEY, END_OFFSET_KEY, FOOTER_KEY, FORMAT, FORMAT_KEY, INDEXES_KEY, PARTITION_KEY,
@@ -141,6 +142,25 @@ impl SegmentFooter {
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.table.chunks.iter().map(|chunk| u64::from(chunk.rows)).sum()
+    }
+
+    /// Sees that the file is the one that a manifest refers to.
+    pub fn verify_is(&self, topic_partition: TopicPartition, stated: &Segment) -> Result<(), DamagedSegment> {
+        let (covered, rows) = (&self.offsets, self.rows());
+        if self.topic_partition != topic_partition {
+            return Err(wrong("it holds another partition's records"));
+        }
+        if *covered != stated.offsets {
+            return Err(DamagedSegment::new(format_args!(
+                "it covers {} to {}, and the manifest says {} to {}",
+                covered.start, covered.end, stated.offsets.start, stated.offsets.end
+            )));
+        }
+        if rows != stated.rows {
+            let why = format_args!("it has {rows} rows, and the manifest says {}", stated.rows);
+            return Err(DamagedSegment::new(why));
+        }
+        Ok(())
     }
 
     /// Which columns are strings.

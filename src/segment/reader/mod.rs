@@ -13,8 +13,10 @@ mod rows;
 use super::error::{DamagedSegment, LoadError};
 use crate::types::Offset;
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use std::future::Future;
 use std::ops::Range;
+use std::sync::Arc;
 
 pub use batches::{ChunkCodec, gap_batch};
 pub use footer::{FooterStep, SegmentFooter, TAIL_BYTES};
@@ -74,31 +76,47 @@ impl ReadAt for Bytes {
 
 /// Ranges of a file closer than this are read as one.
 const GAP_BYTES_MAX: u64 = 64 * 1024;
+/// Ranges of a file that are asked for at once.
+const READS_AT_ONCE: usize = 16;
 
 /// A segment opened for reading, chunk by chunk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SegmentReader<R> {
     source: R,
-    footer: SegmentFooter,
+    footer: Arc<SegmentFooter>,
 }
 
 impl<R: ReadAt> SegmentReader<R> {
     /// Reads the footer.
     pub async fn open(source: R) -> Result<SegmentReader<R>, LoadError<R::Error>> {
         let footer = SegmentFooter::load(&source).await?;
-        Ok(SegmentReader { source, footer })
+        Ok(SegmentReader::with_footer(source, Arc::new(footer)))
+    }
+
+    /// A file whose footer was read before.
+    pub fn with_footer(source: R, footer: Arc<SegmentFooter>) -> SegmentReader<R> {
+        SegmentReader { source, footer }
+    }
+
+    /// Where its bytes come from.
+    pub fn source(&self) -> &R {
+        &self.source
     }
 
     /// What the file is.
-    pub fn footer(&self) -> &SegmentFooter {
+    pub fn footer(&self) -> &Arc<SegmentFooter> {
         &self.footer
     }
 
     /// Reads the bytes of a run of chunks, with few requests.
     pub async fn fetch(&self, chunks: Range<ChunkId>) -> Result<FetchedRanges, LoadError<R::Error>> {
-        let mut fetched = FetchedRanges::default();
-        for range in self.footer.chunk_ranges(chunks, GAP_BYTES_MAX) {
+        let reads = self.footer.chunk_ranges(chunks, GAP_BYTES_MAX).into_iter().map(async |range| {
             let bytes = self.source.read(range.clone()).await.map_err(LoadError::Read)?;
+            Ok::<_, LoadError<R::Error>>((range, bytes))
+        });
+        let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+        let mut fetched = FetchedRanges::default();
+        while let Some((range, bytes)) = reads.try_next().await? {
             fetched.push(range, bytes);
         }
         Ok(fetched)

@@ -2,11 +2,13 @@
 
 pub mod batches;
 pub mod broker;
+pub mod engines;
 pub mod ports;
 pub mod quic;
 pub mod raw;
 pub mod requests;
 pub mod s3_server;
+pub mod skip;
 
 pub use batches::{Batch, Codec, Record, parse_batches};
 pub use broker::Broker;
