@@ -315,7 +315,16 @@ fn fetch(group: &KeptGroup, request: &FetchOffsets) -> Result<FetchedOffsets, Gr
 fn check_fetch(group: &KeptGroup, request: &FetchOffsets) -> Result<(), GroupError> {
     match &group.core {
         Core::Consumer(consumers) => {
-            consumers.check_offset_fetch(request.member_id.as_ref(), request.member_epoch)
+            let partitions = request.wanted.as_ref().map(|wanted| {
+                let wanted = wanted.iter();
+                wanted.map(|(topic_id, partition)| TopicPartition {
+                    topic_id: *topic_id,
+                    partition: *partition,
+                })
+            });
+            let partitions: Option<Vec<_>> = partitions.map(Iterator::collect);
+            let (member_id, epoch) = (request.member_id.as_ref(), request.member_epoch);
+            consumers.check_offset_fetch(member_id, epoch, partitions.as_deref())
         }
         Core::Classic(_) => Ok(()),
         Core::Share(_) => Err(GroupError::GroupIdNotFound),

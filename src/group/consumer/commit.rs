@@ -42,35 +42,43 @@ impl ConsumerGroup {
         if too_old && member.profile.classic.is_none() {
             return Err(GroupError::UnsupportedVersion);
         }
-        let holding = &member.holding;
-        let held_then = |which: &TopicPartition| {
-            let since = holding.assigned.get(which).or_else(|| holding.revoking.get(which));
-            since.is_some_and(|since| *since <= member_epoch)
-        };
-        match member_epoch.cmp(&holding.member_epoch) {
+        match member_epoch.cmp(&member.holding.member_epoch) {
             Ordering::Equal => Ok(()),
-            Ordering::Less if member_epoch > 0 && partitions.iter().all(held_then) => Ok(()),
+            Ordering::Less if held_then(member, member_epoch, partitions) => Ok(()),
             Ordering::Less | Ordering::Greater => Err(not_at_epoch(member, member_epoch)),
         }
     }
 
-    /// Whether that member at that epoch may fetch offsets. Tools come without a member id.
+    /// Whether that member at that epoch may fetch offsets, of those partitions or, with none named, of all. Tools come
+    /// without a member id. A member may be behind by an answer here too: clients do not repeat a fetch that was
+    /// refused for its epoch, and of what the member held at that epoch and holds still nobody else has committed since.
     pub fn check_offset_fetch(
         &self,
         member_id: Option<&MemberId>,
         member_epoch: i32,
+        partitions: Option<&[TopicPartition]>,
     ) -> Result<(), GroupError> {
         let Some(member_id) = member_id.filter(|id| !(id.is_empty() && member_epoch < 0)) else {
             return Ok(());
         };
         let member = self.members.get(member_id);
         let member = member.ok_or(GroupError::UnknownMemberId)?;
-        if member_epoch == member.holding.member_epoch {
-            Ok(())
-        } else {
-            Err(not_at_epoch(member, member_epoch))
+        match member_epoch.cmp(&member.holding.member_epoch) {
+            Ordering::Equal => Ok(()),
+            Ordering::Less if partitions.is_some_and(|them| held_then(member, member_epoch, them)) => Ok(()),
+            Ordering::Less | Ordering::Greater => Err(not_at_epoch(member, member_epoch)),
         }
     }
+}
+
+/// Whether the member held those partitions at an epoch that is past, and holds them still.
+fn held_then(member: &Member, epoch: i32, partitions: &[TopicPartition]) -> bool {
+    let holding = &member.holding;
+    let held = |which: &TopicPartition| {
+        let since = holding.assigned.get(which).or_else(|| holding.revoking.get(which));
+        since.is_some_and(|since| *since <= epoch)
+    };
+    epoch > 0 && partitions.iter().all(held)
 }
 
 /// Classic members know their epoch as a generation.

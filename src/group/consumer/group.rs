@@ -18,7 +18,8 @@ pub struct ConsumerGroupConfig {
     pub heartbeat_interval: Duration,
     /// The least of it while partitions are on their way or more changes are likely, so that rebalances end soon.
     pub rebalance_heartbeat_interval: Duration,
-    /// How long a change waits for others before a target is made for all of them; zero for at once.
+    /// How long a change waits for others before a target is made for all of them, and four times as long soon after
+    /// another change; zero for at once.
     pub assignment_delay: Duration,
     /// How many members a group may have: Kafka's `group.consumer.max.size`.
     pub members_max: usize,
@@ -35,7 +36,7 @@ impl Default for ConsumerGroupConfig {
         ConsumerGroupConfig {
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(5),
-            rebalance_heartbeat_interval: Duration::from_millis(100),
+            rebalance_heartbeat_interval: Duration::from_millis(200),
             assignment_delay: Duration::from_millis(50),
             members_max: 1_000,
             members_bytes_max: 640 << 10,
@@ -199,9 +200,16 @@ impl ConsumerGroup {
         changed
     }
 
+    /// Whether it has changed a moment ago, so that it will probably change again.
+    pub(super) fn is_restless(&self, now: Moment) -> bool {
+        self.restless_until.is_some_and(|until| now < until)
+    }
+
     pub(super) fn bump(&mut self, now: Moment) {
         self.group_epoch = self.group_epoch.saturating_add(1);
-        self.assignment_due = self.assignment_due.or(Some(now + self.config.assignment_delay));
+        // Each target costs every member a step, and one that it takes while it asks for offsets may cost it that.
+        let others = if self.is_restless(now) { 4 } else { 1 };
+        self.assignment_due = self.assignment_due.or(Some(now + self.config.assignment_delay * others));
         self.restless_until = Some(now + RESTLESS_TIME);
         self.dirty = true;
     }

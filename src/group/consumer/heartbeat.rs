@@ -252,7 +252,7 @@ impl ConsumerGroup {
 
     fn heartbeat_interval(&self, now: Moment) -> Duration {
         let quiet = self.assignment_due.is_none()
-            && self.restless_until.is_none_or(|until| until <= now)
+            && !self.is_restless(now)
             && self.members.values().all(|member| member.is_settled(self.assignment_epoch));
         let config = &self.config;
         if quiet {

@@ -32,7 +32,7 @@ impl Default for ShareGroupConfig {
         ShareGroupConfig {
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(5),
-            rebalance_heartbeat_interval: Duration::from_millis(100),
+            rebalance_heartbeat_interval: Duration::from_millis(200),
             members_max: 200,
             members_bytes_max: 640 << 10,
             partitions_max: 20_000,

@@ -32,7 +32,7 @@ async fn a_group_goes_by_its_settings_from_its_first_member_on_and_when_they_cha
     set(&world, "set", 7_000, 50_000).await;
     let first = join(&world, "set").await;
     let other = join(&world, "other").await;
-    assert_eq!(other.heartbeat_interval, Duration::from_millis(100), "others may be about to join");
+    assert_eq!(other.heartbeat_interval, Duration::from_millis(200), "others may be about to join");
     pass(Duration::from_secs(3)).await;
     assert_eq!(interval(&world, "set", first.member_epoch).await, 7_000);
     let few = interval(&world, "other", other.member_epoch).await;

@@ -225,7 +225,7 @@ fn commits_of_classic_members_are_checked_by_generation() {
     let commit = |epoch| group.check_offset_commit(kind, &MemberId::new("c"), epoch, None, &[tp(1, 0)]);
     assert_eq!(commit(7), Ok(()));
     assert_eq!(commit(8), Err(GroupError::IllegalGeneration));
-    let fetch = group.check_offset_fetch(Some(&MemberId::new("c")), 6);
+    let fetch = group.check_offset_fetch(Some(&MemberId::new("c")), 6, None);
     assert_eq!(fetch, Err(GroupError::IllegalGeneration));
 }
 

@@ -73,10 +73,14 @@ fn offsets_are_fetched_by_members_at_their_epoch_and_by_tools() {
     let group = group();
     let now = view(&group, "m").member_epoch;
     let m = MemberId::new("m");
-    assert_eq!(group.check_offset_fetch(None, -1), Ok(()));
-    assert_eq!(group.check_offset_fetch(Some(&MemberId::new("")), -1), Ok(()));
-    assert_eq!(group.check_offset_fetch(Some(&m), now), Ok(()));
+    assert_eq!(group.check_offset_fetch(None, -1, None), Ok(()));
+    assert_eq!(group.check_offset_fetch(Some(&MemberId::new("")), -1, None), Ok(()));
+    assert_eq!(group.check_offset_fetch(Some(&m), now, None), Ok(()));
     let stale = GroupError::StaleMemberEpoch { expected: now, got: 2 };
-    assert_eq!(group.check_offset_fetch(Some(&m), 2), Err(stale));
-    assert!(group.check_offset_fetch(Some(&MemberId::new("x")), now).is_err());
+    assert_eq!(group.check_offset_fetch(Some(&m), 2, None), Err(stale));
+    let (kept, new): (Vec<_>, Vec<_>) =
+        view(&group, "m").assignment.into_iter().partition(|which| which.partition.0 < 2);
+    assert_eq!(group.check_offset_fetch(Some(&m), 2, Some(&kept)), Ok(()), "behind, what it kept");
+    assert_eq!(group.check_offset_fetch(Some(&m), 2, Some(&new)), Err(stale), "behind, what it got since");
+    assert!(group.check_offset_fetch(Some(&MemberId::new("x")), now, None).is_err());
 }

@@ -263,7 +263,7 @@ fn a_member_that_does_not_give_up_in_time_is_fenced() {
 #[test]
 fn heartbeats_are_short_while_partitions_are_on_their_way_and_soon_after() {
     let (mut group, image) = steady(&["m"], 2);
-    let short = Duration::from_millis(100);
+    let short = Duration::from_millis(200);
     assert_eq!(group.heartbeat(at(0), &join("n", &["a"]), &image).unwrap().heartbeat_interval, short);
     assert_eq!(group.heartbeat(at(1), &beat("m", 2), &image).unwrap().heartbeat_interval, short);
     settle(&mut group, at(2), &image);

@@ -43,7 +43,7 @@ fn nobody_waits_for_anybody() {
     let (mut group, image) = group_of(&["m"], 4);
     let answer = group.heartbeat(at(1), &join("n", &["a"]), &image).unwrap();
     assert_eq!(answer.assignment.unwrap().len(), 2);
-    assert_eq!(answer.heartbeat_interval.as_millis(), 100);
+    assert_eq!(answer.heartbeat_interval.as_millis(), 200);
     assert_eq!(assigned(&group, "m").len(), 4);
     let answer = group.heartbeat(at(2), &beat("m", 1), &image).unwrap();
     assert_eq!((answer.member_epoch, answer.assignment.map(|set| set.len())), (2, Some(2)));
