@@ -4,6 +4,7 @@ mod compact;
 mod compact_random;
 mod cut;
 mod journal_merge;
+mod journals;
 mod merge;
 mod merged;
 mod retention;
