@@ -14,7 +14,7 @@ use crate::journal::{
 };
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, LogError, ProducerIds, Reader};
-use crate::meta::keys::{DecodeKeyError, cluster, journal_starts, journals};
+use crate::meta::keys::{DecodeKeyError, cluster, journals};
 use crate::meta::{
     self, Compare, CountedStore, EmbeddedStore, MetadataError, MetadataStore, Standing, Transaction, Write,
 };
@@ -24,7 +24,6 @@ use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::{Catalog, CatalogError};
 use crate::txn::{TransactionConfig, TxnCoordinator, TxnsStart};
 use crate::types::{ClusterId, LeaderEpoch, SessionId};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -245,7 +244,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
     let log = Arc::new(BrokerLog::new(LeaderEpoch(view.0), cache.clone()));
     let loaded = archive::load(metadata.as_ref(), store, &catalog).await?;
     recover_log(foundation, &log, &catalog, &loaded, &ended).await?;
-    let (session_id, journal_starts) = (session.id(), journal_starts(metadata.as_ref()).await?);
+    let session_id = session.id();
 
     let committed_log = Arc::clone(&log);
     let start =
@@ -286,7 +285,6 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         reader: reader.clone(),
         catalog: Arc::clone(&catalog),
         loaded,
-        journal_starts,
         metrics: Arc::clone(metrics),
     });
     let context = Context {
@@ -348,18 +346,6 @@ fn groups(
     })
 }
 
-/// From where on each journal is needed.
-async fn journal_starts(metadata: &dyn MetadataStore) -> Result<BTreeMap<SessionId, u64>, StartError> {
-    let mut starts = BTreeMap::new();
-    for entry in metadata.list(journal_starts::PREFIX).await?.entries {
-        let start = journal_starts::JournalStart::decode(&entry)?;
-        if let Some(session) = journal_starts::session_of(&entry.key) {
-            starts.insert(session, start.first);
-        }
-    }
-    Ok(starts)
-}
-
 /// Kafka's `offset.metadata.max.bytes`.
 const OFFSET_METADATA_BYTES_MAX: usize = 4096;
 
@@ -376,6 +362,7 @@ async fn recover_log(
     for manifest in &loaded.manifests {
         log.recover_archived(manifest.topic_partition, manifest.archived_log());
     }
+    ended.iter().for_each(|ended| log.needs().on_ended(ended));
     let objects = recover(&foundation.store, ended).await?;
     log.recover(&objects, foundation.clock.now())?;
     tracing::info!(objects = objects.len(), topics = catalog.all().len(), "the log is recovered");

@@ -69,6 +69,12 @@ pub struct ArchiveMetrics {
     pub rewritten_raw_bytes: Counter,
     /// The files that they wrote, in bytes.
     pub rewritten_file_bytes: Counter,
+    /// PUTs of merged journal objects that became part of a journal.
+    pub journal_merges: Counter,
+    /// Their bytes. Over the bytes of journal PUTs: how often a byte of the journal is written again.
+    pub journal_merged_bytes: Counter,
+    /// Journal objects that could go as they were merged.
+    pub journal_merged_objects: Counter,
 }
 
 /// The metadata store's numbers.
@@ -324,6 +330,17 @@ impl ArchiveMetrics {
                 registry,
                 "archive_rewritten_file",
                 "Files of segments that merges and compaction wrote",
+            ),
+            journal_merges: counter(
+                registry,
+                "archive_journal_merges",
+                "Times that journal objects became one",
+            ),
+            journal_merged_bytes: bytes(registry, "archive_journal_merged", "Merged journal objects written"),
+            journal_merged_objects: counter(
+                registry,
+                "archive_journal_merged_objects",
+                "Journal objects that went as they were merged",
             ),
         }
     }

@@ -12,7 +12,6 @@ use crate::metrics::Metrics;
 use crate::store::ObjectStore;
 use crate::topic::Catalog;
 use crate::types::{LeaderEpoch, Offset, SessionId, TopicId, TopicPartition};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -48,8 +47,6 @@ pub struct ArchiveStart {
     pub catalog: Arc<Catalog>,
     /// What was archived before.
     pub loaded: LoadedManifests,
-    /// From where on each journal is needed, as the metadata says.
-    pub journal_starts: BTreeMap<SessionId, u64>,
     /// Where figures go.
     pub metrics: Arc<Metrics>,
 }

@@ -16,9 +16,13 @@
 //! ten thousand of them must not cost ten thousand files. What has not paid waits up to `age_max`, where it is cut
 //! nevertheless: 100,000 silent partitions that hold one record each cost two PUTs a second then, once.
 //!
-//! Who waits pins journal objects, until these are merged. If that comes to too much the caller says so, and the age
-//! alone decides.
+//! What has its rows merged into another object ([`super::journal_merge`]) keeps what it has paid: a merged object stands
+//! for as many PUTs as the shares of its rows come to.
+//!
+//! Who waits pins nothing for long, as old journal objects are merged. What remains is an entry in the index for each span
+//! and the list of merged objects. Only if those come to too much the caller says so, and the age alone decides.
 
+use crate::journal::PUT_MILLIONTHS;
 use crate::types::Moment;
 use std::ops::Add;
 use std::time::Duration;
@@ -51,16 +55,28 @@ pub struct Unarchived {
 pub struct PutShare(u64);
 
 impl PutShare {
-    const MILLION: u64 = 1_000_000;
+    const MILLION: u64 = PUT_MILLIONTHS;
     /// What a segment costs: its file, and the root of the manifest.
     pub const OF_A_SEGMENT: PutShare = PutShare(2 * PutShare::MILLION);
 
     /// The share of `bytes` in the PUT of an object that has `object_bytes`.
     #[must_use]
     pub fn of(bytes: u64, object_bytes: u64) -> PutShare {
-        let share = u128::from(bytes.min(object_bytes)) * u128::from(PutShare::MILLION);
+        PutShare::of_several(bytes, object_bytes, PutShare::MILLION)
+    }
+
+    /// The share of `bytes` in an object that has `object_bytes` and stands for so many millionths of a PUT.
+    #[must_use]
+    pub fn of_several(bytes: u64, object_bytes: u64, millionths: u64) -> PutShare {
+        let share = u128::from(bytes.min(object_bytes)) * u128::from(millionths);
         let share = share.checked_div(u128::from(object_bytes)).unwrap_or(0);
         PutShare(u64::try_from(share).expect("a share is not more than the whole"))
+    }
+
+    /// The number that it is stored as.
+    #[must_use]
+    pub fn millionths(self) -> u64 {
+        self.0
     }
 }
 
@@ -72,12 +88,12 @@ impl Add for PutShare {
     }
 }
 
-/// Whether the journal objects that are pinned by who waits come to too much.
+/// Whether what the broker has to remember of those who wait comes to too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JournalPressure {
-    /// They do not.
+    /// It does not.
     Low,
-    /// They do: freeing them is worth PUTs.
+    /// It does: less of it is worth PUTs.
     High,
 }
 

@@ -87,7 +87,7 @@ pub enum LoadError {
     /// It is not what was written.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// A key among the pointers' that names no partition.
-    #[error("{0} is no key of a partition's manifest")]
+    /// A key that names no partition or no session, where all do.
+    #[error("{0} is no key that Cenote writes")]
     UnknownKey(String),
 }

@@ -9,7 +9,7 @@
 //! those of this session are left alone, as they may be on their way into a manifest. Manifest objects carry none:
 //! this session's are all written by the task that reads the references, so that none is on its way then. Journal
 //! objects lie below their session: those of this session are not looked at, and of an ended one only what is before
-//! its first or behind its last.
+//! its first or behind its last. Merged ones carry the view of the session that made them, which is its epoch.
 //!
 //! Never by age, never while another session stands, and never more than a share of all bytes: who finds half of a store
 //! to be litter is more likely to be wrong. What it leaves then is for `cenote fsck`.
@@ -17,10 +17,11 @@
 use super::archiver::ArchiveStart;
 use super::error::LoadError;
 use super::kept::KeptManifest;
-use crate::meta::keys::{journal_starts, journals, sessions};
+use crate::meta::keys::journal_starts::{self, JournalStart};
+use crate::meta::keys::{journals, sessions};
 use crate::segment::manifest::{ManifestPointer, POINTERS};
 use crate::store::{ListedObject, ObjectPath, ObjectStore, StoreError, paths};
-use crate::types::{LeaderEpoch, SessionId, TopicId, TopicPartition};
+use crate::types::{LeaderEpoch, MergeNumber, SessionId, TopicId, TopicPartition};
 use futures_util::TryStreamExt;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -100,6 +101,8 @@ struct References {
     on_their_way: BTreeSet<TopicId>,
     /// The objects of ended journals that are needed.
     journals: BTreeMap<SessionId, RangeInclusive<u64>>,
+    /// The merged objects of any journal that are needed.
+    merged: HashSet<(SessionId, MergeNumber)>,
 }
 
 impl References {
@@ -134,16 +137,20 @@ impl References {
 
     async fn read_journals(&mut self, start: &ArchiveStart) -> Result<(), LoadError> {
         let metadata = start.standing.store();
-        let firsts = metadata.list(journal_starts::PREFIX).await?.entries;
+        let mut starts = BTreeMap::new();
+        for entry in metadata.list(journal_starts::PREFIX).await?.entries {
+            let start = JournalStart::decode(&entry)?;
+            let session = journal_starts::session_of(&entry.key).ok_or(LoadError::UnknownKey(entry.key))?;
+            self.merged.extend(start.merged.iter().map(|merged| (session, merged.number)));
+            starts.insert(session, start.first);
+        }
         for entry in metadata.list(journals::PREFIX).await?.entries {
             let journal = journals::Journal::decode(&entry)?;
             let Some((session, last)) = journals::session_of(&entry.key).zip(journal.final_seq) else {
                 continue;
             };
-            let key = journal_starts::key(session);
-            let first = firsts.iter().find(|first| first.key == key);
-            let first = first.map(journal_starts::JournalStart::decode).transpose()?;
-            self.journals.insert(session, first.map_or(1, |first| first.first)..=last);
+            let first = starts.get(&session).copied().unwrap_or(JournalStart::default().first);
+            self.journals.insert(session, first..=last);
         }
         Ok(())
     }
@@ -157,6 +164,9 @@ impl References {
         if let Some((topic_partition, _)) = paths::parse_manifest_object(path) {
             return !self.on_their_way.contains(&topic_partition.topic_id) && !self.objects.contains(path);
         }
+        if let Some((session, number)) = paths::parse_merged_object(path) {
+            return epoch_of(number) < own && !self.merged.contains(&(session, number));
+        }
         // Of a journal that the metadata does not know nothing is proven here.
         let journal = paths::parse_journal_object(path);
         journal.is_some_and(|(session, seq)| {
@@ -167,7 +177,10 @@ impl References {
 
 /// Without I/O: what may go, unless it is so much, or so strange, that somebody has to look.
 fn decide(references: &References, own: LeaderEpoch, listed: &Listed) -> Verdict {
-    let epoch = |object: &ListedObject| paths::parse_segment(&object.path).map(|(_, name)| name.leader_epoch);
+    let epoch = |object: &ListedObject| {
+        let of_segment = paths::parse_segment(&object.path).map(|(_, name)| name.leader_epoch);
+        of_segment.or_else(|| paths::parse_merged_object(&object.path).map(|(_, number)| epoch_of(number)))
+    };
     if let Some(later) = listed.objects.iter().find(|object| epoch(object) > Some(own)) {
         let why = format!("{} is of a later session than this: is the metadata an old copy?", later.path);
         return Verdict::Ask(why);
@@ -183,6 +196,11 @@ fn decide(references: &References, own: LeaderEpoch, listed: &Listed) -> Verdict
         return Verdict::Ask(format!("nothing refers to {bytes} of {all} bytes, which is more than half"));
     }
     Verdict::Litter(litter.into_iter().map(|object| object.path.clone()).collect())
+}
+
+/// The epoch of the session that made a merged object.
+pub(super) fn epoch_of(number: MergeNumber) -> LeaderEpoch {
+    LeaderEpoch(number.view.0)
 }
 
 #[cfg(test)]

@@ -1,13 +1,19 @@
-//! Journal objects that no partition needs: first the metadata says from where on a journal is needed, then, after a
-//! grace period, the objects before that go.
+//! Journal objects that no partition needs: first the metadata says what of a journal is needed, then, after a grace
+//! period, the rest goes.
+//!
+//! `journal-starts/<session>` has one writer, this one. Each write compares the revision of the one before, so that a
+//! write whose answer was lost cannot land behind a later one; if it has landed, the next write is refused, and the key is
+//! read again.
 
-use super::error::ArchiveError;
+use super::error::{ArchiveError, LoadError};
 use super::graveyard::GRACE;
-use crate::log::NeededFrom;
-use crate::meta::keys::{journal_starts, journals, sessions};
-use crate::meta::{Change, Settled, Standing, Write};
-use crate::store::{ObjectStore, paths};
-use crate::types::{Moment, SessionId};
+use crate::journal::{ObjectId, ObjectName};
+use crate::log::NeededJournal;
+use crate::meta::keys::journal_starts::{self, JournalStart};
+use crate::meta::keys::{journals, sessions};
+use crate::meta::{Change, Compare, Entry, Revision, Settled, Standing, Write};
+use crate::store::ObjectStore;
+use crate::types::{MergeNumber, Moment, SessionId};
 use futures_util::{StreamExt, stream};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,17 +22,29 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) struct Journals {
     /// The session of this broker, whose journal goes on.
     own: SessionId,
+    standing: Standing,
     journals: BTreeMap<SessionId, Start>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Start {
-    /// The first object that the metadata says is needed.
-    stored: u64,
-    /// Everything before this was deleted.
+    /// What the metadata says is needed.
+    stored: JournalStart,
+    /// Of the key; none: there is none.
+    revision: Option<Revision>,
+    /// All numbered objects before this were deleted.
     deleted: u64,
-    /// Objects up to there may go from then on.
-    due: VecDeque<(Moment, u64)>,
+    /// What may go from then on.
+    due: VecDeque<(Moment, Due)>,
+}
+
+/// What was given up.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// The numbered objects before this one.
+    Before(u64),
+    /// A merged object.
+    Merged(MergeNumber),
 }
 
 /// Deletions of one round.
@@ -34,92 +52,163 @@ const DELETIONS_MAX: u64 = 5_000;
 const AT_ONCE: usize = 16;
 
 impl Journals {
-    /// Journals with their starts, as the metadata has them.
-    pub fn new(own: SessionId, starts: &BTreeMap<SessionId, u64>) -> Journals {
-        let start = |first: u64| Start { stored: first, deleted: first, due: VecDeque::new() };
-        let journals = starts.iter().map(|(session, first)| (*session, start(*first)));
-        Journals { own, journals: journals.collect() }
+    /// Nothing was given up yet by this session, which is `own`.
+    pub fn new(own: SessionId, standing: Standing) -> Journals {
+        Journals { own, standing, journals: BTreeMap::new() }
     }
 
-    /// Gives up what is not needed, and deletes what was given up long enough ago. Sessions that are given up as a whole.
+    /// Gives up what is not needed, and deletes what was given up long enough ago. The journal of `merging` is left as it
+    /// is. Gives the sessions of which nothing is left.
     pub async fn advance(
         &mut self,
         now: Moment,
-        needed: &[NeededFrom],
-        standing: &Standing,
+        needed: &[NeededJournal],
+        merging: Option<SessionId>,
         store: &ObjectStore,
     ) -> Result<Vec<SessionId>, ArchiveError> {
         let mut gone = Vec::new();
-        for needed in needed {
-            let start = self.journals.entry(needed.session).or_insert(Start {
-                stored: 1,
-                deleted: 1,
-                due: VecDeque::new(),
-            });
-            if needed.seq > start.stored {
-                let write = Write::Put(
-                    journal_starts::key(needed.session),
-                    journal_starts::JournalStart { first: needed.seq }.encode(),
-                );
-                settle(standing, vec![write]).await?;
-                start.stored = needed.seq;
-                start.due.push_back((now + GRACE, needed.seq));
-            }
-            start.delete(now, needed.session, store).await;
-            let is_over = needed.session != self.own && needed.seq > needed.last;
-            if is_over && start.deleted == start.stored && start.due.is_empty() {
+        for needed in needed.iter().filter(|needed| Some(needed.session) != merging) {
+            let next = JournalStart { first: needed.first, merged: needed.merged.clone() };
+            self.store(now, needed.session, next).await?;
+            let own = self.own;
+            let Some(start) = self.journals.get_mut(&needed.session) else { continue };
+            start.delete(now, needed, store).await;
+            let is_over = needed.session != own && needed.first > needed.last && needed.merged.is_empty();
+            if is_over && start.deleted == start.stored.first && start.due.is_empty() {
                 gone.push(needed.session);
             }
         }
         Ok(gone)
     }
 
+    /// Stores what is needed of a journal, if it is not stored already; what is not needed then is given up. An error
+    /// leaves open whether it is stored: see [`Journals::names`], and call again.
+    pub async fn store(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        mut next: JournalStart,
+    ) -> Result<(), ArchiveError> {
+        let key = journal_starts::key(session);
+        if !self.journals.contains_key(&session) {
+            let entry = self.standing.store().get(&key).await.map_err(LoadError::from)?;
+            let start = Start::read(entry.as_ref())?;
+            self.journals.insert(session, start);
+        }
+        let Some(start) = self.journals.get_mut(&session) else { return Ok(()) };
+        next.first = next.first.max(start.stored.first);
+        if next == start.stored {
+            return Ok(());
+        }
+        let compare = match start.revision {
+            Some(revision) => Compare::Unchanged(key.clone(), revision),
+            None => Compare::Absent(key.clone()),
+        };
+        let writes = vec![Write::Put(key.clone(), next.encode())];
+        let change = Change { compares: vec![compare], writes, reads: vec![key] };
+        match self.standing.settle(&change).await? {
+            Settled::Applied(revision) => {
+                start.on_stored(now, next, revision);
+                Ok(())
+            }
+            Settled::Refused(reads) => {
+                let found = reads.into_iter().next().flatten();
+                let found = found.as_ref().map(|entry| (entry.mod_revision, JournalStart::decode(entry)));
+                if let Some((revision, found)) = found {
+                    start.on_stored(now, found.map_err(LoadError::from)?, revision);
+                }
+                Err(ArchiveError::Changed)
+            }
+        }
+    }
+
+    /// Whether the metadata has named this merged object when it was written or read last.
+    pub fn names(&self, session: SessionId, number: MergeNumber) -> bool {
+        let start = self.journals.get(&session);
+        start.is_some_and(|start| start.stored.merged.iter().any(|merged| merged.number == number))
+    }
+
     /// An ended journal of which no object is left is forgotten.
-    pub async fn forget(&mut self, session: SessionId, standing: &Standing) -> Result<(), ArchiveError> {
+    pub async fn forget(&mut self, session: SessionId) -> Result<(), ArchiveError> {
         let writes = vec![
             Write::Delete(journals::key(session)),
             Write::Delete(journal_starts::key(session)),
             Write::Delete(sessions::key(session)),
         ];
-        settle(standing, writes).await?;
-        self.journals.remove(&session);
-        Ok(())
+        let change = Change { compares: Vec::new(), writes, reads: Vec::new() };
+        match self.standing.settle(&change).await? {
+            Settled::Applied(_) => {
+                self.journals.remove(&session);
+                Ok(())
+            }
+            Settled::Refused(_) => Err(ArchiveError::Changed),
+        }
     }
 }
 
 impl Start {
-    async fn delete(&mut self, now: Moment, session: SessionId, store: &ObjectStore) {
-        let mut until = self.deleted;
-        while let Some((_, seq)) = self.due.front().filter(|(at, _)| *at <= now) {
-            let end = (*seq).min(self.deleted + DELETIONS_MAX);
-            until = until.max(end);
-            if end < *seq {
-                break;
+    fn read(entry: Option<&Entry>) -> Result<Start, ArchiveError> {
+        let stored = entry.map(JournalStart::decode).transpose().map_err(LoadError::from)?;
+        let stored = stored.unwrap_or_default();
+        let revision = entry.map(|entry| entry.mod_revision);
+        // What is before it was given up by an earlier session; it is looked for at the start of this one.
+        Ok(Start { deleted: stored.first, stored, revision, due: VecDeque::new() })
+    }
+
+    fn on_stored(&mut self, now: Moment, next: JournalStart, revision: Revision) {
+        let at = now + GRACE;
+        if next.first > self.stored.first {
+            self.due.push_back((at, Due::Before(next.first)));
+        }
+        let is_left = |number| next.merged.iter().any(|merged| merged.number == number);
+        let dropped = self.stored.merged.iter().map(|merged| merged.number);
+        let dropped = dropped.filter(|number| !is_left(*number));
+        self.due.extend(dropped.map(|number| (at, Due::Merged(number))));
+        self.stored = next;
+        self.revision = Some(revision);
+    }
+
+    /// Deletes what is due. What cannot be deleted is tried again.
+    async fn delete(&mut self, now: Moment, needed: &NeededJournal, store: &ObjectStore) {
+        let session = needed.session;
+        let (mut until, mut merged) = (self.deleted, Vec::new());
+        while let Some((_, due)) = self.due.front().filter(|(at, _)| *at <= now) {
+            match *due {
+                Due::Before(seq) => {
+                    // Whatever the metadata says: not what is read from here.
+                    let end = seq.min(needed.first).min(self.deleted + DELETIONS_MAX);
+                    until = until.max(end);
+                    if end < seq {
+                        break;
+                    }
+                }
+                Due::Merged(number) => merged.push(number),
             }
             self.due.pop_front();
         }
-        let objects = (self.deleted..until).map(|seq| paths::journal_object(session, seq));
-        let deletions = stream::iter(objects).map(async |object| (store.delete(&object).await, object));
-        let mut deletions = deletions.buffer_unordered(AT_ONCE);
-        let mut failed = false;
-        while let Some((deleted, object)) = deletions.next().await {
-            if let Err(error) = deleted {
-                tracing::warn!(%object, %error, "a journal object could not be deleted, it is tried again");
-                failed = true;
-            }
-        }
-        if failed {
-            self.due.push_front((now + GRACE, until));
-        } else {
+        let flushed = (self.deleted..until).map(|seq| ObjectName::from(ObjectId { session, seq })).collect();
+        if delete_all(store, flushed).await.is_empty() {
             self.deleted = until;
+        } else {
+            self.due.push_front((now + GRACE, Due::Before(until)));
         }
+        let names = merged.iter().map(|number| ObjectName::merged(session, *number)).collect();
+        let failed = delete_all(store, names).await;
+        let failed = merged.iter().filter(|number| failed.contains(&ObjectName::merged(session, **number)));
+        self.due.extend(failed.map(|number| (now + GRACE, Due::Merged(*number))));
     }
 }
 
-async fn settle(standing: &Standing, writes: Vec<Write>) -> Result<(), ArchiveError> {
-    let change = Change { compares: Vec::new(), writes, reads: Vec::new() };
-    match standing.settle(&change).await? {
-        Settled::Applied(_) => Ok(()),
-        Settled::Refused(_) => Err(ArchiveError::Changed),
+/// Deletes objects; those that could not be.
+async fn delete_all(store: &ObjectStore, objects: Vec<ObjectName>) -> Vec<ObjectName> {
+    let deletions = stream::iter(objects).map(async |object| (store.delete(&object.path()).await, object));
+    let mut deletions = deletions.buffer_unordered(AT_ONCE);
+    let mut failed = Vec::new();
+    while let Some((deleted, object)) = deletions.next().await {
+        if let Err(error) = deleted {
+            tracing::warn!(%object, %error, "a journal object could not be deleted, it is tried again");
+            failed.push(object);
+        }
     }
+    failed
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! log ─▶ cut ─▶ write: batches to a segment ─▶ object store
 //!   merge, compact ─▶ rewrite: segments to one ─▶ object store
+//!   journal_merge ─▶ journal_copy: what is needed of many journal objects to one ─▶ object store ─▶ journals, log
 //!          retention ─▶ kept: next manifest ─▶ object store ─▶ pointer, in a transaction that compares
 //!                                      └─▶ log: what is read from where now ─▶ journals, graveyard: objects go
 //! ```
@@ -21,6 +22,8 @@ mod error;
 mod fsck;
 mod graveyard;
 mod janitor;
+mod journal_copy;
+pub mod journal_merge;
 mod journals;
 mod kept;
 pub mod merge;

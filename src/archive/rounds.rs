@@ -1,5 +1,6 @@
 //! What the archiver does when it looks around: archive what is due, move log starts, merge and compact, let objects go.
 
+mod journals;
 mod upkeep;
 
 use super::archiver::{ArchiveStart, Call};
@@ -7,6 +8,7 @@ use super::cut::{self, ArchiveCut, CutSettings, JournalPressure, PutShare};
 use super::error::ArchiveError;
 use super::graveyard::Graveyard;
 use super::janitor;
+use super::journal_copy::share_of;
 use super::journals::Journals;
 use super::kept::{KeptManifest, Swapped};
 use super::retention::{self, Piece, Retained, RetentionSettings};
@@ -21,6 +23,7 @@ use crate::store::{ObjectPath, paths};
 use crate::topic::Topic;
 use crate::types::{Moment, Offset, Timestamp, TopicId, TopicPartition};
 use futures_util::TryStreamExt;
+use journals::Merging;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -39,6 +42,9 @@ pub(super) struct Rounds {
     failed: HashMap<TopicPartition, Moment>,
     graveyard: Graveyard,
     journals: Journals,
+    merging: Merging,
+    /// When what crashes left behind had been looked for.
+    swept_at: Option<Moment>,
     gone: BTreeSet<TopicId>,
     retention_at: Moment,
     upkeep: Upkeep,
@@ -48,10 +54,12 @@ pub(super) struct Rounds {
 const RETENTION_EVERY: Duration = Duration::from_secs(10);
 /// How long a partition is left alone that could not be archived.
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
-/// Journal objects that may wait before whoever pins them is archived whether it is worth it or not.
-const PINNED_OBJECTS_MAX: u64 = 20_000;
+/// Spans that may wait before they are archived whether it is worth it or not: about a GiB of memory.
+const WAITING_SPANS_MAX: u64 = 12_000_000;
+/// And merged objects of one journal, whose list is one value of the metadata.
+const MERGED_OBJECTS_MAX: usize = 8_000;
 /// Then what is older than this goes.
-const PINNED_AGE_MAX: Duration = Duration::from_secs(60);
+const WAITING_AGE_MAX: Duration = Duration::from_secs(60);
 /// Objects of a deleted topic that are listed at once.
 const TOPIC_OBJECTS_MAX: usize = 1_000_000;
 
@@ -60,7 +68,7 @@ impl Rounds {
         let mut graveyard = Graveyard::default();
         graveyard.bury(Moment::default(), std::mem::take(&mut start.loaded.garbage));
         let kept = std::mem::take(&mut start.loaded.manifests);
-        let journals = Journals::new(start.session, &start.journal_starts);
+        let journals = Journals::new(start.session, start.standing.clone());
         let gone = std::mem::take(&mut start.loaded.gone);
         let mut upkeep = Upkeep::default();
         kept.iter().for_each(|loaded| upkeep.on_segments(loaded.topic_partition));
@@ -72,6 +80,8 @@ impl Rounds {
             failed: HashMap::new(),
             graveyard,
             journals,
+            merging: Merging::default(),
+            swept_at: None,
             gone,
             retention_at: Moment(RETENTION_EVERY),
             upkeep,
@@ -98,10 +108,12 @@ impl Rounds {
                 self.gone.insert(topic_id);
             }
             Call::Listed(listed) => match janitor::litter(&self.start, &self.kept, &listed).await {
-                Ok(litter) if litter.is_empty() => {}
                 Ok(litter) => {
-                    tracing::info!(objects = litter.len(), "objects that crashes left behind go");
+                    if !litter.is_empty() {
+                        tracing::info!(objects = litter.len(), "objects that crashes left behind go");
+                    }
                     self.graveyard.bury(self.now(), litter);
+                    self.swept_at = Some(self.now());
                 }
                 Err(error) => tracing::warn!(%error, "what crashes left behind stays until the next start"),
             },
@@ -111,12 +123,12 @@ impl Rounds {
     /// One look at everything; whoever asks meanwhile is answered in between.
     pub async fn go(&mut self, calls: &mut mpsc::Receiver<Call>) {
         let now = self.now();
-        let pinned = self.start.log.needs().objects();
+        let pressure = self.pressure();
         for partition in self.start.log.partitions() {
             while let Ok(call) = calls.try_recv() {
                 self.on_call(call).await;
             }
-            self.archive_if_due(&partition, pinned).await;
+            self.archive_if_due(&partition, pressure).await;
         }
         if now >= self.retention_at {
             self.retention_at = now + RETENTION_EVERY;
@@ -131,18 +143,29 @@ impl Rounds {
                 self.gone.insert(topic_id);
             }
         }
+        self.merge_journals().await;
         self.release_journals().await;
         self.graveyard.clear(now, &self.start.store).await;
     }
 
-    async fn archive_if_due(&mut self, partition: &Partition, pinned: u64) {
+    /// Merging keeps the objects few that waiting partitions need; how many spans and bytes these have is not up to it.
+    fn pressure(&self) -> JournalPressure {
+        let (spans, merged) = self.start.log.needs().totals();
+        if spans > WAITING_SPANS_MAX || merged > MERGED_OBJECTS_MAX {
+            JournalPressure::High
+        } else {
+            JournalPressure::Low
+        }
+    }
+
+    async fn archive_if_due(&mut self, partition: &Partition, pressure: JournalPressure) {
         let topic_partition = partition.topic_partition();
         let Some(topic) = self.start.catalog.by_id(topic_partition.topic_id) else { return };
         let now = self.now();
         if self.failed.get(&topic_partition).is_some_and(|at| *at > now) {
             return;
         }
-        let settings = self.settings(&topic, pinned);
+        let settings = self.settings(&topic, pressure);
         let (offsets, bytes) = partition.archivable();
         let Some(oldest) = self.waits_since(topic_partition, &offsets, now) else { return };
         // Young and small: what it has paid is not of interest yet.
@@ -150,7 +173,7 @@ impl Rounds {
             return;
         }
         let unarchived = partition.unarchived(settings.bytes);
-        if self.decide(&settings, now, oldest, &unarchived, pinned) != ArchiveCut::Now {
+        if self.decide(&settings, now, oldest, &unarchived, pressure) != ArchiveCut::Now {
             return;
         }
         if let Err(error) = self.archive(partition, &topic, &unarchived).await {
@@ -160,7 +183,7 @@ impl Rounds {
         }
     }
 
-    fn settings(&self, topic: &Topic, pinned: u64) -> CutSettings {
+    fn settings(&self, topic: &Topic, pressure: JournalPressure) -> CutSettings {
         let config = self.start.config;
         let bytes = topic.settings.archive_bytes.unwrap_or(config.bytes);
         let mut age = topic.settings.archive_age.unwrap_or(config.age);
@@ -168,8 +191,8 @@ impl Rounds {
             let lag = u64::try_from(topic.settings.max_compaction_lag_ms).unwrap_or(u64::MAX);
             age = age.min(Duration::from_millis(lag));
         }
-        if pinned > PINNED_OBJECTS_MAX {
-            age = age.min(PINNED_AGE_MAX);
+        if pressure == JournalPressure::High {
+            age = age.min(WAITING_AGE_MAX);
         }
         CutSettings { bytes, age, age_max: config.age_max }
     }
@@ -198,13 +221,11 @@ impl Rounds {
         now: Moment,
         oldest: Moment,
         unarchived: &Unarchived,
-        pinned: u64,
+        pressure: JournalPressure,
     ) -> ArchiveCut {
-        let needs = self.start.log.needs();
-        let share = |span: &IndexEntry| PutShare::of(span.size(), needs.object_bytes(span.object));
-        let paid = unarchived.spans.iter().map(share).fold(PutShare::default(), |sum, share| sum + share);
+        let shares = unarchived.spans.iter().map(|span| share_of(self.start.log.needs(), span));
+        let paid = shares.fold(PutShare::default(), |sum, share| sum + share);
         let unarchived = cut::Unarchived { bytes: unarchived.bytes, oldest: Some(oldest), paid };
-        let pressure = if pinned > PINNED_OBJECTS_MAX { JournalPressure::High } else { JournalPressure::Low };
         cut::decide(settings, now, unarchived, pressure)
     }
 
@@ -214,7 +235,7 @@ impl Rounds {
         let topic =
             self.start.catalog.by_id(topic_partition.topic_id).ok_or(ArchiveError::UnknownPartition)?;
         let until = partition.ends().last_stable_offset;
-        let bytes_max = self.settings(&topic, 0).bytes;
+        let bytes_max = self.settings(&topic, JournalPressure::Low).bytes;
         loop {
             let unarchived = partition.unarchived(bytes_max);
             if unarchived.from >= unarchived.to || unarchived.from >= until {
@@ -399,27 +420,6 @@ impl Rounds {
         tracing::info!(%topic_id, objects = garbage.len(), "the objects of a deleted topic go");
         self.graveyard.bury(self.now(), garbage);
         Ok(())
-    }
-
-    async fn release_journals(&mut self) {
-        let needed = self.start.log.needs().needed_from();
-        let (now, standing, store) = (self.now(), self.start.standing.clone(), self.start.store.clone());
-        match self.journals.advance(now, &needed, &standing, &store).await {
-            Ok(gone) => {
-                for session in gone {
-                    match self.journals.forget(session, &standing).await {
-                        Ok(()) => {
-                            self.start.log.needs().forget(session);
-                            tracing::info!(%session, "an ended journal is archived as a whole and gone");
-                        }
-                        Err(error) => {
-                            tracing::warn!(%session, %error, "an ended journal could not be forgotten");
-                        }
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "journal objects could not be given up, it is tried again"),
-        }
     }
 }
 

@@ -7,6 +7,7 @@ mod group_configs;
 mod groups;
 mod isolation;
 mod litter;
+mod merged;
 mod protocol;
 mod sealed;
 mod share;

@@ -4,7 +4,7 @@
 //! are not: [`super::recovery`] and the read path check them where they are read.
 
 use super::encode::{CONTINUATION, FORMAT, MAGIC, StoredTransaction, crc32c};
-use super::row::{ObjectId, RowIndex, Span, spans};
+use super::row::{ObjectName, RowIndex, Span, spans};
 use crate::types::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp, TopicId, TopicPartition,
 };
@@ -42,8 +42,8 @@ pub enum DecodeError {
 
 use DecodeError::Damaged;
 
-/// Reads the index of object `id` from its first bytes.
-pub fn decode_index(id: ObjectId, prefix: &[u8]) -> Result<ObjectIndex, DecodeError> {
+/// Reads the index of object `name` from its first bytes.
+pub fn decode_index(name: impl Into<ObjectName>, prefix: &[u8]) -> Result<ObjectIndex, DecodeError> {
     if prefix.len() < MAGIC.len() {
         return Err(DecodeError::NeedsMore { bytes: PREFIX_BYTES });
     }
@@ -51,7 +51,7 @@ pub fn decode_index(id: ObjectId, prefix: &[u8]) -> Result<ObjectIndex, DecodeEr
         return Err(Damaged("no Arrow magic"));
     }
     let (schema, schema_end) = message_at(prefix, MAGIC.len())?;
-    let index_crc32c = check_metadata(id, &schema)?;
+    let index_crc32c = check_metadata(name.into(), &schema)?;
     let (batch, body_at) = message_at(prefix, schema_end)?;
     let header = batch.header_as_record_batch().ok_or(Damaged("no record batch"))?;
     let count = usize::try_from(header.length()).map_err(|_| Damaged("negative row count"))?;
@@ -92,7 +92,7 @@ fn message_at(prefix: &[u8], position: usize) -> Result<(Message<'_>, usize), De
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Sees that the object is the one asked for, and returns the checksum of its index.
-fn check_metadata(id: ObjectId, schema: &Message<'_>) -> Result<u32, DecodeError> {
+fn check_metadata(name: ObjectName, schema: &Message<'_>) -> Result<u32, DecodeError> {
     let schema = schema.header_as_schema().ok_or(Damaged("no schema"))?;
     let metadata = schema.custom_metadata().ok_or(Damaged("no metadata"))?;
     let get = |key: &str| metadata.iter().find(|pair| pair.key() == Some(key)).and_then(|pair| pair.value());
@@ -100,7 +100,7 @@ fn check_metadata(id: ObjectId, schema: &Message<'_>) -> Result<u32, DecodeError
         return Err(Damaged("a format that this version does not know"));
     }
     let named = (get("cenote.session"), get("cenote.seq"));
-    if named != (Some(&id.session.to_string()), Some(&id.seq.to_string())) {
+    if named != (Some(&name.session.to_string()), Some(&name.number.to_string())) {
         return Err(Damaged("it names itself differently"));
     }
     let crc = get("cenote.index-crc32c").ok_or(Damaged("no checksum"))?;

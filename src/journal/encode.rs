@@ -5,7 +5,8 @@
 //!              └ metadata: cenote.format, cenote.session, cenote.seq, cenote.index-crc32c
 //! ```
 //!
-//! Rows are sorted by (topic id, partition, offset). The columns, none of them nullable:
+//! `cenote.seq` is the number of a flushed object, or `merged-<view>-<attempt>` of a merged one. Rows are sorted by
+//! (topic id, partition, offset). The columns, none of them nullable:
 //!
 //! | column | type |
 //! | --- | --- |
@@ -23,8 +24,8 @@
 //! that of the batch message and the index columns; the batches have their own. Any reader of Arrow
 //! files reads it. It is written by hand for one reason: the bytes of the batches are copied once.
 
-use super::row::{ObjectId, Row, RowIndex, RowTransaction, Span, spans};
-use crate::types::{SessionId, TransactionOrdinal, Verdict, ViewNumber};
+use super::row::{ObjectName, Row, RowIndex, RowTransaction, Span, spans};
+use crate::types::{TransactionOrdinal, Verdict, ViewNumber};
 use crate::wire::batch;
 use arrow_ipc::convert::IpcSchemaEncoder;
 use arrow_ipc::{
@@ -54,15 +55,16 @@ pub(super) const CONTINUATION: [u8; 4] = [0xff; 4];
 /// Buffers begin at multiples of this, as Arrow recommends.
 const ALIGNMENT: usize = 64;
 
-/// Writes `rows` as object `id`. Rows of one partition must be in the order of their offsets.
+/// Writes `rows` as object `name`. Rows of one partition must be in the order of their offsets. Each batch is let go of
+/// as soon as it is written, so that memory has every one of them once.
 #[must_use]
-pub fn encode(id: ObjectId, mut rows: Vec<Row>) -> EncodedObject {
+pub fn encode(name: impl Into<ObjectName>, mut rows: Vec<Row>) -> EncodedObject {
     rows.sort_by_key(|row| row.index.topic_partition);
     let batches_len: usize = rows.iter().map(|row| row.batch.len()).sum();
     let index = IndexColumns::of(&rows);
     let body_len = (index.bytes.len() + batches_len).next_multiple_of(ALIGNMENT);
     let batch_message = batch_message(&index, rows.len(), batches_len, body_len);
-    let schema = schema(id.session, id.seq, crc32c(&[&batch_message, &index.bytes]));
+    let schema = schema(name.into(), crc32c(&[&batch_message, &index.bytes]));
     let schema_message = schema_message(&schema);
     let batch_at = MAGIC.len() + schema_message.len();
     let body_at = batch_at + batch_message.len();
@@ -73,7 +75,7 @@ pub fn encode(id: ObjectId, mut rows: Vec<Row>) -> EncodedObject {
     bytes.put_slice(&schema_message);
     bytes.put_slice(&batch_message);
     bytes.put_slice(&index.bytes);
-    let ranges = put_batches(&mut bytes, &rows);
+    let ranges = put_batches(&mut bytes, &mut rows);
     bytes.put_bytes(0, body_at + body_len - bytes.len());
     bytes.put_slice(&CONTINUATION);
     bytes.put_u32_le(0);
@@ -87,11 +89,11 @@ pub fn encode(id: ObjectId, mut rows: Vec<Row>) -> EncodedObject {
 }
 
 /// Copies the batches and stamps each with its offset and epoch, which lie outside its CRC.
-fn put_batches(bytes: &mut BytesMut, rows: &[Row]) -> Vec<Range<u64>> {
+fn put_batches(bytes: &mut BytesMut, rows: &mut [Row]) -> Vec<Range<u64>> {
     let mut ranges = Vec::with_capacity(rows.len());
     for row in rows {
         let start = bytes.len();
-        bytes.put_slice(&row.batch);
+        bytes.put_slice(&std::mem::take(&mut row.batch));
         batch::stamp(&mut bytes[start..], row.index.offsets.start, row.index.leader_epoch);
         ranges.push(start as u64..bytes.len() as u64);
     }
@@ -200,7 +202,7 @@ impl StoredTransaction {
     }
 }
 
-fn schema(session: SessionId, seq: u64, index_crc32c: u32) -> Schema {
+fn schema(name: ObjectName, index_crc32c: u32) -> Schema {
     let column = |name: &str, data_type: DataType| Field::new(name, data_type, false);
     let columns = vec![
         column("topic_id", DataType::FixedSizeBinary(16)),
@@ -220,8 +222,8 @@ fn schema(session: SessionId, seq: u64, index_crc32c: u32) -> Schema {
     ];
     let metadata = HashMap::from([
         ("cenote.format".to_owned(), FORMAT.to_owned()),
-        ("cenote.session".to_owned(), session.to_string()),
-        ("cenote.seq".to_owned(), seq.to_string()),
+        ("cenote.session".to_owned(), name.session.to_string()),
+        ("cenote.seq".to_owned(), name.number.to_string()),
         ("cenote.index-crc32c".to_owned(), format!("{index_crc32c:08x}")),
     ]);
     Schema::new_with_metadata(columns, metadata)

@@ -5,6 +5,9 @@
 //! append ─▶ open object ─cut─▶ sealed ─encode, PUT─▶ stored ─commit, in order─▶ committed ─▶ sink, tickets
 //! ```
 //!
+//! What of many objects is still needed long after may be copied into one *merged* object (room `archive/`): the same
+//! format, another name.
+//!
 //! Never: it assigns no offset, knows no topic's settings, and answers no client. An object once cut never
 //! changes: a PUT is repeated with the same bytes under the same name.
 
@@ -24,7 +27,7 @@ pub use decode::{DecodeError, ObjectIndex, PREFIX_BYTES, decode_index};
 pub use encode::{EncodedObject, encode};
 pub use flusher::{AppendRow, Journal, JournalClosed, JournalEnd, JournalStart};
 pub use recovery::{RecoveredObject, RecoveryError, read_object, recover};
-pub use row::{ObjectId, Row, RowIndex, RowTransaction, Span};
+pub use row::{ObjectId, ObjectName, ObjectNumber, PUT_MILLIONTHS, Row, RowIndex, RowTransaction, Span};
 pub use session::{BrokerSession, EndedJournal, Joining, SessionError};
 pub use ticket::{CommitTicket, Outcome};
 

@@ -1,5 +1,11 @@
 //! What earlier sessions committed: where each journal ends, and the rows of its objects.
 //!
+//! Of a journal its merged objects are read first, then the numbered ones from the first that is needed on. What lies
+//! before that is never looked at: it is in merged objects, in segments, or gone with its topic, and its objects may be
+//! on their way out. So every row is read once, and those of a partition come together without a hole from its archived
+//! offset on. The log start does not matter here: rows below it are kept until they are archived, as they tell what the
+//! producers of the partition did.
+//!
 //! On one machine a stored object is itself the record of its commit, as the lock makes the broker the only
 //! writer. A journal's end is then found in this order, which differs from the obvious one on purpose: the
 //! objects past the last known commit are verified, *then made durable* (they may be in the page cache
@@ -7,7 +13,7 @@
 //! object that a power cut takes away.
 
 use super::decode::{DecodeError, ObjectIndex, PREFIX_BYTES, decode_index};
-use super::row::ObjectId;
+use super::row::{ObjectId, ObjectName, PUT_MILLIONTHS};
 use super::session::EndedJournal;
 use crate::store::{ObjectStore, StoreError, paths};
 use crate::types::SessionId;
@@ -19,9 +25,13 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub struct RecoveredObject {
     /// Which object.
-    pub id: ObjectId,
+    pub name: ObjectName,
     /// What it holds.
     pub index: ObjectIndex,
+    /// Its length.
+    pub bytes: u64,
+    /// How many PUTs of flushes its rows stand for, in millionths.
+    pub puts: u64,
 }
 
 /// Why the log cannot be recovered. Serving a shorter one would be worse than not starting.
@@ -32,12 +42,12 @@ pub enum RecoveryError {
     Store(#[from] StoreError),
     /// A committed object is not there.
     #[error("journal object {0} was committed and is missing from the object store")]
-    Missing(ObjectId),
+    Missing(ObjectName),
     /// A committed object is not what was written.
-    #[error("journal object {id}: {why}")]
+    #[error("journal object {name}: {why}")]
     Damaged {
         /// Which object.
-        id: ObjectId,
+        name: ObjectName,
         /// What is wrong.
         why: String,
     },
@@ -75,19 +85,41 @@ pub async fn recover(
     ended: &[EndedJournal],
 ) -> Result<Vec<RecoveredObject>, RecoveryError> {
     let mut objects = Vec::new();
-    for journal in ended.iter().filter(|journal| journal.final_seq >= journal.first_seq) {
-        let session = journal.session;
-        let sizes = sizes(store, session).await?;
-        let mut wanted = Vec::with_capacity(sizes.len());
-        for seq in journal.first_seq..=journal.final_seq {
-            let id = ObjectId { session, seq };
-            wanted.push((id, *sizes.get(&seq).ok_or(RecoveryError::Missing(id))?));
-        }
-        let reads = wanted.into_iter().map(|(id, size)| read_index(store, id, size));
+    for journal in ended {
+        let wanted = wanted(store, journal).await?;
+        let reads = wanted.into_iter().map(|wanted| read_index(store, wanted));
         let read: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
         objects.extend(read);
     }
     Ok(objects)
+}
+
+/// An object whose index is to be read.
+struct Wanted {
+    name: ObjectName,
+    bytes: u64,
+    puts: u64,
+}
+
+/// The objects of a journal that are needed, merged ones first.
+async fn wanted(store: &ObjectStore, journal: &EndedJournal) -> Result<Vec<Wanted>, RecoveryError> {
+    let session = journal.session;
+    let merged = journal.start.merged.iter().map(|merged| Wanted {
+        name: ObjectName::merged(session, merged.number),
+        bytes: merged.bytes,
+        puts: merged.puts,
+    });
+    let mut wanted: Vec<Wanted> = merged.collect();
+    let first = journal.start.first;
+    if journal.final_seq >= first {
+        let sizes = sizes(store, session).await?;
+        for seq in first..=journal.final_seq {
+            let name = ObjectName::from(ObjectId { session, seq });
+            let bytes = *sizes.get(&seq).ok_or(RecoveryError::Missing(name))?;
+            wanted.push(Wanted { name, bytes, puts: PUT_MILLIONTHS });
+        }
+    }
+    Ok(wanted)
 }
 
 /// The sizes of a session's objects, by number.
@@ -100,29 +132,37 @@ async fn sizes(store: &ObjectStore, session: SessionId) -> Result<BTreeMap<u64, 
     Ok(numbered.collect())
 }
 
-async fn read_index(store: &ObjectStore, id: ObjectId, size: u64) -> Result<RecoveredObject, RecoveryError> {
-    let path = paths::journal_object(id.session, id.seq);
+async fn read_index(store: &ObjectStore, wanted: Wanted) -> Result<RecoveredObject, RecoveryError> {
+    let Wanted { name, bytes: size, puts } = wanted;
+    let path = name.path();
     let mut length = PREFIX_BYTES.min(size);
     loop {
-        let prefix = store.get_range(&path, 0..length).await?;
-        match decode_index(id, &prefix) {
+        let prefix = store.get_range(&path, 0..length).await.map_err(|error| match error {
+            StoreError::Missing { .. } => RecoveryError::Missing(name),
+            error => RecoveryError::Store(error),
+        })?;
+        match decode_index(name, &prefix) {
             Ok(index) if index.byte_ranges.last().is_none_or(|last| last.end <= size) => {
-                return Ok(RecoveredObject { id, index });
+                return Ok(RecoveredObject { name, index, bytes: size, puts });
             }
             Err(DecodeError::NeedsMore { bytes }) if length < size => {
                 length = bytes.max(length * 2).min(size);
             }
-            Ok(_) => return Err(RecoveryError::Damaged { id, why: "it is cut short".to_owned() }),
-            Err(error) => return Err(RecoveryError::Damaged { id, why: error.to_string() }),
+            Ok(_) => return Err(RecoveryError::Damaged { name, why: "it is cut short".to_owned() }),
+            Err(error) => return Err(RecoveryError::Damaged { name, why: error.to_string() }),
         }
     }
 }
 
 /// Reads an object as a whole, and sees that it is what was written: its index, and every batch in it.
-pub async fn read_object(store: &ObjectStore, id: ObjectId) -> Result<ObjectIndex, RecoveryError> {
-    let bytes = store.get(&paths::journal_object(id.session, id.seq)).await?;
-    let damaged = |why: &str| RecoveryError::Damaged { id, why: why.to_owned() };
-    let index = decode_index(id, &bytes).map_err(|error| damaged(&error.to_string()))?;
+pub async fn read_object(
+    store: &ObjectStore,
+    name: impl Into<ObjectName>,
+) -> Result<ObjectIndex, RecoveryError> {
+    let name = name.into();
+    let bytes = store.get(&name.path()).await?;
+    let damaged = |why: &str| RecoveryError::Damaged { name, why: why.to_owned() };
+    let index = decode_index(name, &bytes).map_err(|error| damaged(&error.to_string()))?;
     for (row, byte_range) in index.rows.iter().zip(&index.byte_ranges) {
         let range = byte_range.start as usize..byte_range.end as usize;
         let batch = bytes.get(range).ok_or_else(|| damaged("it is cut short"))?;

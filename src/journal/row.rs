@@ -1,14 +1,15 @@
 //! One record batch in a journal object, and where it lies.
 
+use crate::store::{ObjectPath, paths};
 use crate::types::{
-    LeaderEpoch, Offset, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicPartition, TransactionOrdinal,
-    Verdict, ViewNumber,
+    LeaderEpoch, MergeNumber, Offset, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicPartition,
+    TransactionOrdinal, Verdict, ViewNumber,
 };
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Range;
 
-/// The name of a journal object: objects of a session are numbered from 1, without a gap.
+/// The name of an object that a flush has cut: those of a session are numbered from 1, without a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId {
     /// The session that cut it.
@@ -20,6 +21,78 @@ pub struct ObjectId {
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.session, self.seq)
+    }
+}
+
+/// The name of any object of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName {
+    /// Whose journal it is of.
+    pub session: SessionId,
+    /// Which one there.
+    pub number: ObjectNumber,
+}
+
+/// What tells the objects of a journal apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectNumber {
+    /// A flush has cut it.
+    Flushed(u64),
+    /// It has what was still needed of others.
+    Merged(MergeNumber),
+}
+
+/// A PUT, in the unit in which shares of one are counted.
+pub const PUT_MILLIONTHS: u64 = 1_000_000;
+
+impl From<ObjectId> for ObjectName {
+    fn from(id: ObjectId) -> ObjectName {
+        ObjectName { session: id.session, number: ObjectNumber::Flushed(id.seq) }
+    }
+}
+
+impl ObjectName {
+    /// A merged object.
+    #[must_use]
+    pub fn merged(session: SessionId, number: MergeNumber) -> ObjectName {
+        ObjectName { session, number: ObjectNumber::Merged(number) }
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> ObjectPath {
+        match self.number {
+            ObjectNumber::Flushed(seq) => paths::journal_object(self.session, seq),
+            ObjectNumber::Merged(number) => paths::merged_object(self.session, number),
+        }
+    }
+
+    /// One number for each object of a session: flushes never come to those above 2⁶³.
+    #[must_use]
+    pub fn as_u64(&self) -> u64 {
+        match self.number {
+            ObjectNumber::Flushed(seq) => seq,
+            ObjectNumber::Merged(MergeNumber { view, attempt }) => {
+                MERGED_FROM | u64::from(view.0.unsigned_abs()) << 32 | u64::from(attempt)
+            }
+        }
+    }
+}
+
+const MERGED_FROM: u64 = 1 << 63;
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.session, self.number)
+    }
+}
+
+impl fmt::Display for ObjectNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ObjectNumber::Flushed(seq) => seq.fmt(f),
+            ObjectNumber::Merged(number) => write!(f, "merged-{number}"),
+        }
     }
 }
 

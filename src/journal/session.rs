@@ -6,6 +6,7 @@
 use super::committer::CommitOutcome;
 use super::recovery::{RecoveryError, find_end};
 use crate::clock;
+use crate::meta::keys::journal_starts::JournalStart;
 use crate::meta::keys::sessions::Session;
 use crate::meta::keys::view::{Member, View};
 use crate::meta::keys::{DecodeKeyError, journal_starts, journals, sessions, view};
@@ -15,6 +16,7 @@ use crate::meta::{
 };
 use crate::store::ObjectStore;
 use crate::types::{BrokerId, SessionId, Timestamp, ViewNumber};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// A registered session.
@@ -40,13 +42,13 @@ pub struct Joining {
 }
 
 /// A journal that nobody writes any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedJournal {
     /// Whose it was.
     pub session: SessionId,
-    /// The first object that is needed; those before it may be gone.
-    pub first_seq: u64,
-    /// Its last object; 0 if it has none.
+    /// What of it is needed; the rest may be gone.
+    pub start: JournalStart,
+    /// Its last numbered object; 0 if it has none.
     pub final_seq: u64,
 }
 
@@ -119,7 +121,9 @@ impl BrokerSession {
                 }
                 Err(error) => return Err(error.into()),
             };
-            return Ok(plan.joined(metadata, answer.revision));
+            let (session, mut ended) = plan.joined(metadata, answer.revision);
+            read_starts(metadata.as_ref(), &mut ended).await?;
+            return Ok((session, ended));
         }
         Err(SessionError::Contended)
     }
@@ -207,7 +211,6 @@ impl JoinPlan {
     ) -> Result<JoinPlan, SessionError> {
         let standing = metadata.list(sessions::PREFIX).await?;
         let journals = metadata.list(journals::PREFIX).await?;
-        let starts = metadata.list(journal_starts::PREFIX).await?;
         let seen = metadata.get(view::KEY).await?;
         let before = seen.as_ref().map(View::decode).transpose()?;
         let member = Member { session: joining.session_id, broker_id: joining.broker_id };
@@ -224,12 +227,9 @@ impl JoinPlan {
             let Some(session) = journals::session_of(&entry.key) else {
                 return Err(SessionError::UnknownKey(entry.key));
             };
-            let key = journal_starts::key(session);
-            let start = starts.entries.iter().find(|start| start.key == key);
-            let start = start.map(journal_starts::JournalStart::decode).transpose()?;
-            let first_seq = start.map_or(1, |start| start.first);
+            let start = JournalStart::default();
             if let Some(final_seq) = journal.final_seq {
-                plan.ended_before.push(EndedJournal { session, first_seq, final_seq });
+                plan.ended_before.push(EndedJournal { session, start, final_seq });
                 continue;
             }
             let key = sessions::key(session);
@@ -237,7 +237,7 @@ impl JoinPlan {
                 return Err(SessionError::Lost(session));
             };
             let final_seq = find_end(store, metadata.sole_writer(), session, journal.committed).await?;
-            plan.sealed.push((standing.clone(), entry, EndedJournal { session, first_seq, final_seq }));
+            plan.sealed.push((standing.clone(), entry, EndedJournal { session, start, final_seq }));
         }
         Ok(plan)
     }
@@ -293,6 +293,28 @@ impl JoinPlan {
         let sealed = self.sealed.into_iter().map(|(_, _, ended)| ended);
         (session, self.ended_before.into_iter().chain(sealed).collect())
     }
+}
+
+/// What of each journal is needed, and which of them are. Read when those are sealed who might change it: one that gave up
+/// objects or merged them while this session joined has made an earlier answer wrong.
+async fn read_starts(
+    metadata: &dyn MetadataStore,
+    ended: &mut Vec<EndedJournal>,
+) -> Result<(), SessionError> {
+    let journals = metadata.list(journals::PREFIX).await?.entries;
+    let left: HashSet<_> = journals.iter().filter_map(|entry| journals::session_of(&entry.key)).collect();
+    ended.retain(|journal| left.contains(&journal.session));
+    let mut starts = HashMap::new();
+    for entry in metadata.list(journal_starts::PREFIX).await?.entries {
+        let Some(session) = journal_starts::session_of(&entry.key) else {
+            return Err(SessionError::UnknownKey(entry.key));
+        };
+        starts.insert(session, JournalStart::decode(&entry)?);
+    }
+    for journal in ended {
+        journal.start = starts.remove(&journal.session).unwrap_or_default();
+    }
+    Ok(())
 }
 
 fn compare_of(key: &str, seen: Option<&Entry>) -> Compare {

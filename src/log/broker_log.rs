@@ -2,13 +2,15 @@
 
 use super::archived::ArchivedLog;
 use super::index::IndexEntry;
-use super::objects::JournalNeeds;
+use super::objects::{JournalNeeds, ObjectUse};
 use super::partition::Partition;
 use crate::cache::{Cache, CacheKey};
-use crate::journal::{CommittedObject, RecoveredObject, Span};
+use crate::journal::{CommittedObject, ObjectName, ObjectNumber, RecoveredObject};
+use crate::meta::keys::journal_starts::MergedObject;
 use crate::types::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition};
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The partitions of a broker, by what they are of.
@@ -107,23 +109,35 @@ impl BrokerLog {
 
     /// Makes an object's batches visible, and keeps its bytes at hand for those who read at the tail.
     pub fn on_committed(&self, object: &CommittedObject) {
-        // A topic that was deleted meanwhile has no partition any more.
-        let partitions: Vec<_> =
-            object.spans.iter().map(|span| self.partition(span.topic_partition)).collect();
-        self.needs.on_committed(object.id, bytes_of(&object.spans), partitions.iter().flatten().count());
-        for (span, partition) in object.spans.iter().zip(partitions) {
-            let range = span.byte_range.start as usize..span.byte_range.end as usize;
-            let key = CacheKey::new(object.id.session, object.id.seq, &span.byte_range);
-            self.cache.insert(key, object.bytes.slice(range));
-            if let Some(partition) = partition {
-                partition.on_committed(object.id, span);
+        let name = ObjectName::from(object.id);
+        let entries = object.spans.iter().map(|span| {
+            // A topic that was deleted meanwhile has no partition any more.
+            (IndexEntry::new(name, span), self.partition(span.topic_partition))
+        });
+        let entries: Vec<_> = entries.collect();
+        let needed = entries.iter().filter(|(_, partition)| partition.is_some()).map(|(entry, _)| entry);
+        let used = ObjectUse::of(object.spans.iter().map(|span| span.byte_range.clone())).needing(needed);
+        self.needs.on_flushed(object.id.session, object.id.seq, used);
+        // Who copies rows of it elsewhere needs its index.
+        self.keep(object, name, &(0..used.index_bytes));
+        for (entry, partition) in entries {
+            self.keep(object, name, &entry.byte_range);
+            if let Some(Err(entry)) = partition.map(|partition| partition.on_committed(entry)) {
+                self.needs.release(&[entry]);
             }
         }
     }
 
+    fn keep(&self, object: &CommittedObject, name: ObjectName, byte_range: &Range<u64>) {
+        let range = byte_range.start as usize..byte_range.end as usize;
+        let key = CacheKey::new(name.session, name.as_u64(), byte_range);
+        self.cache.insert(key, object.bytes.slice(range));
+    }
+
     /// Takes over what earlier sessions committed. Rows of topics that are gone are passed over.
     pub fn recover(&self, objects: &[RecoveredObject], now: Timestamp) -> Result<(), LogError> {
-        objects.iter().for_each(|object| self.needs.on_committed(object.id, 0, 0));
+        let used = objects.iter().map(|object| ObjectUse::of(object.index.byte_ranges.iter().cloned()));
+        let mut used: Vec<ObjectUse> = used.collect();
         let mut by_partition: BTreeMap<TopicPartition, Vec<(usize, usize)>> = BTreeMap::new();
         for (object, recovered) in objects.iter().enumerate() {
             for (span, recovered) in recovered.index.spans.iter().enumerate() {
@@ -135,7 +149,7 @@ impl BrokerLog {
             places.sort_by_key(|(object, span)| objects[*object].index.spans[*span].offsets.start);
             let mut expected = partition.archived_offset();
             for (object, span) in places {
-                let entry = IndexEntry::new(objects[object].id, &objects[object].index.spans[span]);
+                let entry = IndexEntry::new(objects[object].name, &objects[object].index.spans[span]);
                 // What is archived already is not needed of the journal.
                 if entry.offsets.end <= partition.archived_offset() {
                     continue;
@@ -143,12 +157,24 @@ impl BrokerLog {
                 if expected != partition.archived_offset() || entry.offsets.start > expected {
                     check_follows(topic_partition, expected, &entry)?;
                 }
-                self.needs.on_committed(entry.object, bytes_of(&objects[object].index.spans), 1);
+                used[object].add(&entry);
                 expected = entry.offsets.end;
-                partition.on_recovered_span(entry.object, &objects[object].index.spans[span]);
+                partition.on_recovered_span(entry);
             }
         }
+        objects.iter().zip(used).for_each(|(object, used)| self.recover_needs(object, used));
         self.recover_producers(objects, now)
+    }
+
+    fn recover_needs(&self, object: &RecoveredObject, used: ObjectUse) {
+        let session = object.name.session;
+        match object.name.number {
+            ObjectNumber::Flushed(seq) => self.needs.on_flushed(session, seq, used),
+            ObjectNumber::Merged(number) => {
+                let merged = MergedObject { number, bytes: object.bytes, puts: object.puts };
+                self.needs.on_merged(session, merged, used, &[]);
+            }
+        }
     }
 
     /// Rows in the order of their offsets; objects of one session are, and sessions by their first rows.
@@ -169,11 +195,6 @@ impl BrokerLog {
         }
         Ok(())
     }
-}
-
-/// What an object is there for.
-fn bytes_of(spans: &[Span]) -> u64 {
-    spans.iter().map(|span| span.byte_range.end - span.byte_range.start).sum()
 }
 
 fn check_follows(partition: TopicPartition, expected: Offset, entry: &IndexEntry) -> Result<(), LogError> {

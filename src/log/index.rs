@@ -1,6 +1,6 @@
 //! Where a partition's committed batches lie: spans of journal objects, in the order of their offsets.
 
-use crate::journal::{ObjectId, Span};
+use crate::journal::{ObjectName, Span};
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
     /// The object.
-    pub object: ObjectId,
+    pub object: ObjectName,
     /// The run's offsets.
     pub offsets: Range<Offset>,
     /// Its bytes in the object.
@@ -20,7 +20,9 @@ pub struct IndexEntry {
 }
 
 impl IndexEntry {
-    pub(super) fn new(object: ObjectId, span: &Span) -> IndexEntry {
+    /// The entry of a span of `object`.
+    #[must_use]
+    pub fn new(object: ObjectName, span: &Span) -> IndexEntry {
         IndexEntry {
             object,
             offsets: span.offsets.clone(),
@@ -76,6 +78,38 @@ impl PartitionIndex {
         dropped
     }
 
+    /// Puts `new` in the place of `old`: the same batches, elsewhere. Both are without gaps and end at one offset; `new`
+    /// may begin later, where what is before is archived. Of `old` those that were let go of meanwhile are passed over, and
+    /// so are those of `new` that end where the index begins or before. Gives the entries that are not needed any more,
+    /// of either; if `old` is not what the index has, all of `new`.
+    pub fn replace(&mut self, old: &[IndexEntry], new: &[IndexEntry]) -> Vec<IndexEntry> {
+        let Some((place, replaced)) = self.find(old) else { return new.to_vec() };
+        let start = self.entries[place].offsets.start;
+        let (passed, taken) = new.split_at(new.partition_point(|entry| entry.offsets.end <= start));
+        let end = self.entries[place + replaced - 1].offsets.end;
+        if !fits(taken, place == 0, start..end) {
+            tracing::error!(?start, ?end, "a merged journal object does not have what it was made of");
+            return new.to_vec();
+        }
+        let before = self.entries.splice(place..place + replaced, taken.iter().cloned());
+        let mut unneeded: Vec<IndexEntry> = before.collect();
+        self.bytes -= unneeded.iter().map(IndexEntry::size).sum::<u64>();
+        self.bytes += taken.iter().map(IndexEntry::size).sum::<u64>();
+        self.entries.shrink_to(self.entries.len() * 2);
+        unneeded.extend_from_slice(passed);
+        unneeded
+    }
+
+    /// Where those of `old` lie that are still there, and how many they are.
+    fn find(&self, old: &[IndexEntry]) -> Option<(usize, usize)> {
+        let begin = self.entries.first()?.offsets.start;
+        let left = &old[old.partition_point(|entry| entry.offsets.end <= begin)..];
+        let start = left.first()?.offsets.start;
+        let place = self.entries.partition_point(|entry| entry.offsets.start < start);
+        let is_there = self.entries.get(place..place + left.len()) == Some(left);
+        is_there.then_some((place, left.len()))
+    }
+
     /// The epochs that have rows and where each begins, oldest first.
     pub fn epoch_starts(&self) -> impl Iterator<Item = (LeaderEpoch, Offset)> + '_ {
         let mut last = None;
@@ -85,4 +119,12 @@ impl PartitionIndex {
             starts.then_some((entry.leader_epoch, entry.offsets.start))
         })
     }
+}
+
+/// Whether entries may stand for `offsets`. Only at the front of an index may they begin elsewhere, as what is before the
+/// archived offset is not read.
+fn fits(entries: &[IndexEntry], is_front: bool, offsets: Range<Offset>) -> bool {
+    let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return false };
+    let follows = entries.windows(2).all(|pair| pair[0].offsets.end == pair[1].offsets.start);
+    follows && last.offsets.end == offsets.end && (is_front || first.offsets.start == offsets.start)
 }

@@ -8,7 +8,7 @@ use super::read_plan::{IsolationLevel, OutOfRange, ReadPlan, plan, plan_archived
 use super::stability::{AbortedTransaction, Stability};
 use super::transaction::Marker;
 use super::waiters::{Waiter, Waiters};
-use crate::journal::{CommitTicket, ObjectId, RowIndex, RowTransaction, Span};
+use crate::journal::{CommitTicket, RowIndex, RowTransaction};
 use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition, TransactionOrdinal};
 use parking_lot::{Mutex, MutexGuard};
 use std::ops::Range;
@@ -92,18 +92,20 @@ impl Partition {
         self.state.lock()
     }
 
-    /// Makes committed batches visible and wakes who waits for them.
-    pub(super) fn on_committed(&self, object: ObjectId, span: &Span) {
+    /// Makes committed batches visible and wakes who waits for them. Gives the entry back if the topic is gone.
+    pub(super) fn on_committed(&self, entry: IndexEntry) -> Result<(), IndexEntry> {
         let mut state = self.state.lock();
-        assert_eq!(
-            state.high_watermark, span.offsets.start,
-            "spans are committed in the order of their offsets"
-        );
-        assert!(span.offsets.end <= state.log_end_offset, "what is committed was appended");
-        state.index.push(IndexEntry::new(object, span));
-        state.set_high_watermark(span.offsets.end);
+        if state.closed {
+            return Err(entry);
+        }
+        let offsets = entry.offsets.clone();
+        assert_eq!(state.high_watermark, offsets.start, "spans are committed in the order of their offsets");
+        assert!(offsets.end <= state.log_end_offset, "what is committed was appended");
+        state.index.push(entry);
+        state.set_high_watermark(offsets.end);
         // The last stable offset moves here and nowhere else, so who waits for it is woken as well.
         state.waiters.wake();
+        Ok(())
     }
 
     /// Takes over a row of a producer that an earlier session committed. Rows come in the order of their offsets.
@@ -133,11 +135,12 @@ impl Partition {
     }
 
     /// Takes over a span that an earlier session committed.
-    pub(super) fn on_recovered_span(&self, object: ObjectId, span: &Span) {
+    pub(super) fn on_recovered_span(&self, entry: IndexEntry) {
         let mut state = self.state.lock();
-        state.index.push(IndexEntry::new(object, span));
-        state.log_end_offset = span.offsets.end;
-        state.high_watermark = span.offsets.end;
+        let end = entry.offsets.end;
+        state.index.push(entry);
+        state.log_end_offset = end;
+        state.high_watermark = end;
     }
 
     /// The ends as this session knows them. Whoever tells a client confirms the session's standing first.

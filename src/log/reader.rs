@@ -10,7 +10,7 @@ use super::read_plan::{IsolationLevel, ReadPlan};
 use super::segments::Segments;
 use crate::cache::{Cache, CacheKey};
 use crate::segment::gap_batch;
-use crate::store::{ObjectStore, StoreError, paths};
+use crate::store::{ObjectStore, StoreError};
 use crate::types::{LeaderEpoch, Offset};
 use crate::wire::batch::BatchHeader;
 use bytes::Bytes;
@@ -22,10 +22,10 @@ use tokio::sync::Semaphore;
 /// Reads spans. Clones share the cache and the limit on reads of the store.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    cache: Cache,
-    store: ObjectStore,
+    pub(super) cache: Cache,
+    pub(super) store: ObjectStore,
     /// Reads of the store at once: what is far behind must not starve what is at the tail.
-    store_reads: Arc<Semaphore>,
+    pub(super) store_reads: Arc<Semaphore>,
     read_aheads: Arc<Semaphore>,
     pub(super) segments: Segments,
 }
@@ -54,6 +54,15 @@ pub enum ReadError {
     /// The store has other bytes than were committed, or none: someone must look.
     #[error("committed bytes are missing or damaged: {0}")]
     Damaged(String),
+}
+
+impl From<StoreError> for ReadError {
+    fn from(error: StoreError) -> ReadError {
+        match error {
+            StoreError::Unavailable { .. } => ReadError::Unavailable(error.to_string()),
+            StoreError::Missing { .. } | StoreError::Refused { .. } => ReadError::Damaged(error.to_string()),
+        }
+    }
 }
 
 const STORE_READS_MAX: usize = 32;
@@ -199,14 +208,8 @@ impl Reader {
 
     async fn load(&self, entry: &IndexEntry) -> Result<Bytes, ReadError> {
         let _permit = self.store_reads.acquire().await.expect("the semaphore is never closed");
-        let path = paths::journal_object(entry.object.session, entry.object.seq);
-        let bytes =
-            self.store.get_range(&path, entry.byte_range.clone()).await.map_err(|error| match error {
-                StoreError::Unavailable { .. } => ReadError::Unavailable(error.to_string()),
-                StoreError::Missing { .. } | StoreError::Refused { .. } => {
-                    ReadError::Damaged(error.to_string())
-                }
-            })?;
+        let path = entry.object.path();
+        let bytes = self.store.get_range(&path, entry.byte_range.clone()).await?;
         if let Err(why) = verify(entry, &bytes) {
             tracing::error!(object = %entry.object, range = ?entry.byte_range, why, "committed bytes are damaged");
             return Err(ReadError::Damaged(format!("{path}: {why}")));
@@ -215,8 +218,8 @@ impl Reader {
     }
 }
 
-fn key_of(entry: &IndexEntry) -> CacheKey {
-    CacheKey::new(entry.object.session, entry.object.seq, &entry.byte_range)
+pub(super) fn key_of(entry: &IndexEntry) -> CacheKey {
+    CacheKey::new(entry.object.session, entry.object.as_u64(), &entry.byte_range)
 }
 
 /// How much to read.

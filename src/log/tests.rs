@@ -1,5 +1,6 @@
 //! The log's promises: who gets which offset, what is a repeat, what may be read.
 
+mod index;
 mod partition;
 mod producers;
 mod random;

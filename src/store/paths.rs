@@ -3,6 +3,8 @@
 //! ```text
 //! cluster.json                                  whose bucket this is (claim.rs)
 //! journal/<session>/<number, 20 digits>.arrow   journal objects
+//! journal/<session>/merged-<view>-<attempt>.arrow
+//!                                               what of many of them was still needed, in one
 //! topics/<topic>-<topic id>/partition=<p>/<base>-<last>-<epoch>-<unique>.parquet
 //!                                               segments; base and last offset have 20 digits
 //! manifests/<topic id>/<p>/root-<unique>.jsonl.zst
@@ -16,12 +18,15 @@
 //! 255 in a level and Kafka allows 249 in a name: who needs the topic goes by the id.
 
 use super::ObjectPath;
-use crate::types::{LeaderEpoch, Offset, PartitionIndex, SessionId, TopicId, TopicName, TopicPartition};
+use crate::types::{
+    LeaderEpoch, MergeNumber, Offset, PartitionIndex, SessionId, TopicId, TopicName, TopicPartition,
+};
 use std::ops::Range;
 use uuid::Uuid;
 
 const JOURNAL: &str = "journal";
 const JOURNAL_SUFFIX: &str = ".arrow";
+const MERGED: &str = "merged-";
 const TOPICS: &str = "topics";
 const PARTITION: &str = "partition=";
 const SEGMENT_SUFFIX: &str = ".parquet";
@@ -55,6 +60,21 @@ pub fn parse_journal_object(path: &ObjectPath) -> Option<(SessionId, u64)> {
     let (session, name) = path.as_str().strip_prefix(JOURNAL)?.strip_prefix('/')?.split_once('/')?;
     let (session, seq) = (session.parse().ok()?, name.strip_suffix(JOURNAL_SUFFIX)?.parse().ok()?);
     (journal_object(session, seq) == *path).then_some((session, seq))
+}
+
+/// The object that merge `number` has made of a session's journal objects.
+#[must_use]
+pub fn merged_object(session: SessionId, number: MergeNumber) -> ObjectPath {
+    legal(&format!("{JOURNAL}/{session}/{MERGED}{number}{JOURNAL_SUFFIX}"))
+}
+
+/// The session and the number of a merged journal object; nothing if it is not exactly a name that we make.
+#[must_use]
+pub fn parse_merged_object(path: &ObjectPath) -> Option<(SessionId, MergeNumber)> {
+    let (session, name) = path.as_str().strip_prefix(JOURNAL)?.strip_prefix('/')?.split_once('/')?;
+    let number = name.strip_prefix(MERGED)?.strip_suffix(JOURNAL_SUFFIX)?.parse().ok()?;
+    let session = session.parse().ok()?;
+    (merged_object(session, number) == *path).then_some((session, number))
 }
 
 /// What tells the segments of a partition apart.

@@ -253,6 +253,59 @@ fn fifty_kills_while_records_are_archived_lose_nothing_and_double_nothing() {
     check_load_with_kills(KILLS_WHILE_ARCHIVED, Besides::Archived);
 }
 
+fn merged_objects(broker: &Broker) -> usize {
+    let journals = std::fs::read_dir(broker.data().join("store").join("journal")).into_iter().flatten();
+    let files = journals
+        .flat_map(|journal| std::fs::read_dir(journal.expect("an entry").path()).into_iter().flatten());
+    files
+        .filter(|file| {
+            file.as_ref().is_ok_and(|file| file.file_name().to_string_lossy().starts_with("merged-"))
+        })
+        .count()
+}
+
+#[test]
+fn a_kill_when_journal_objects_were_just_merged_loses_nothing_of_quiet_topics() {
+    let arguments = ["--flush-interval", "0ms", "--archive-bytes", "4KiB", "--archive-age", "200ms"];
+    let mut broker = Broker::options().arguments(&arguments).start();
+    let mut client = broker.connect();
+    let quiet: Vec<Topic> = (0..5).map(|_| client.create_topic("quiet")).collect();
+    let busy = client.create_topic("busy");
+    let mut expected = Vec::new();
+    for round in 0..2 {
+        let mut client = broker.connect();
+        let name = format!("round-{round}");
+        quiet.iter().for_each(|topic| {
+            client.produce(topic, &Batch::numbered(&name, 1));
+        });
+        expected.push(format!("{name}-0"));
+        let (before, deadline) = (merged_objects(&broker), Instant::now() + DEADLINE);
+        while merged_objects(&broker) <= before {
+            assert!(Instant::now() < deadline, "objects are merged when there are many");
+            (0..10).for_each(|_| {
+                client.produce(&busy, &Batch::numbered("busy", 1));
+            });
+        }
+        broker.kill();
+        if round == 1 {
+            delete_if_there(&broker.data().join("cache"));
+        }
+        let checked = crate::support::broker::cenote()
+            .arg("fsck")
+            .arg("--data")
+            .arg(broker.data())
+            .output()
+            .expect("it runs");
+        let text = String::from_utf8_lossy(&checked.stdout);
+        assert!(checked.status.success() && text.ends_with("clean\n"), "{text}");
+        broker.start_again();
+        let mut client = broker.connect();
+        for topic in &quiet {
+            assert_eq!(client.all_values(topic), expected);
+        }
+    }
+}
+
 #[test]
 fn the_cache_may_be_deleted_while_the_broker_runs() {
     let broker = Broker::start();

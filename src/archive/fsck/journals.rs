@@ -1,17 +1,21 @@
-//! Every journal from its first needed object to its committed end; and per partition, that segments and journal rows
+//! Every journal, its merged objects and from the first needed one to its committed end; and per partition, that segments and journal rows
 //! join without a hole.
 
 use super::{Fsck, FsckError};
-use crate::journal::{ObjectId, read_object};
-use crate::meta::keys::{journal_starts, journals, sessions};
+use crate::journal::{ObjectId, ObjectName, read_object};
+use crate::meta::keys::journal_starts::{self, JournalStart};
+use crate::meta::keys::{journals, sessions};
 use crate::store::paths;
 use crate::types::{Offset, SessionId, TopicPartition};
 use futures_util::{StreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};
 
-/// The objects of each journal that are committed and needed.
+/// The numbered objects of each journal that are committed and needed.
 pub(super) type JournalEnds = BTreeMap<SessionId, RangeInclusive<u64>>;
+
+/// What of each journal is needed.
+type JournalStarts = BTreeMap<SessionId, JournalStart>;
 
 /// Objects that are read at the same time.
 const OBJECTS_AT_ONCE: usize = 4;
@@ -19,18 +23,26 @@ const OBJECTS_AT_ONCE: usize = 4;
 impl Fsck<'_> {
     /// Checks all journals, and gives the objects that each needs.
     pub(super) async fn check_journals(&mut self) -> Result<JournalEnds, FsckError> {
-        let ends = self.journal_ends().await?;
+        let starts = self.journal_starts().await?;
+        let ends = self.journal_ends(&starts).await?;
         let mut spans: BTreeMap<TopicPartition, Vec<Range<Offset>>> = BTreeMap::new();
-        let ids = ends
-            .iter()
-            .flat_map(|(session, needed)| needed.clone().map(|seq| ObjectId { session: *session, seq }));
+        let numbered = ends.iter().flat_map(|(session, needed)| {
+            needed.clone().map(|seq| (ObjectName::from(ObjectId { session: *session, seq }), None))
+        });
+        let merged = starts.iter().flat_map(|(session, start)| {
+            let merged = start.merged.iter();
+            merged.map(|merged| (ObjectName::merged(*session, merged.number), Some(merged.bytes)))
+        });
         let (store, listed) = (self.store, &self.listed);
-        let reads = ids.map(async |id| {
-            let path = paths::journal_object(id.session, id.seq);
-            match listed.get(&path) {
-                None => (path, Err("it was committed, and is missing".to_owned())),
-                Some(bytes) => {
-                    let read = read_object(store, id).await.map_err(|error| error.to_string());
+        let reads = merged.chain(numbered).map(async |(name, stated)| {
+            let path = name.path();
+            match (listed.get(&path), stated) {
+                (None, _) => (path, Err("it was committed, and is missing".to_owned())),
+                (Some(bytes), Some(stated)) if *bytes != stated => {
+                    (path, Err(format!("it has {bytes} bytes, and {stated} were written")))
+                }
+                (Some(bytes), _) => {
+                    let read = read_object(store, name).await.map_err(|error| error.to_string());
                     (path, read.map(|index| (*bytes, index.spans)))
                 }
             }
@@ -56,8 +68,20 @@ impl Fsck<'_> {
         Ok(ends)
     }
 
-    async fn journal_ends(&mut self) -> Result<JournalEnds, FsckError> {
-        let firsts = self.metadata.list(journal_starts::PREFIX).await?.entries;
+    async fn journal_starts(&mut self) -> Result<JournalStarts, FsckError> {
+        let mut starts = JournalStarts::new();
+        for entry in self.metadata.list(journal_starts::PREFIX).await?.entries {
+            match journal_starts::session_of(&entry.key) {
+                Some(session) => {
+                    starts.insert(session, JournalStart::decode(&entry)?);
+                }
+                None => self.report.problem(&entry.key, &"this key of the metadata names no session"),
+            }
+        }
+        Ok(starts)
+    }
+
+    async fn journal_ends(&mut self, starts: &JournalStarts) -> Result<JournalEnds, FsckError> {
         let standing = self.metadata.list(sessions::PREFIX).await?.entries;
         let standing: BTreeSet<&str> = standing.iter().map(|entry| entry.key.as_str()).collect();
         let mut ends = JournalEnds::new();
@@ -67,14 +91,12 @@ impl Fsck<'_> {
                 self.report.problem(&entry.key, &"this key of the metadata names no session");
                 continue;
             };
-            let key = journal_starts::key(session);
-            let first = firsts.iter().find(|first| first.key == key);
-            let first = first.map(journal_starts::JournalStart::decode).transpose()?;
             if journal.final_seq.is_none() && !standing.contains(sessions::key(session).as_str()) {
                 self.report.problem(&entry.key, &"this journal has no end, and its session stands no more");
             }
             let last = journal.final_seq.unwrap_or_else(|| self.tail_of(session, journal.committed));
-            ends.insert(session, first.map_or(1, |first| first.first)..=last);
+            let first = starts.get(&session).map_or(JournalStart::default().first, |start| start.first);
+            ends.insert(session, first..=last);
         }
         Ok(ends)
     }

@@ -1,6 +1,7 @@
 //! What nothing refers to: counted by kind, and deleted when it is asked for.
 
 use super::{Fsck, JournalEnds};
+use crate::archive::janitor;
 use crate::journal::{ObjectId, read_object};
 use crate::store::{ObjectPath, paths};
 use crate::types::{LeaderEpoch, SessionId, TopicPartition};
@@ -92,6 +93,10 @@ async fn standing_of(fsck: &Fsck<'_>, ends: &JournalEnds, path: &ObjectPath) -> 
     }
     if let Some((topic_partition, _)) = paths::parse_manifest_object(path) {
         return fsck.unnamed(topic_partition, Standing::Manifest);
+    }
+    if let Some((_, number)) = paths::parse_merged_object(path) {
+        // Put by a merge whose object was never named, or is not any more.
+        return fsck.later(janitor::epoch_of(number)).unwrap_or(Standing::Journal);
     }
     match paths::parse_journal_object(path) {
         // Before what is needed, or behind the end.

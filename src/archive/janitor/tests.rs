@@ -1,12 +1,13 @@
 use super::*;
 use crate::store::paths::{ManifestObject, SegmentName};
-use crate::types::{Offset, PartitionIndex, TopicName};
+use crate::types::{Offset, PartitionIndex, TopicName, ViewNumber};
 use uuid::Uuid;
 
 const TOPIC: TopicId = TopicId(Uuid::from_u128(1));
 const DELETED: TopicId = TopicId(Uuid::from_u128(2));
 const ENDED: SessionId = SessionId(Uuid::from_u128(3));
 const OWN: LeaderEpoch = LeaderEpoch(5);
+const OWN_SESSION: SessionId = SessionId(Uuid::from_u128(8));
 const MIB: u64 = 1 << 20;
 
 fn segment(topic_id: TopicId, epoch: i32, unique: u128) -> ObjectPath {
@@ -24,11 +25,16 @@ fn root(topic_id: TopicId, unique: u128) -> ObjectPath {
     paths::manifest_object(topic_partition, ManifestObject::Root(Uuid::from_u128(unique)))
 }
 
+fn number(view: i32, attempt: u32) -> MergeNumber {
+    MergeNumber { view: ViewNumber(view), attempt }
+}
+
 fn check(objects: &[(ObjectPath, u64)], expected: &Verdict) {
     let references = References {
         objects: HashSet::from([segment(TOPIC, 4, 1), root(TOPIC, 1)]),
         on_their_way: BTreeSet::from([DELETED]),
         journals: BTreeMap::from([(ENDED, 3..=5)]),
+        merged: HashSet::from([(ENDED, number(4, 1)), (OWN_SESSION, number(5, 0))]),
     };
     let objects = objects.iter().map(|(path, size)| ListedObject { path: path.clone(), size: *size });
     assert_eq!(decide(&references, OWN, &Listed { objects: objects.collect(), is_cut: false }), *expected);
@@ -52,6 +58,12 @@ fn litter_is_what_an_earlier_session_put_and_nothing_names() {
         (paths::journal_object(ENDED, 5), false),
         (paths::journal_object(ENDED, 6), true),
         (paths::journal_object(unknown, 1), false),
+        (paths::merged_object(ENDED, number(4, 1)), false),
+        (paths::merged_object(ENDED, number(4, 0)), true),
+        (paths::merged_object(ENDED, number(5, 1)), false),
+        (paths::merged_object(OWN_SESSION, number(5, 0)), false),
+        (paths::merged_object(OWN_SESSION, number(5, 7)), false),
+        (paths::merged_object(unknown, number(4, 1)), true),
         (foreign, false),
     ] {
         let litter = if is_litter { vec![path.clone()] } else { Vec::new() };

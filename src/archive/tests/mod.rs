@@ -3,7 +3,10 @@
 mod compact;
 mod compact_random;
 mod cut;
+mod journal_merge;
+mod journals;
 mod merge;
+mod merged;
 mod retention;
 
 use crate::segment::manifest::{Archived, Manifest, Segment};

@@ -16,13 +16,19 @@ use uuid::Uuid;
 
 const CLUSTER: ClusterId = ClusterId(Uuid::from_u128(5));
 
-/// Two segments and a journal object behind them.
-async fn world() -> (World, Arc<Topic>) {
+/// A broker whose stores belong to a cluster.
+pub(super) async fn claimed() -> World {
     let world = World::new().await;
     let writes = vec![Write::Put(cluster::KEY.to_owned(), Cluster { cluster_id: CLUSTER }.encode())];
     let made = world.metadata.transact(Transaction { writes, ..Transaction::default() }).await;
     assert!(made.expect("an answer").applied);
     claim(&world.store, CLUSTER, ClusterHistory::NothingCommitted).await.expect("it is new");
+    world
+}
+
+/// Two segments and a journal object behind them.
+async fn world() -> (World, Arc<Topic>) {
+    let world = claimed().await;
     let topic = world.create("a", 2).await;
     for _ in 0..2 {
         put(&world, &topic).await;
@@ -32,7 +38,7 @@ async fn world() -> (World, Arc<Topic>) {
     (world, topic)
 }
 
-async fn check(world: &World, repair: Repair) -> FsckReport {
+pub(super) async fn check(world: &World, repair: Repair) -> FsckReport {
     fsck(Arc::clone(&world.metadata), &world.store, repair).await.expect("it can be checked")
 }
 

@@ -184,6 +184,7 @@ async fn context(
         log.recover_archived(manifest.topic_partition, manifest.archived_log());
     }
     let objects = recover(store, &ended).await.expect("all there");
+    ended.iter().for_each(|ended| log.needs().on_ended(ended));
     let session_id = session.id();
     log.recover(&objects, clock.now()).expect("without contradictions");
     let committed = Arc::clone(&log);
@@ -236,7 +237,6 @@ async fn context(
         reader: reader.clone(),
         catalog: Arc::clone(&catalog),
         loaded,
-        journal_starts: BTreeMap::new(),
         metrics: Arc::clone(&metrics),
     });
     Arc::new(Context {

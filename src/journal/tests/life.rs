@@ -2,19 +2,25 @@
 
 use super::super::session::Joining;
 use super::super::{
-    AppendRow, BrokerSession, EndedJournal, Journal, JournalClosed, JournalEnd, JournalStart, Outcome,
-    RecoveryError, SessionError, recover,
+    AppendRow, BrokerSession, EndedJournal, Journal, JournalClosed, JournalEnd, JournalStart, ObjectName,
+    ObjectNumber, Outcome, RecoveryError, SessionError, encode, recover,
 };
 use super::{partition, row, session_id};
 use crate::config::JournalConfig;
 use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
-use crate::meta::{EmbeddedStore, MetadataStore};
+use crate::meta::keys::journal_starts::{self, MergedObject};
+use crate::meta::{EmbeddedStore, MetadataStore, Transaction, Write};
 use crate::metrics::Metrics;
 use crate::store::{ObjectStore, paths};
-use crate::types::{BrokerId, Offset, SessionId, Timestamp};
+use crate::types::{BrokerId, MergeNumber, Offset, SessionId, Timestamp, ViewNumber};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A journal of which everything is needed.
+fn whole(session: u128, final_seq: u64) -> EndedJournal {
+    EndedJournal { session: session_id(session), start: journal_starts::JournalStart::default(), final_seq }
+}
 
 /// Two stores that sessions come and go on.
 struct World {
@@ -111,7 +117,7 @@ async fn a_sealed_session_commits_nothing_more() {
     append(&journal, 1, 0).await.settled().await;
 
     let (_second, ended) = world.join(2).await.expect("seals the first");
-    assert_eq!(ended, [EndedJournal { session: session_id(1), first_seq: 1, final_seq: 1 }]);
+    assert_eq!(ended, [whole(1, 1)]);
     let mut late = append(&journal, 1, 1).await;
     assert_eq!(late.settled().await, Outcome::Lost);
     assert_eq!(run.await.expect("no panic"), JournalEnd::Sealed);
@@ -131,18 +137,18 @@ async fn a_whole_object_past_the_last_known_commit_is_rolled_forward() {
     // Stored, and the broker died before the commit was on disk; number 3 has a gap before it.
     for seq in [1, 2, 4] {
         let id = super::super::ObjectId { session: session_id(1), seq };
-        let object = super::super::encode(id, vec![row(partition(1, 0), seq as i64 - 1, &["v"])]);
+        let object = encode(id, vec![row(partition(1, 0), seq as i64 - 1, &["v"])]);
         world.store.put(&paths::journal_object(id.session, seq), object.bytes).await.expect("in memory");
     }
     let (_, ended) = world.join(2).await.expect("joins");
-    assert_eq!(ended, [EndedJournal { session: session_id(1), first_seq: 1, final_seq: 2 }]);
+    assert_eq!(ended, [whole(1, 2)]);
 
     // An object that arrives after the end was written stays outside, whoever asks.
     let id = super::super::ObjectId { session: session_id(1), seq: 3 };
-    let late = super::super::encode(id, vec![row(partition(1, 0), 2, &["v"])]);
+    let late = encode(id, vec![row(partition(1, 0), 2, &["v"])]);
     world.store.put(&paths::journal_object(id.session, 3), late.bytes).await.expect("in memory");
     let (_, ended) = world.join(3).await.expect("joins");
-    assert!(ended.contains(&EndedJournal { session: session_id(1), first_seq: 1, final_seq: 2 }));
+    assert!(ended.contains(&whole(1, 2)));
 }
 
 #[tokio::test]
@@ -150,8 +156,7 @@ async fn a_damaged_tail_stops_the_start_instead_of_shortening_the_log() {
     let world = World::new();
     world.join(1).await.expect("joins");
     let id = super::super::ObjectId { session: session_id(1), seq: 1 };
-    let mut bytes =
-        super::super::encode(id, vec![row(partition(1, 0), 0, &["a long enough value"])]).bytes.to_vec();
+    let mut bytes = encode(id, vec![row(partition(1, 0), 0, &["a long enough value"])]).bytes.to_vec();
     let flipped = bytes.windows(4).position(|window| window == b"long").expect("the value is in it");
     bytes[flipped] ^= 1;
     world.store.put(&paths::journal_object(id.session, 1), bytes.into()).await.expect("in memory");
@@ -169,5 +174,45 @@ async fn a_committed_object_that_is_missing_stops_the_start() {
     world.store.delete(&paths::journal_object(session_id(1), 1)).await.expect("in memory");
     let (_, ended) = world.join(2).await.expect("joins");
     let error = recover(&world.store, &ended).await.expect_err("must not start");
-    assert!(matches!(error, RecoveryError::Missing(id) if id.seq == 1), "{error}");
+    assert!(
+        matches!(error, RecoveryError::Missing(name) if name.number == ObjectNumber::Flushed(1)),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn merged_objects_are_recovered_first_and_numbered_ones_from_the_first_that_is_needed() {
+    let world = World::new();
+    let (first, _) = world.join(1).await.expect("joins");
+    let (journal, _run) = world.start(first, Duration::ZERO);
+    for offset in 0..3 {
+        append(&journal, 1, offset).await.settled().await;
+    }
+    let number = MergeNumber { view: ViewNumber(1), attempt: 4 };
+    let name = ObjectName::merged(session_id(1), number);
+    let object = encode(name, vec![row(partition(1, 0), 0, &["v"]), row(partition(1, 0), 1, &["v"])]);
+    let bytes = object.bytes.len() as u64;
+    let start =
+        journal_starts::JournalStart { first: 3, merged: vec![MergedObject { number, bytes, puts: 7 }] };
+    let writes = vec![Write::Put(journal_starts::key(session_id(1)), start.encode())];
+    let named = world.metadata.transact(Transaction { writes, ..Transaction::default() }).await;
+    assert!(named.expect("in memory").applied);
+    let (_, ended) = world.join(2).await.expect("joins");
+    assert_eq!(ended, [EndedJournal { session: session_id(1), start, final_seq: 3 }]);
+
+    let error = recover(&world.store, &ended).await.expect_err("must not start");
+    assert!(matches!(error, RecoveryError::Missing(missing) if missing == name), "{error}");
+    let damaged = object.bytes.slice(..object.bytes.len() - 200);
+    world.store.put(&name.path(), damaged).await.expect("in memory");
+    assert!(recover(&world.store, &ended).await.is_err());
+    world.store.put(&name.path(), object.bytes).await.expect("in memory");
+    for seq in [1, 2] {
+        world.store.delete(&paths::journal_object(session_id(1), seq)).await.expect("in memory");
+    }
+    let objects = recover(&world.store, &ended).await.expect("those are not needed any more");
+    let found: Vec<_> = objects.iter().map(|object| (object.name.number, object.puts)).collect();
+    assert_eq!(found, [(ObjectNumber::Merged(number), 7), (ObjectNumber::Flushed(3), 1_000_000)]);
+    let offsets: Vec<_> =
+        objects.iter().flat_map(|object| &object.index.rows).map(|row| row.offsets.start).collect();
+    assert_eq!(offsets, [0, 1, 2].map(Offset));
 }

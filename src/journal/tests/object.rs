@@ -2,10 +2,12 @@
 
 use super::super::cutter::{Cut, Situation, decide};
 use super::super::encode::StoredTransaction;
-use super::super::{DecodeError, ObjectId, Row, RowIndex, RowTransaction, decode_index, encode};
+use super::super::{DecodeError, ObjectId, ObjectName, Row, RowIndex, RowTransaction, decode_index, encode};
 use super::{partition, row, session_id};
 use crate::config::JournalConfig;
-use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TransactionOrdinal, Verdict, ViewNumber};
+use crate::types::{
+    LeaderEpoch, MergeNumber, Offset, ProducerEpoch, ProducerId, TransactionOrdinal, Verdict, ViewNumber,
+};
 use crate::wire::batch::BatchHeader;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int8Type, Int64Type};
@@ -154,6 +156,36 @@ fn an_object_that_names_itself_differently_is_refused() {
             Err(DecodeError::Damaged("it names itself differently"))
         );
     }
+}
+
+#[test]
+fn a_merged_object_names_itself_by_its_merge_and_keeps_all_that_rows_tell() {
+    let (view, of_session) = (ViewNumber(7), ID.session);
+    let name = |attempt| ObjectName::merged(of_session, MergeNumber { view, attempt });
+    let object = encode(name(3), with_a_transaction());
+    let reader = arrow_ipc::reader::FileReader::try_new(Cursor::new(object.bytes.clone()), None);
+    assert_eq!(reader.expect("an Arrow file").schema().metadata()["cenote.seq"], "merged-7-3");
+    let read = decode_index(name(3), &object.bytes).expect("the whole object");
+    assert_eq!(read.rows, encode(ID, with_a_transaction()).rows);
+    let other = Err(DecodeError::Damaged("it names itself differently"));
+    assert_eq!(decode_index(name(4), &object.bytes), other);
+    assert_eq!(decode_index(ID, &object.bytes), other);
+}
+
+#[test]
+fn no_two_objects_of_a_session_share_a_number() {
+    let merged =
+        |view, attempt| ObjectName::merged(ID.session, MergeNumber { view: ViewNumber(view), attempt });
+    let names = [
+        ObjectName::from(ID),
+        ObjectName::from(ObjectId { seq: 1, ..ID }),
+        merged(0, 1),
+        merged(1, 0),
+        merged(1, 1),
+        merged(i32::MAX, u32::MAX),
+    ];
+    let numbers: std::collections::BTreeSet<u64> = names.iter().map(ObjectName::as_u64).collect();
+    assert_eq!(numbers.len(), names.len());
 }
 
 proptest! {

@@ -6,8 +6,8 @@ use super::super::{
 use crate::cache::Cache;
 use crate::config::{CacheConfig, JournalConfig};
 use crate::journal::{
-    BrokerSession, Joining, Journal, JournalStart, ObjectId, Outcome, RecoveredObject, Row, RowIndex,
-    RowTransaction, decode_index, encode,
+    BrokerSession, Joining, Journal, JournalStart, ObjectId, Outcome, PUT_MILLIONTHS, RecoveredObject, Row,
+    RowIndex, RowTransaction, decode_index, encode,
 };
 use crate::limits::{MemoryBudget, Purpose};
 use crate::meta::{EmbeddedStore, MetadataStore};
@@ -164,7 +164,9 @@ fn recovered(batches: &[(i64, i32)]) -> Vec<RecoveredObject> {
             transaction: RowTransaction::None,
         };
         let encoded = encode(id, vec![Row { index, batch: bytes(2) }]);
-        RecoveredObject { id, index: decode_index(id, &encoded.bytes).expect("just encoded") }
+        let (bytes, index) =
+            (encoded.bytes.len() as u64, decode_index(id, &encoded.bytes).expect("just encoded"));
+        RecoveredObject { name: id.into(), index, bytes, puts: PUT_MILLIONTHS }
     };
     batches.iter().enumerate().map(object).collect()
 }

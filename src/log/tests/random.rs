@@ -329,6 +329,7 @@ impl World {
         let cache = cache().await;
         let log = Arc::new(BrokerLog::new(LeaderEpoch(session.view().0), cache.clone()));
         log.ensure(TOPIC, 1);
+        ended.iter().for_each(|ended| log.needs().on_ended(ended));
         log.recover(&recover(&store, &ended).await.expect("all there"), Timestamp(0)).expect("in order");
         // Objects of one or two batches, one after the other.
         let config = JournalConfig { flush_interval: Duration::ZERO, flush_bytes: 150, puts_in_flight: 1 };

@@ -1,4 +1,5 @@
 use super::cluster::Cluster;
+use super::journal_starts::{self, JournalStart, MergedObject};
 use super::journals::{self, Journal};
 use super::producer_ids::{TakeBlockError, take_block};
 use super::sessions::{self, Session};
@@ -6,7 +7,7 @@ use super::view::{Member, View};
 use crate::meta::contract::{applied, put, writing};
 use crate::meta::faults::FaultyStore;
 use crate::meta::{Entry, MetadataStore, Revision, Standing, StandingError, Write};
-use crate::types::{BrokerId, ClusterId, SessionId, ViewNumber};
+use crate::types::{BrokerId, ClusterId, MergeNumber, SessionId, ViewNumber};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -41,11 +42,29 @@ fn stored_forms_are_as_documented() {
 }
 
 #[test]
+fn a_journal_start_is_as_documented_with_merged_objects_and_without() {
+    let start = JournalStart { first: 12, merged: Vec::new() };
+    assert_eq!(start.encode(), r#"{"v":1,"first":12}"#);
+    assert_eq!(JournalStart::decode(&entry(start.encode())).expect("readable"), start);
+    let number = MergeNumber { view: ViewNumber(7), attempt: 3 };
+    let merged = MergedObject { number, bytes: 52_000, puts: 500_000_000 };
+    let start = JournalStart { first: 12, merged: vec![merged] };
+    let text = r#"{"v":1,"first":12,"merged":[{"number":"7-3","bytes":52000,"puts":500000000}]}"#;
+    assert_eq!(start.encode(), text);
+    assert_eq!(JournalStart::decode(&entry(start.encode())).expect("readable"), start);
+    for number in ["7", "-7-3", "7--3", "07-3", "7-+3", "7-4294967296"] {
+        let text = text.replace("7-3", number);
+        assert!(JournalStart::decode(&entry(Bytes::from(text))).is_err(), "{number}");
+    }
+}
+
+#[test]
 fn keys_name_their_session() {
     let session = SessionId(ID);
     assert_eq!(sessions::session_of(&sessions::key(session)), Some(session));
     assert_eq!(journals::session_of(&journals::key(session)), Some(session));
     assert_eq!(journals::session_of("journals/x"), None);
+    assert_eq!(journal_starts::session_of(&journal_starts::key(session)), Some(session));
 }
 
 #[test]

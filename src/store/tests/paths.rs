@@ -1,7 +1,7 @@
 //! Which texts are paths, and that the names of journal objects can be read back.
 
 use crate::store::{ObjectPath, paths};
-use crate::types::SessionId;
+use crate::types::{MergeNumber, SessionId, ViewNumber};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -47,6 +47,16 @@ fn a_journal_object_has_one_name() {
 }
 
 #[test]
+fn a_merged_object_has_one_name_which_is_no_numbered_ones() {
+    let number = MergeNumber { view: ViewNumber(7), attempt: 3 };
+    let name = paths::merged_object(SESSION, number);
+    assert_eq!(name.as_str(), "journal/0123456789abcdef0123456789abcdef/merged-7-3.arrow");
+    assert_eq!(paths::parse_merged_object(&name), Some((SESSION, number)));
+    assert_eq!(paths::parse_journal_object(&name), None);
+    assert_eq!(paths::parse_merged_object(&paths::journal_object(SESSION, 42)), None);
+}
+
+#[test]
 fn a_name_that_we_do_not_make_is_no_journal_object() {
     for text in [
         "cluster.json",
@@ -62,8 +72,16 @@ fn a_name_that_we_do_not_make_is_no_journal_object() {
         "journal/0123456789ABCDEF0123456789ABCDEF/00000000000000000042.arrow",
         "journal/01234567-89ab-cdef-0123-456789abcdef/00000000000000000042.arrow",
         "x/journal/0123456789abcdef0123456789abcdef/00000000000000000042.arrow",
+        "journal/0123456789abcdef0123456789abcdef/merged-7.arrow",
+        "journal/0123456789abcdef0123456789abcdef/merged-07-3.arrow",
+        "journal/0123456789abcdef0123456789abcdef/merged--7-3.arrow",
+        "journal/0123456789abcdef0123456789abcdef/merged-7-3-1.arrow",
+        "journal/0123456789abcdef0123456789abcdef/merged-7-3",
+        "journal/0123456789abcdef0123456789abcdef/x/merged-7-3.arrow",
+        "journal/0123456789ABCDEF0123456789ABCDEF/merged-7-3.arrow",
     ] {
         assert_eq!(paths::parse_journal_object(&path(text)), None, "{text}");
+        assert_eq!(paths::parse_merged_object(&path(text)), None, "{text}");
     }
 }
 
@@ -73,6 +91,13 @@ proptest! {
         let session = SessionId(Uuid::from_u128(id));
         let name = paths::journal_object(session, seq);
         prop_assert_eq!(paths::parse_journal_object(&name), Some((session, seq)));
+    }
+
+    #[test]
+    fn the_name_of_a_merged_object_gives_back_its_session_and_number(id: u128, view in 0..=i32::MAX, attempt: u32) {
+        let (session, number) = (SessionId(Uuid::from_u128(id)), MergeNumber { view: ViewNumber(view), attempt });
+        let name = paths::merged_object(session, number);
+        prop_assert_eq!(paths::parse_merged_object(&name), Some((session, number)));
     }
 
     #[test]

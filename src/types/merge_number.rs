@@ -1,0 +1,39 @@
+//! The number of a merge of journal objects.
+
+use super::ViewNumber;
+use std::fmt;
+use std::str::FromStr;
+
+/// Which merge of journal objects: the view in which the session began that made it, and how many attempts that
+/// session had made before. A view has one session that began in it, and a session counts every attempt, so no number
+/// is given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MergeNumber {
+    /// Never negative.
+    pub view: ViewNumber,
+    /// From 0.
+    pub attempt: u32,
+}
+
+/// A text that is no [`MergeNumber`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the number of a merge, which is a view and an attempt, such as 7-3")]
+pub struct MergeNumberError;
+
+impl fmt::Display for MergeNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.view.0, self.attempt)
+    }
+}
+
+impl FromStr for MergeNumber {
+    type Err = MergeNumberError;
+
+    /// Takes what `Display` gives, and nothing else.
+    fn from_str(text: &str) -> Result<MergeNumber, MergeNumberError> {
+        let (view, attempt) = text.split_once('-').ok_or(MergeNumberError)?;
+        let view = ViewNumber(view.parse().map_err(|_| MergeNumberError)?);
+        let number = MergeNumber { view, attempt: attempt.parse().map_err(|_| MergeNumberError)? };
+        if number.view.0 >= 0 && number.to_string() == text { Ok(number) } else { Err(MergeNumberError) }
+    }
+}
