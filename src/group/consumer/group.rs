@@ -18,8 +18,8 @@ pub struct ConsumerGroupConfig {
     pub heartbeat_interval: Duration,
     /// The least of it while partitions are on their way or more changes are likely, so that rebalances end soon.
     pub rebalance_heartbeat_interval: Duration,
-    /// How long a change waits for others before a target is made for all of them, and four times as long soon after
-    /// another change; zero for at once.
+    /// How long a change waits for others before a target is made for all of them; zero for at once. Soon after another
+    /// change each waits four times as long for the next, but no more than twenty times in all.
     pub assignment_delay: Duration,
     /// How many members a group may have: Kafka's `group.consumer.max.size`.
     pub members_max: usize,
@@ -56,6 +56,8 @@ pub struct ConsumerGroup {
     pub(super) assignment_epoch: i32,
     /// When the targets are due that are still to be made.
     pub(super) assignment_due: Option<Moment>,
+    /// Since when a change waits for its target.
+    pub(super) waits_since: Option<Moment>,
     /// Until when another change is likely: members that are started together come one after the other.
     pub(super) restless_until: Option<Moment>,
     pub(super) members: BTreeMap<MemberId, Member>,
@@ -76,6 +78,7 @@ impl ConsumerGroup {
             group_epoch: FIRST_EPOCH,
             assignment_epoch: FIRST_EPOCH,
             assignment_due: None,
+            waits_since: None,
             restless_until: None,
             members: BTreeMap::new(),
             instances: BTreeMap::new(),
@@ -207,9 +210,11 @@ impl ConsumerGroup {
 
     pub(super) fn bump(&mut self, now: Moment) {
         self.group_epoch = self.group_epoch.saturating_add(1);
-        // Each target costs every member a step, and one that it takes while it asks for offsets may cost it that.
+        // Each target costs every member a step, in which it may have to give up what it was just given.
+        let delay = self.config.assignment_delay;
         let others = if self.is_restless(now) { 4 } else { 1 };
-        self.assignment_due = self.assignment_due.or(Some(now + self.config.assignment_delay * others));
+        let waits_since = *self.waits_since.get_or_insert(now);
+        self.assignment_due = Some((now + delay * others).min(waits_since + delay * 20));
         self.restless_until = Some(now + RESTLESS_TIME);
         self.dirty = true;
     }
@@ -226,6 +231,7 @@ impl ConsumerGroup {
             member.target = target;
         }
         self.assignment_due = None;
+        self.waits_since = None;
         self.assignment_epoch = self.group_epoch;
         self.dirty = true;
         self.trim_absent(now);

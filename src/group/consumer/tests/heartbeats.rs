@@ -275,6 +275,18 @@ fn heartbeats_are_short_while_partitions_are_on_their_way_and_soon_after() {
 }
 
 #[test]
+fn members_that_keep_coming_do_not_put_the_target_off_for_ever() {
+    let image = topics(&[("a", 1, 30)]);
+    let mut group = ConsumerGroup::new(ConsumerGroupConfig::default());
+    for n in 0..20 {
+        group.heartbeat(at(n * 60), &join(&format!("m{n}"), &["a"]), &image).unwrap();
+        group.on_time(at(n * 60));
+    }
+    let answer = group.heartbeat(at(1_000), &beat("m0", 1), &image).unwrap();
+    assert!(answer.member_epoch > 1, "a second after the first came");
+}
+
+#[test]
 fn members_that_join_together_get_one_target() {
     let image = topics(&[("a", 1, 30)]);
     let mut group = ConsumerGroup::new(ConsumerGroupConfig::default());
@@ -282,10 +294,10 @@ fn members_that_join_together_get_one_target() {
         let answer = group.heartbeat(at(n), &join(&format!("m{n}"), &["a"]), &image).unwrap();
         assert_eq!((answer.member_epoch, answer.assignment), (1, Some(ones(&[]))));
     }
-    assert_eq!((group.next_deadline(), group.state()), (Some(at(50)), ConsumerGroupState::Assigning));
-    group.on_time(at(50));
+    assert_eq!((group.next_deadline(), group.state()), (Some(at(209)), ConsumerGroupState::Assigning));
+    group.on_time(at(209));
     for n in 0..10 {
-        let answer = group.heartbeat(at(200 + n), &beat(&format!("m{n}"), 1), &image).unwrap();
+        let answer = group.heartbeat(at(400 + n), &beat(&format!("m{n}"), 1), &image).unwrap();
         assert_eq!((answer.member_epoch, answer.assignment.map(|set| set.len())), (11, Some(3)));
     }
     assert_eq!(group.state(), ConsumerGroupState::Stable);
