@@ -12,7 +12,8 @@
 //! its first or behind its last. Merged ones carry the view of the session that made them, which is its epoch.
 //!
 //! Never by age, never while another session stands, and never more than a share of all bytes: who finds half of a store
-//! to be litter is more likely to be wrong. What it leaves then is for `cenote fsck`.
+//! to be litter is more likely to be wrong. What it leaves then is for `cenote fsck`. Objects of a journal that the
+//! metadata itself has given up do not count there: an old copy of the metadata has given up less, not more.
 
 use super::archiver::ArchiveStart;
 use super::error::LoadError;
@@ -155,6 +156,14 @@ impl References {
         Ok(())
     }
 
+    /// Whether it is an object before the first that its journal needs.
+    fn gave_up(&self, path: &ObjectPath) -> bool {
+        let journal = paths::parse_journal_object(path);
+        journal.is_some_and(|(session, seq)| {
+            self.journals.get(&session).is_some_and(|needed| seq < *needed.start())
+        })
+    }
+
     /// Whether an object is proven not to be needed.
     fn lack(&self, own: LeaderEpoch, path: &ObjectPath) -> bool {
         if let Some((topic_partition, name)) = paths::parse_segment(path) {
@@ -190,8 +199,9 @@ fn decide(references: &References, own: LeaderEpoch, listed: &Listed) -> Verdict
     }
     let litter: Vec<&ListedObject> =
         listed.objects.iter().filter(|object| references.lack(own, &object.path)).collect();
-    let bytes: u64 = litter.iter().map(|object| object.size).sum();
-    let all: u64 = listed.objects.iter().map(|object| object.size).sum();
+    let doubtful = |object: &&&ListedObject| !references.gave_up(&object.path);
+    let bytes: u64 = litter.iter().filter(doubtful).map(|object| object.size).sum();
+    let all: u64 = listed.objects.iter().filter(|object| doubtful(&object)).map(|object| object.size).sum();
     if bytes > UNASKED_BYTES && bytes > all / 2 {
         return Verdict::Ask(format!("nothing refers to {bytes} of {all} bytes, which is more than half"));
     }

@@ -83,6 +83,17 @@ fn more_than_half_of_all_bytes_is_asked_about_unless_it_is_little() {
 }
 
 #[test]
+fn what_the_metadata_has_given_up_is_never_too_much() {
+    let given_up = paths::journal_object(ENDED, 2);
+    let gone = Verdict::Litter(vec![given_up.clone()]);
+    check(&[(segment(TOPIC, 4, 1), 100 * MIB), (given_up.clone(), 900 * MIB)], &gone);
+    let behind = paths::journal_object(ENDED, 6);
+    let ask = "nothing refers to 209715200 of 314572800 bytes, which is more than half";
+    let objects = [(segment(TOPIC, 4, 1), 100 * MIB), (given_up, 900 * MIB), (behind, 200 * MIB)];
+    check(&objects, &Verdict::Ask(ask.to_owned()));
+}
+
+#[test]
 fn a_segment_of_a_later_session_stops_it() {
     let later = segment(TOPIC, 6, 8);
     let ask = format!("{later} is of a later session than this: is the metadata an old copy?");
