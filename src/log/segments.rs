@@ -1,7 +1,13 @@
 //! Reads segments: their footers are kept in memory, and the chunks that were decoded in the cache.
 //!
-//! A chunk is read together with the next ones, which a reader that goes on will ask for. Decoding is work for a
-//! processor, so it has threads of its own, few enough that those who read at the tail do not feel it.
+//! ```text
+//! chunks │ 0 1 2 3 │ 4 5 6 7 │ 8 …      asked for 0: 0 to 3 are read with one GET and decoded, 0 first
+//!          ▲ ▲                          asked for 1: this reader goes on, so the next group is begun
+//! ```
+//!
+//! Chunks are read in groups, and each is decoded once, however many ask for it meanwhile. Decoding is work for a
+//! processor, so it has threads of its own, few enough that those who read at the tail do not feel it. Memory: a limited
+//! number of groups is on its way at once, for all readers together.
 
 use super::archived::SegmentRef;
 use super::reader::ReadError;
@@ -13,9 +19,10 @@ use crate::store::ObjectStore;
 use crate::types::{Offset, SessionId, Timestamp};
 use crate::wire::batch::BatchHeader;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use std::ops::Range;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 /// Reads segments. Clones share what is cached and the limits.
@@ -24,10 +31,16 @@ pub(super) struct Segments {
     cache: Cache,
     store: ObjectStore,
     footers: foyer::Cache<Uuid, Arc<SegmentFooter>>,
-    /// Reads of the store at once.
-    reads: Arc<Semaphore>,
+    /// Groups of chunks that are read or decoded at once.
+    groups: Arc<Semaphore>,
     /// Chunks that are decoded at once.
     decoding: Arc<Semaphore>,
+}
+
+/// The bytes of a group, and its place among those that are on their way.
+struct Fetched {
+    ranges: FetchedRanges,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// What readers get of a segment.
@@ -41,9 +54,12 @@ pub(super) struct SegmentRead {
 
 /// Memory for footers, in bytes.
 const FOOTER_BYTES: usize = 64 * 1024 * 1024;
-const READS_MAX: usize = 16;
-/// Chunks that are read together.
-const CHUNKS_AT_ONCE: u32 = 4;
+const GROUPS_MAX: usize = 16;
+/// Groups that readers who only probably go on leave to those who wait.
+const GROUPS_SPARED: usize = 4;
+/// What the records of a group have about, in bytes.
+const GROUP_BYTES: u64 = 6 * 1024 * 1024;
+const GROUP_CHUNKS_MAX: u64 = 32;
 /// Batches go out in the codec that they came in.
 const CODEC: ChunkCodec = ChunkCodec::AsProduced;
 
@@ -62,7 +78,7 @@ impl Segments {
             cache,
             store,
             footers,
-            reads: Arc::new(Semaphore::new(READS_MAX)),
+            groups: Arc::new(Semaphore::new(GROUPS_MAX)),
             decoding: Arc::new(Semaphore::new(threads.div_ceil(2))),
         }
     }
@@ -85,9 +101,12 @@ impl Segments {
         let file = self.file(wanted).await?;
         let mut from = from;
         while let Some(chunk) = file.footer().chunk_at_or_after(timestamp, from) {
-            let fetched = self.fetch(&file, chunk..ChunkId(chunk.0 + 1)).await?;
+            let fetched = {
+                let _permit = self.groups.acquire().await.expect("the semaphore is never closed");
+                file.fetch(chunk..ChunkId(chunk.0 + 1)).await?
+            };
             let found = self
-                .decode(&file, move |footer| {
+                .decode(self.turn().await, &file, move |footer| {
                     let rows = footer.decode_rows(chunk, &fetched)?;
                     let found = rows.first_at_or_after(timestamp, from).map(|row| FoundOffset {
                         offset: row.offset,
@@ -117,37 +136,55 @@ impl Segments {
         // A cache may mistake one entry for another: it never says so, hence a look at what came.
         let is_it = BatchHeader::decode(&batches).is_ok_and(|header| header.base_offset == offsets.start);
         let batches = if is_it { batches } else { self.load(file, chunk).await? };
+        self.read_ahead(file, chunk);
         Ok(SegmentRead { batches, end: offsets.end })
     }
 
+    /// Reads the rest of the chunk's group with it. Those behind it are decoded for readers who find them in the cache.
     async fn load(&self, file: &SegmentFile, chunk: ChunkId) -> Result<Bytes, ReadError> {
-        let end = ChunkId((chunk.0 + CHUNKS_AT_ONCE).min(file.footer().chunks().end.0));
-        let fetched = Arc::new(self.fetch(file, chunk..end).await?);
-        let batches = self.decode_batches(file, chunk, &fetched).await?;
-        if chunk.0 + 1 < end.0 {
-            let (ahead, file) = (self.clone(), file.clone());
-            tokio::spawn(async move { ahead.decode_ahead(&file, chunk.0 + 1..end.0, fetched).await });
-        }
-        Ok(batches)
+        let permit = Arc::clone(&self.groups).acquire_owned().await.expect("the semaphore is never closed");
+        let end = ChunkId(group_of(file, chunk).end);
+        let fetched = Arc::new(Fetched { ranges: file.fetch(chunk..end).await?, _permit: permit });
+        let turn = self.turn().await;
+        let (ahead, behind, rest) = (self.clone(), file.clone(), Arc::clone(&fetched));
+        tokio::spawn(async move { ahead.decode_ahead(&behind, chunk.0 + 1..end.0, rest).await });
+        self.decode_batches(turn, file, chunk, fetched).await
     }
 
-    /// Decodes what was read with a chunk, for the reader to find it in the cache.
-    async fn decode_ahead(&self, file: &SegmentFile, chunks: Range<u32>, fetched: Arc<FetchedRanges>) {
-        for chunk in chunks.map(ChunkId) {
-            let Some(offsets) = file.footer().chunk_offsets(chunk) else { return };
-            let key = key_of(file, chunk, &offsets);
-            if self.cache.holds(&key) {
-                continue;
-            }
-            // Whoever asks for a chunk that could not be decoded will be told why.
-            let Ok(batches) = self.decode_batches(file, chunk, &fetched).await else { return };
-            self.cache.insert(key, batches);
-        }
+    /// Decodes what was read with a chunk. Who asks for one meanwhile waits for it.
+    async fn decode_ahead(&self, file: &SegmentFile, chunks: Range<u32>, fetched: Arc<Fetched>) {
+        let decoding = chunks.map(ChunkId).filter_map(|chunk| {
+            let key = key_of(file, chunk, &file.footer().chunk_offsets(chunk)?);
+            let (decoder, file, fetched) = (self.clone(), file.clone(), Arc::clone(&fetched));
+            let decode = move || async move {
+                let turn = decoder.turn().await;
+                decoder.decode_batches(turn, &file, chunk, fetched).await
+            };
+            (!self.cache.holds(&key)).then(|| self.cache.get_or_load(key, decode))
+        });
+        let decoding: Vec<_> = decoding.collect();
+        // What somebody else is loading is waited for below, and who does that may wait for the permit.
+        drop(fetched);
+        // Whoever asks for a chunk that could not be decoded is told why.
+        join_all(decoding).await;
     }
 
-    async fn fetch(&self, file: &SegmentFile, chunks: Range<ChunkId>) -> Result<FetchedRanges, ReadError> {
-        let _permit = self.reads.acquire().await.expect("the semaphore is never closed");
-        Ok(file.fetch(chunks).await?)
+    /// Begins the next group, if the reader of this chunk seems to go on, and if there is room.
+    fn read_ahead(&self, file: &SegmentFile, chunk: ChunkId) {
+        let group = group_of(file, chunk);
+        let is_second = chunk.0 == (group.start + 1).min(group.end - 1);
+        let next = ChunkId(group.end);
+        let Some(offsets) = file.footer().chunk_offsets(next).filter(|_| is_second) else { return };
+        let key = key_of(file, next, &offsets);
+        if self.groups.available_permits() <= GROUPS_SPARED || self.cache.holds(&key) {
+            return;
+        }
+        let (loader, file) = (self.clone(), file.clone());
+        tokio::spawn(async move {
+            let (cache, load) = (loader.cache.clone(), move || async move { loader.load(&file, next).await });
+            // Whoever asks for it is told why it could not be read.
+            let _read = cache.get_or_load(key, load).await;
+        });
     }
 
     /// The file with its footer, which is read once.
@@ -156,34 +193,54 @@ impl Segments {
         if let Some(footer) = self.footers.get(&unique) {
             return Ok(SegmentFile::with_footer(&self.store, wanted, Arc::clone(footer.value())));
         }
-        let _permit = self.reads.acquire().await.expect("the semaphore is never closed");
+        let _permit = self.groups.acquire().await.expect("the semaphore is never closed");
         let file = SegmentFile::open(&self.store, wanted).await?;
         self.footers.insert(unique, Arc::clone(file.footer()));
         Ok(file)
     }
 
+    /// A turn on the threads for decoding: first come, first served.
+    async fn turn(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.decoding).acquire_owned().await.expect("the semaphore is never closed")
+    }
+
     async fn decode_batches(
         &self,
+        turn: OwnedSemaphorePermit,
         file: &SegmentFile,
         chunk: ChunkId,
-        fetched: &Arc<FetchedRanges>,
+        fetched: Arc<Fetched>,
     ) -> Result<Bytes, ReadError> {
-        let fetched = Arc::clone(fetched);
-        self.decode(file, move |footer| footer.decode_chunk(chunk, &fetched, CODEC).map(joined)).await
+        self.decode(turn, file, move |footer| footer.decode_chunk(chunk, &fetched.ranges, CODEC).map(joined))
+            .await
     }
 
     /// Work for a processor, on a thread where it may take its time.
     async fn decode<T: Send + 'static>(
         &self,
+        turn: OwnedSemaphorePermit,
         file: &SegmentFile,
         work: impl FnOnce(&SegmentFooter) -> Result<T, DamagedSegment> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let _permit = self.decoding.acquire().await.expect("the semaphore is never closed");
         let footer = Arc::clone(file.footer());
-        let decoded = tokio::task::spawn_blocking(move || work(&footer)).await;
+        let work = move || {
+            let _turn = turn;
+            work(&footer)
+        };
+        let decoded = tokio::task::spawn_blocking(work).await;
         let decoded = decoded.map_err(|error| ReadError::Unavailable(error.to_string()))?;
         Ok(decoded.map_err(|fault| file.damaged(fault))?)
     }
+}
+
+/// The chunks of the group that a chunk is in.
+fn group_of(file: &SegmentFile, chunk: ChunkId) -> Range<u32> {
+    let chunks = file.footer().chunks();
+    let count = u64::from(chunks.end.0).max(1);
+    let bytes_each = (file.wanted().segment.raw_bytes / count).max(1);
+    let size = u32::try_from((GROUP_BYTES / bytes_each).clamp(1, GROUP_CHUNKS_MAX)).expect("clamped");
+    let start = chunk.0 - chunk.0 % size;
+    start..start.saturating_add(size).min(chunks.end.0)
 }
 
 fn joined(chunk: Chunk) -> Bytes {
