@@ -173,8 +173,7 @@ impl Look {
     /// Leaves out the records that were planned.
     fn hold_back(&mut self) {
         if let Look::Plan(plan) = self {
-            plan.spans.clear();
-            plan.bytes = 0;
+            plan.hold_back();
         }
     }
 }
@@ -319,10 +318,9 @@ fn answer_partition(
     if read.batches.is_empty() && !ends_known {
         return refuse(ErrorCode::OffsetNotAvailable);
     }
-    let from = Offset(sought.wanted.fetch_offset);
     let answer = FetchAnswerPartition {
         partition_index,
-        aborted_transactions: aborted_transactions.map(|_| aborted(partition, from, &read)),
+        aborted_transactions: aborted_transactions.map(|_| aborted(&read)),
         records: read.batches,
         ..FetchAnswerPartition::default()
     };
@@ -330,12 +328,8 @@ fn answer_partition(
 }
 
 /// What the reader has to leave out of the batches that it gets.
-fn aborted(partition: &Partition, from: Offset, read: &PartitionRead) -> Vec<AbortedTransaction> {
-    if read.archived {
-        return Vec::new();
-    }
-    let aborted = partition.aborted_in(from..read.end).into_iter();
-    let aborted = aborted.map(|transaction| AbortedTransaction {
+fn aborted(read: &PartitionRead) -> Vec<AbortedTransaction> {
+    let aborted = read.aborted.iter().map(|transaction| AbortedTransaction {
         producer_id: transaction.producer_id.0,
         first_offset: transaction.first_offset.get(),
     });

@@ -1,6 +1,7 @@
 //! What handlers promise, asked as a client asks: bytes in, bytes out, on stores in memory.
 
 mod archive;
+mod archive_reads;
 mod configs;
 mod fsck;
 mod group_configs;

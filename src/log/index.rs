@@ -70,6 +70,11 @@ impl PartitionIndex {
         self.bytes
     }
 
+    /// Bytes of the entries that end at or before `offset`.
+    pub fn bytes_before(&self, offset: Offset) -> u64 {
+        self.entries.iter().take_while(|entry| entry.offsets.end <= offset).map(IndexEntry::size).sum()
+    }
+
     /// Lets go of the entries that end at or before `offset`.
     pub fn drop_before(&mut self, offset: Offset) -> Vec<IndexEntry> {
         let kept = self.entries.partition_point(|entry| entry.offsets.end <= offset);

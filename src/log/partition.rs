@@ -170,7 +170,7 @@ impl Partition {
             IsolationLevel::ReadUncommitted => state.high_watermark,
             IsolationLevel::ReadCommitted => state.last_stable_offset(),
         };
-        Ok(match &state.archived {
+        let mut planned = match &state.archived {
             Some(archived) if from < archived.manifest.archived_offset() => {
                 let journal_from = archived.manifest.archived_offset();
                 let rest =
@@ -178,7 +178,13 @@ impl Partition {
                 plan_archived(from, archived, rest, bytes_max)
             }
             _ => plan(from..end, state.index.from(from), bytes_max),
-        })
+        };
+        if isolation == IsolationLevel::ReadCommitted
+            && let Some(last) = planned.spans.last()
+        {
+            planned.aborted = state.stability.aborted_in(from..last.offsets.end);
+        }
+        Ok(planned)
     }
 
     /// The aborted transactions that have records or their marker in `offsets`, which were planned for a reader
@@ -222,18 +228,19 @@ impl Partition {
         self.state.lock().producers.active(now)
     }
 
-    /// Bytes of its committed batches in the journal, and of its segments.
+    /// Bytes of its committed batches in the journal from the log start on, and of its segments.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let state = self.state.lock();
         let archived = state.archived.as_ref().map_or(0, |archived| archived.manifest.totals().file_bytes);
-        state.index.bytes() + archived
+        let dead = state.index.bytes_before(state.log_start_offset);
+        state.index.bytes() - dead + archived
     }
 
     /// The spans whose records may have timestamps at or after `target`, in the order of their offsets.
     pub(super) fn spans_from_timestamp(&self, target: Timestamp) -> Vec<IndexEntry> {
         let state = self.state.lock();
-        let entries = state.index.entries().iter();
+        let entries = state.index.from(state.log_start_offset).iter();
         entries.filter(|entry| entry.max_timestamp >= target).take(SPANS_PER_LOOKUP_MAX).cloned().collect()
     }
 
@@ -247,18 +254,24 @@ impl Partition {
         segments.collect()
     }
 
-    /// The first segment with the latest timestamp of all that are archived.
-    pub(super) fn segment_of_max_timestamp(&self) -> Option<SegmentRef> {
-        let archived = self.archived()?;
-        archived.manifest.segment_of_max_timestamp().map(|segment| archived.refer(segment))
-    }
-
-    /// The first span with the latest timestamp.
-    pub(super) fn span_of_max_timestamp(&self) -> Option<IndexEntry> {
+    /// Where the first record with the latest timestamp may be.
+    pub(super) fn latest_pieces(&self) -> LatestPieces {
         let state = self.state.lock();
-        // `max_by_key` would return the last of equals.
-        let entries = state.index.entries().iter().rev();
-        entries.max_by_key(|entry| entry.max_timestamp).cloned()
+        let from = state.log_start_offset;
+        let mut pieces = LatestPieces { from, ..LatestPieces::default() };
+        if let Some(archived) = &state.archived {
+            let segments = archived.manifest.segments_from(from);
+            let (cut, whole): (Vec<_>, Vec<_>) = segments.partition(|segment| segment.offsets.start < from);
+            pieces.cut_segment = cut.first().map(|segment| archived.refer(segment));
+            // `max_by_key` would return the last of equals.
+            let latest = whole.iter().rev().max_by_key(|segment| segment.max_timestamp);
+            pieces.segment = latest.map(|segment| archived.refer(segment));
+        }
+        let spans = state.index.from(from);
+        let cut = spans.iter().take_while(|span| span.offsets.start < from).count();
+        pieces.cut_span = spans[..cut].first().cloned();
+        pieces.span = spans[cut..].iter().rev().max_by_key(|span| span.max_timestamp).cloned();
+        pieces
     }
 
     /// The topic is gone: nothing is taken in any more, and whoever waits is woken to find out.
@@ -269,6 +282,18 @@ impl Partition {
         state.waiters.wake();
         state.index.drop_before(Offset(i64::MAX))
     }
+}
+
+/// What to look through for the latest timestamp: what the log start cuts, and of the rest of the segments and of the
+/// journal the first that has the latest of its kind.
+#[derive(Debug, Default)]
+pub(super) struct LatestPieces {
+    /// The log start.
+    pub from: Offset,
+    pub cut_segment: Option<SegmentRef>,
+    pub segment: Option<SegmentRef>,
+    pub cut_span: Option<IndexEntry>,
+    pub span: Option<IndexEntry>,
 }
 
 /// A committed row that no leader would have written after those before it.

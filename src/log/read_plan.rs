@@ -3,6 +3,7 @@
 use super::archived::{ArchivedLog, SegmentRef};
 use super::index::IndexEntry;
 use super::reader::{FirstBatch, ReadLimit};
+use super::stability::AbortedTransaction;
 use crate::types::Offset;
 use std::ops::Range;
 
@@ -30,9 +31,17 @@ pub struct ReadPlan {
     pub archived_to: Offset,
     /// An upper bound of what they hold from `from` on, in bytes.
     pub bytes: u64,
+    /// The aborted transactions in the spans, for a reader of committed records. They are part of the plan, because
+    /// the partition forgets them when it is archived, and this may be read after that.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 impl ReadPlan {
+    /// Leaves out everything, as there is no room for it now.
+    pub fn hold_back(&mut self) {
+        *self = ReadPlan { from: self.from, end: self.end, ..ReadPlan::default() };
+    }
+
     /// Leaves out the spans that `limit` has no room for.
     pub fn trim(&mut self, limit: ReadLimit) {
         let must_take_one = limit.first_batch == FirstBatch::WhateverItsSize;
@@ -93,7 +102,7 @@ pub(super) fn plan_archived(
     let ReadPlan { end, spans, bytes, .. } = rest;
     // Never nothing: whoever stands where no row is must be told so.
     let bytes = raw_bytes.min(bytes_max).max(1) + bytes;
-    ReadPlan { from, end, segments, spans, archived_to, bytes }
+    ReadPlan { from, end, segments, spans, archived_to, bytes, ..ReadPlan::default() }
 }
 
 /// Takes spans from `entries` until they hold `bytes_max` or reach the end of `offsets`, and at least one if

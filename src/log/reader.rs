@@ -8,6 +8,7 @@ use super::index::IndexEntry;
 use super::partition::Partition;
 use super::read_plan::{IsolationLevel, ReadPlan};
 use super::segments::Segments;
+use super::stability::AbortedTransaction;
 use crate::cache::{Cache, CacheKey};
 use crate::segment::gap_batch;
 use crate::store::{ObjectStore, StoreError};
@@ -41,8 +42,8 @@ pub struct PartitionRead {
     pub end: Offset,
     /// Where the span begins in which the reader will go on.
     pub next_span: Offset,
-    /// Whether they come from segments, which have nothing of aborted transactions.
-    pub archived: bool,
+    /// The transactions that a reader of committed records leaves out of them. Segments have nothing of aborted ones.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 /// Why bytes that the index names cannot be had.
@@ -99,19 +100,26 @@ impl Reader {
 
     /// The batches of the plan, from the one that holds its first offset up to its end, within `limit`.
     pub async fn read(&self, plan: &ReadPlan, limit: ReadLimit) -> Result<PartitionRead, ReadError> {
-        if plan.from < plan.archived_to {
-            let read = self.read_segments(plan, limit).await?;
-            if read.bytes > 0 || plan.spans.is_empty() {
-                return Ok(read);
-            }
+        if limit.bytes_max == 0 && limit.first_batch == FirstBatch::WithinLimit {
+            return Ok(PartitionRead { end: plan.from, next_span: plan.from, ..PartitionRead::default() });
+        }
+        if plan.from < plan.archived_to
+            && let Some(read) = self.read_segments(plan, limit).await?
+        {
+            return Ok(read);
         }
         self.read_spans(plan, limit).await
     }
 
-    /// The chunk of the first segment that has a row from `plan.from` on; or a batch without records that leads
-    /// behind all of them, if nothing follows in the journal.
-    async fn read_segments(&self, plan: &ReadPlan, limit: ReadLimit) -> Result<PartitionRead, ReadError> {
-        let mut read = PartitionRead { end: plan.from, archived: true, ..PartitionRead::default() };
+    /// The chunk of the first segment that has a row from `plan.from` on, of which maybe nothing fits; or a batch
+    /// without records that leads behind all of them, if nothing follows in the journal. None: no segment has a row, so
+    /// the reader goes on in the journal.
+    async fn read_segments(
+        &self,
+        plan: &ReadPlan,
+        limit: ReadLimit,
+    ) -> Result<Option<PartitionRead>, ReadError> {
+        let mut read = PartitionRead { end: plan.from, ..PartitionRead::default() };
         for wanted in &plan.segments {
             let Some(found) = self.segments.read(wanted, plan.from).await? else { continue };
             let skipped = position_of(&found.batches, plan.from)?;
@@ -125,16 +133,17 @@ impl Reader {
                 read.batches.push(rest.slice(..taken));
             }
             read.next_span = read.end;
-            return Ok(read);
+            return Ok(Some(read));
         }
-        if plan.spans.is_empty() {
-            let epoch = plan.segments.last().map_or(LeaderEpoch(0), |last| last.segment.leader_epoch);
-            let batch = gap_batch(&(plan.from..plan.archived_to), epoch);
-            read.bytes = batch.len() as u64;
-            (read.end, read.next_span) = (plan.archived_to, plan.archived_to);
-            read.batches.push(batch);
+        if !plan.spans.is_empty() {
+            return Ok(None);
         }
-        Ok(read)
+        let epoch = plan.segments.last().map_or(LeaderEpoch(0), |last| last.segment.leader_epoch);
+        let batch = gap_batch(&(plan.from..plan.archived_to), epoch);
+        read.bytes = batch.len() as u64;
+        (read.end, read.next_span) = (plan.archived_to, plan.archived_to);
+        read.batches.push(batch);
+        Ok(Some(read))
     }
 
     async fn read_spans(&self, plan: &ReadPlan, limit: ReadLimit) -> Result<PartitionRead, ReadError> {
@@ -165,6 +174,8 @@ impl Reader {
             }
             read.next_span = entry.offsets.end;
         }
+        let concerned = plan.aborted.iter().filter(|aborted| aborted.first_offset < read.end);
+        read.aborted = concerned.copied().collect();
         Ok(read)
     }
 

@@ -20,6 +20,7 @@ use crate::types::{Offset, SessionId, Timestamp};
 use crate::wire::batch::BatchHeader;
 use bytes::Bytes;
 use futures_util::future::join_all;
+use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -122,6 +123,41 @@ impl Segments {
             }
         }
         Ok(None)
+    }
+
+    /// The first record from `from` on that has the latest timestamp of these.
+    pub async fn latest_from(
+        &self,
+        wanted: &SegmentRef,
+        from: Offset,
+    ) -> Result<Option<FoundOffset>, ReadError> {
+        let file = self.file(wanted).await?;
+        let Some(first) = file.footer().chunk_of(from) else { return Ok(None) };
+        let mut latest: Option<FoundOffset> = None;
+        for chunk in (first.0..file.footer().chunks().end.0).map(ChunkId) {
+            let fetched = {
+                let _permit = self.groups.acquire().await.expect("the semaphore is never closed");
+                file.fetch(chunk..ChunkId(chunk.0 + 1)).await?
+            };
+            let found = self
+                .decode(self.turn().await, &file, move |footer| {
+                    let rows = footer.decode_rows(chunk, &fetched)?;
+                    let rows = rows.iter().filter(|row| row.offset >= from);
+                    let found = rows.map(|row| FoundOffset {
+                        offset: row.offset,
+                        timestamp: row.timestamp,
+                        leader_epoch: row.leader_epoch,
+                    });
+                    // The first of equals, which `max_by_key` alone would not return.
+                    Ok(found.min_by_key(|found| (Reverse(found.timestamp), found.offset)))
+                })
+                .await?;
+            latest = match (latest, found) {
+                (Some(before), Some(found)) if found.timestamp > before.timestamp => Some(found),
+                (before, found) => before.or(found),
+            };
+        }
+        Ok(latest)
     }
 
     /// The chunk from the cache, or from the store, and then those behind it too.

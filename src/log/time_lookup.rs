@@ -2,7 +2,7 @@
 
 use super::DECOMPRESSED_BYTES_MAX;
 use super::index::IndexEntry;
-use super::partition::Partition;
+use super::partition::{LatestPieces, Partition};
 use super::reader::{ReadError, Reader, header_at};
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 use crate::wire::batch::{self, BatchHeader};
@@ -37,25 +37,56 @@ impl Reader {
     ) -> Result<Option<FoundOffset>, ReadError> {
         match query {
             TimeQuery::AtOrAfter(target) => self.first_at_or_after(partition, target).await,
-            TimeQuery::Latest => {
-                let archived = partition.segment_of_max_timestamp();
-                let entry = partition.span_of_max_timestamp();
-                let in_journal = entry.as_ref().map(|entry| entry.max_timestamp);
-                if let Some(archived) = archived
-                    && in_journal.is_none_or(|latest| latest <= archived.segment.max_timestamp)
-                {
-                    let (latest, at) =
-                        (archived.segment.max_timestamp, archived.segment.max_timestamp_offset);
-                    let found = self.segments.first_at_or_after(&archived, latest, at).await?;
-                    if found.is_some() {
-                        return Ok(found);
-                    }
-                }
-                let Some(entry) = entry else { return Ok(None) };
-                let target = entry.max_timestamp;
-                self.find_in_span(&entry, target, Offset::ZERO).await
-            }
+            TimeQuery::Latest => self.latest(partition).await,
         }
+    }
+
+    /// Pieces are looked through in the order of their offsets, as the first of equals counts.
+    async fn latest(&self, partition: &Partition) -> Result<Option<FoundOffset>, ReadError> {
+        let LatestPieces { from, cut_segment, segment, cut_span, span } = partition.latest_pieces();
+        let mut latest: Option<FoundOffset> = None;
+        let is_later = |latest: &Option<FoundOffset>, timestamp: Timestamp| {
+            latest.as_ref().is_none_or(|latest| latest.timestamp < timestamp)
+        };
+        if let Some(cut) = cut_segment {
+            latest = self.segments.latest_from(&cut, from).await?;
+        }
+        if let Some(segment) = segment.filter(|found| is_later(&latest, found.segment.max_timestamp)) {
+            let (timestamp, at) = (segment.segment.max_timestamp, segment.segment.max_timestamp_offset);
+            latest = self.segments.first_at_or_after(&segment, timestamp, at).await?.or(latest);
+        }
+        if let Some(cut) = cut_span.filter(|cut| is_later(&latest, cut.max_timestamp)) {
+            let found = self.latest_in_span(&cut, from).await?;
+            latest = found.filter(|found| is_later(&latest, found.timestamp)).or(latest);
+        }
+        if let Some(span) = span.filter(|span| is_later(&latest, span.max_timestamp)) {
+            latest = self.find_in_span(&span, span.max_timestamp, from).await?.or(latest);
+        }
+        Ok(latest)
+    }
+
+    async fn latest_in_span(
+        &self,
+        entry: &IndexEntry,
+        from: Offset,
+    ) -> Result<Option<FoundOffset>, ReadError> {
+        let damaged = |error: batch::ReadError| ReadError::Damaged(error.to_string());
+        let span = self.span(entry).await?;
+        let mut latest: Option<FoundOffset> = None;
+        let mut position = 0;
+        while position < span.len() {
+            let header = header_at(&span, position)?;
+            let end = position + header.total_bytes();
+            let batch = span.slice(position..end);
+            let found = batch::latest_from(&batch, from, DECOMPRESSED_BYTES_MAX).map_err(damaged)?;
+            if let Some((offset, timestamp)) = found
+                && latest.is_none_or(|latest| latest.timestamp < timestamp)
+            {
+                latest = Some(FoundOffset { offset, timestamp, leader_epoch: header.partition_leader_epoch });
+            }
+            position = end;
+        }
+        Ok(latest)
     }
 
     async fn first_at_or_after(
@@ -110,8 +141,8 @@ fn find_in_batch(
     log_start_offset: Offset,
 ) -> Result<Option<FoundOffset>, ReadError> {
     let damaged = |error: batch::ReadError| ReadError::Damaged(error.to_string());
-    let found = batch::offset_for_timestamp(batch, target, DECOMPRESSED_BYTES_MAX).map_err(damaged)?;
+    let found = batch::offset_for_timestamp(batch, target, log_start_offset, DECOMPRESSED_BYTES_MAX);
+    let found = found.map_err(damaged)?;
     let leader_epoch = header.partition_leader_epoch;
-    let found = found.filter(|(offset, _)| *offset >= log_start_offset);
     Ok(found.map(|(offset, timestamp)| FoundOffset { offset, timestamp, leader_epoch }))
 }

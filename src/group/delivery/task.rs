@@ -341,9 +341,8 @@ impl DeliveryTask {
         from: Offset,
         read: &PartitionRead,
     ) -> Result<Option<(Vec<Acquired>, DataBatches)>, DeliveryError> {
-        let partition =
-            self.shared.log.partition(self.key.partition).ok_or(DeliveryError::UnknownPartition)?;
-        let batches = data_of(&partition, read, from, self.isolation())?;
+        self.shared.log.partition(self.key.partition).ok_or(DeliveryError::UnknownPartition)?;
+        let batches = data_of(read)?;
         let (Some(share), Some(next)) = (&mut own.share, self.wanting.front()) else { return Ok(None) };
         let log_read = LogRead { offsets: from..read.end, batches: &batches.offsets, holes: &[] };
         let acquired =
@@ -469,18 +468,9 @@ async fn first_start(
     })
 }
 
-fn data_of(
-    partition: &Partition,
-    read: &PartitionRead,
-    from: Offset,
-    isolation: IsolationLevel,
-) -> Result<DataBatches, DeliveryError> {
-    let aborted = match isolation {
-        IsolationLevel::ReadUncommitted => Vec::new(),
-        IsolationLevel::ReadCommitted if !read.archived => partition.aborted_in(from..read.end),
-        IsolationLevel::ReadCommitted => Vec::new(),
-    };
-    data_batches(&read.batches, aborted).map_err(|error| DeliveryError::Damaged(error.to_string()))
+fn data_of(read: &PartitionRead) -> Result<DataBatches, DeliveryError> {
+    data_batches(&read.batches, read.aborted.clone())
+        .map_err(|error| DeliveryError::Damaged(error.to_string()))
 }
 
 /// Whether members that found nothing may find something now.

@@ -414,7 +414,7 @@ impl World {
                 assert_eq!(from, self.partition.ends().last_stable_offset, "a reader gets to the end");
                 return kept;
             }
-            let mut aborted = self.partition.aborted_in(from..read.end);
+            let mut aborted = read.aborted.clone();
             aborted.sort_by_key(|transaction| transaction.first_offset);
             let mut aborted = aborted.into_iter().peekable();
             let mut left_out = BTreeSet::new();

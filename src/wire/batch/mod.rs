@@ -23,7 +23,7 @@ mod varint;
 pub use builder::{BatchBuilder, NO_PRODUCER, ProducerStamp};
 pub use compression::{Codec, CompressionError};
 pub use header::{BatchHeader, HEADER_BYTES, HeaderError, MAGIC, TimestampType, split, stamp};
-pub use lookup::{offset_for_timestamp, offset_of_max_timestamp};
+pub use lookup::{latest_from, offset_for_timestamp, offset_of_max_timestamp};
 pub use marker::EndMarker;
 pub use records::{DecodedBatch, Header, Headers, ReadError, Record, RecordError, Records};
 pub use validate::{BatchError, ProduceRules, ProducedBatch, validate_produced};

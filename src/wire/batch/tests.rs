@@ -174,7 +174,7 @@ fn a_time_finds_the_first_record_that_is_not_before_it() {
     let mut bytes = build(&records, Codec::Zstd).to_vec();
     stamp(&mut bytes, Offset(10), LeaderEpoch(0));
     let batch = Bytes::from(bytes);
-    let find = |target| offset_for_timestamp(&batch, Timestamp(target), NO_CAP).unwrap();
+    let find = |target| offset_for_timestamp(&batch, Timestamp(target), Offset::ZERO, NO_CAP).unwrap();
     assert_eq!(find(0), Some((Offset(10), Timestamp(1000))));
     assert_eq!(find(1001), Some((Offset(11), Timestamp(3000))));
     assert_eq!(find(3000), Some((Offset(11), Timestamp(3000))));

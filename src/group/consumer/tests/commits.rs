@@ -77,7 +77,7 @@ fn offsets_are_fetched_by_members_at_their_epoch_and_by_tools() {
     assert_eq!(group.check_offset_fetch(Some(&MemberId::new("")), -1, None), Ok(()));
     assert_eq!(group.check_offset_fetch(Some(&m), now, None), Ok(()));
     let stale = GroupError::StaleMemberEpoch { expected: now, got: 2 };
-    assert_eq!(group.check_offset_fetch(Some(&m), 2, None), Err(stale));
+    assert_eq!(group.check_offset_fetch(Some(&m), 2, None), Err(stale.clone()));
     let (kept, new): (Vec<_>, Vec<_>) =
         view(&group, "m").assignment.into_iter().partition(|which| which.partition.0 < 2);
     assert_eq!(group.check_offset_fetch(Some(&m), 2, Some(&kept)), Ok(()), "behind, what it kept");
