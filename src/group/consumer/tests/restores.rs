@@ -120,11 +120,11 @@ fn the_largest_group_fits_where_it_is_stored() {
         let id = uuid::Uuid::from_u128(n).to_string();
         group.heartbeat(at(0), &join(&id, &names), &image).unwrap();
     }
-    group.on_time(at(50));
+    group.on_time(at(200));
     for _ in 0..3 {
         for member in group.describe().members {
             let request = owning(member.member_id.as_str(), member.member_epoch, member.assignment);
-            group.heartbeat(at(100), &request, &image).unwrap();
+            group.heartbeat(at(300), &request, &image).unwrap();
         }
     }
     assert_eq!(group.state(), ConsumerGroupState::Stable);
