@@ -18,7 +18,7 @@ use crate::log::{IndexEntry, Partition, Unarchived};
 use crate::meta::Write;
 use crate::meta::{Change, Settled};
 use crate::segment::SegmentOptions;
-use crate::segment::manifest::{Archived, pointer_key, pointer_prefix};
+use crate::segment::manifest::{Archived, Segment, pointer_key, pointer_prefix};
 use crate::store::{ObjectPath, paths};
 use crate::topic::Topic;
 use crate::types::{Moment, Offset, Timestamp, TopicId, TopicPartition};
@@ -252,7 +252,11 @@ impl Rounds {
         unarchived: &Unarchived,
     ) -> Result<(), ArchiveError> {
         let topic_partition = partition.topic_partition();
-        let kept = self.kept(topic_partition, topic).await?;
+        let kept = self.kept(partition, topic).await?;
+        if kept.manifest.archived_offset() > unarchived.from {
+            // A swap was made whose answer was lost. The log knows now; what is left is another plan.
+            return Ok(());
+        }
         let job = WriteJob {
             partition,
             topic,
@@ -269,8 +273,16 @@ impl Rounds {
             leader_epochs: partition.epochs_in(unarchived.from, unarchived.to),
             producers: partition.producers_at(unarchived.to, self.start.clock.now()),
         };
-        let edited = kept.manifest.append_segments(archived)?;
-        let swapped = kept.swap(&self.start.standing, &self.start.store, &topic.name, edited).await;
+        let swapped = match kept.manifest.append_segments(archived) {
+            Ok(edited) => kept.swap(&self.start.standing, &self.start.store, &topic.name, edited).await,
+            Err(error) => Err(error.into()),
+        };
+        if let (Err(error), Some(segment)) = (&swapped, &written)
+            && is_surely_void(error)
+        {
+            let path = paths::segment(&topic.name, topic_partition, &segment.name());
+            self.graveyard.bury(self.now(), [path]);
+        }
         self.on_swapped(partition, topic, swapped)?;
         self.waiting.remove(&topic_partition);
         if let Some(segment) = written {
@@ -297,31 +309,41 @@ impl Rounds {
             self.kept.remove(&topic_partition);
         })?;
         self.graveyard.bury(self.now(), garbage);
-        let trimmed = partition.on_archived(kept.archived_log(&topic.name));
-        self.start.log.needs().release(&trimmed);
-        self.kept.insert(topic_partition, kept);
+        self.on_kept(partition, topic, kept);
         Ok(())
     }
 
-    /// The partition's manifest as it is stored.
-    async fn kept(
-        &self,
-        topic_partition: TopicPartition,
-        topic: &Topic,
-    ) -> Result<KeptManifest, ArchiveError> {
+    /// This is the partition's manifest, and not an older one than the log knows.
+    fn on_kept(&mut self, partition: &Partition, topic: &Topic, kept: KeptManifest) {
+        let trimmed = partition.on_archived(kept.archived_log(&topic.name));
+        self.start.log.needs().release(&trimmed);
+        self.kept.insert(partition.topic_partition(), kept);
+    }
+
+    /// The partition's manifest as it is stored. Where it has to be read again, as a swap's answer was lost, the log is
+    /// told what it says: the swap may have been made.
+    async fn kept(&mut self, partition: &Partition, topic: &Topic) -> Result<KeptManifest, ArchiveError> {
+        let topic_partition = partition.topic_partition();
         if let Some(kept) = self.kept.get(&topic_partition) {
             return Ok(kept.clone());
         }
         tracing::debug!(topic = %topic.name, partition = topic_partition.partition.0, "a manifest is read");
         let store = self.start.standing.store();
         let entry = store.get(&pointer_key(topic_partition)).await.map_err(super::LoadError::from)?;
-        match entry {
-            None => Ok(KeptManifest::none(topic_partition)),
-            Some(entry) => {
-                let (kept, _) = KeptManifest::load(&self.start.store, topic_partition, &entry).await?;
-                Ok(kept)
-            }
+        let known = partition.archivable().0.start;
+        let Some(entry) = entry else {
+            // Without a pointer nothing is archived, and the log has nothing to learn.
+            let nothing = KeptManifest::none(topic_partition);
+            return if known > Offset::ZERO { Err(ArchiveError::Changed) } else { Ok(nothing) };
+        };
+        let (kept, unreferenced) = KeptManifest::load(&self.start.store, topic_partition, &entry).await?;
+        if kept.manifest.archived_offset() < known {
+            return Err(ArchiveError::Changed);
         }
+        let path_of = |segment: &Segment| paths::segment(&topic.name, topic_partition, &segment.name());
+        self.graveyard.bury(self.now(), unreferenced.iter().map(path_of));
+        self.on_kept(partition, topic, kept.clone());
+        Ok(kept)
     }
 
     async fn apply_retention(&mut self, partition: &Partition) {
@@ -383,7 +405,7 @@ impl Rounds {
         topic: &Topic,
         offset: Offset,
     ) -> Result<(), ArchiveError> {
-        let kept = self.kept(partition.topic_partition(), topic).await?;
+        let kept = self.kept(partition, topic).await?;
         let swapped = kept.move_log_start(&self.start.standing, &topic.name, offset).await;
         self.on_swapped(partition, topic, swapped)
     }
@@ -421,6 +443,19 @@ impl Rounds {
         self.graveyard.bury(self.now(), garbage);
         Ok(())
     }
+}
+
+/// Whether a swap that ended so has surely not been made. Of others that is not known: what was written for them is
+/// left to those who look for what nothing refers to.
+fn is_surely_void(error: &ArchiveError) -> bool {
+    matches!(
+        error,
+        ArchiveError::Edit(_)
+            | ArchiveError::UnknownPartition
+            | ArchiveError::Store(_)
+            | ArchiveError::Load(_)
+            | ArchiveError::Changed
+    )
 }
 
 /// Whether it is worth a closer look: the oldest piece goes first, so nothing goes while it stays.
