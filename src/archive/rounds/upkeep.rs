@@ -123,6 +123,12 @@ impl Rounds {
                 let kind = JobKind::Compact(Replacing::by(&rewrite));
                 Some(self.spawn_rewrite(rewrite, kind))
             }
+            PassStep::GiveUp => {
+                tracing::debug!(topic = %led.topic.name, partition = topic_partition.partition.0,
+                    "segments have changed under a pass of log compaction, it begins again");
+                self.upkeep.rest(topic_partition, self.now());
+                None
+            }
             PassStep::Note(up_to) => {
                 self.upkeep.pass = None;
                 if let Err(error) = self.note_pass(&led, up_to).await {
