@@ -36,8 +36,7 @@ pub(super) struct Rounds {
     start: ArchiveStart,
     origin: Instant,
     kept: HashMap<TopicPartition, KeptManifest>,
-    /// Since when the oldest offset of a partition waits to be archived.
-    waiting: HashMap<TopicPartition, (Offset, Moment)>,
+    waiting: HashMap<TopicPartition, Waiting>,
     /// Partitions that could not be archived, and when they are tried again.
     failed: HashMap<TopicPartition, Moment>,
     graveyard: Graveyard,
@@ -50,6 +49,21 @@ pub(super) struct Rounds {
     upkeep: Upkeep,
 }
 
+/// What of a partition waits to be archived.
+struct Waiting {
+    oldest: Offset,
+    since: Moment,
+    /// It has not paid for a segment: unless it has so many bytes before, what it has paid is of interest again then.
+    look_at: Moment,
+    look_bytes: u64,
+}
+
+impl Waiting {
+    fn new(oldest: Offset, since: Moment) -> Waiting {
+        Waiting { oldest, since, look_at: since, look_bytes: 0 }
+    }
+}
+
 /// How often old records are looked for; Apache Kafka does it every five minutes.
 const RETENTION_EVERY: Duration = Duration::from_secs(10);
 /// How long a partition is left alone that could not be archived.
@@ -58,8 +72,10 @@ const FAILED_PAUSE: Duration = Duration::from_secs(5);
 const WAITING_SPANS_MAX: u64 = 12_000_000;
 /// And merged objects of one journal, whose list is one value of the metadata.
 const MERGED_OBJECTS_MAX: usize = 8_000;
-/// Then what is older than this goes.
-const WAITING_AGE_MAX: Duration = Duration::from_secs(60);
+/// How long the spans are not looked at again of a partition that has not paid for a segment.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Partitions that are looked at before others have their turn on the processor.
+const PARTITIONS_PER_TURN: usize = 64;
 /// Objects of a deleted topic that are listed at once.
 const TOPIC_OBJECTS_MAX: usize = 1_000_000;
 
@@ -124,11 +140,14 @@ impl Rounds {
     pub async fn go(&mut self, calls: &mut mpsc::Receiver<Call>) {
         let now = self.now();
         let pressure = self.pressure();
-        for partition in self.start.log.partitions() {
+        for (looked_at, partition) in self.start.log.partitions().into_iter().enumerate() {
             while let Ok(call) = calls.try_recv() {
                 self.on_call(call).await;
             }
             self.archive_if_due(&partition, pressure).await;
+            if looked_at % PARTITIONS_PER_TURN == 0 {
+                tokio::task::yield_now().await;
+            }
         }
         if now >= self.retention_at {
             self.retention_at = now + RETENTION_EVERY;
@@ -165,16 +184,26 @@ impl Rounds {
         if self.failed.get(&topic_partition).is_some_and(|at| *at > now) {
             return;
         }
-        let settings = self.settings(&topic, pressure);
+        let settings = CutSettings::of(&self.start.config, &topic.settings, pressure);
         let (offsets, bytes) = partition.archivable();
-        let Some(oldest) = self.waits_since(topic_partition, &offsets, now) else { return };
-        // Young and small: what it has paid is not of interest yet.
-        if bytes < settings.bytes && now < oldest + settings.age {
+        let Some(waiting) = self.waiting(topic_partition, &offsets, now) else { return };
+        let (since, is_looked_at) = (waiting.since, now >= waiting.look_at || bytes >= waiting.look_bytes);
+        // Young and small: what it has paid is not of interest yet. Or it was looked at a moment ago.
+        let is_young = now < since + settings.age;
+        if bytes < settings.bytes && (is_young || pressure == JournalPressure::Low && !is_looked_at) {
             return;
         }
         let unarchived = partition.unarchived(settings.bytes);
-        if self.decide(&settings, now, oldest, &unarchived, pressure) != ArchiveCut::Now {
-            return;
+        match self.decide(&settings, now, since, &unarchived, pressure) {
+            ArchiveCut::Now => {}
+            ArchiveCut::Nothing => return,
+            ArchiveCut::At(due) => {
+                let look_at = due.min(now + LOOK_AGAIN);
+                let look_bytes = bytes.saturating_add(bytes / 2).max(1);
+                let waiting = Waiting { oldest: offsets.start, since, look_at, look_bytes };
+                self.waiting.insert(topic_partition, waiting);
+                return;
+            }
         }
         if let Err(error) = self.archive(partition, &topic, &unarchived).await {
             tracing::warn!(topic = %topic.name, partition = topic_partition.partition.0, %error,
@@ -183,36 +212,23 @@ impl Rounds {
         }
     }
 
-    fn settings(&self, topic: &Topic, pressure: JournalPressure) -> CutSettings {
-        let config = self.start.config;
-        let bytes = topic.settings.archive_bytes.unwrap_or(config.bytes);
-        let mut age = topic.settings.archive_age.unwrap_or(config.age);
-        if topic.settings.cleanup_policy.compact {
-            let lag = u64::try_from(topic.settings.max_compaction_lag_ms).unwrap_or(u64::MAX);
-            age = age.min(Duration::from_millis(lag));
-        }
-        if pressure == JournalPressure::High {
-            age = age.min(WAITING_AGE_MAX);
-        }
-        CutSettings { bytes, age, age_max: config.age_max }
-    }
-
-    /// Since when the oldest of these offsets waits; none: there are none.
-    fn waits_since(
+    /// What is known of these offsets, which wait; none: there are none.
+    fn waiting(
         &mut self,
         topic_partition: TopicPartition,
         offsets: &Range<Offset>,
         now: Moment,
-    ) -> Option<Moment> {
+    ) -> Option<&Waiting> {
         if offsets.is_empty() {
             self.waiting.remove(&topic_partition);
             return None;
         }
-        let waiting = self.waiting.entry(topic_partition).or_insert((offsets.start, now));
-        if waiting.0 != offsets.start {
-            *waiting = (offsets.start, now);
+        let new = || Waiting::new(offsets.start, now);
+        let waiting = self.waiting.entry(topic_partition).or_insert_with(new);
+        if waiting.oldest != offsets.start {
+            *waiting = new();
         }
-        Some(waiting.1)
+        Some(waiting)
     }
 
     fn decide(
@@ -223,8 +239,13 @@ impl Rounds {
         unarchived: &Unarchived,
         pressure: JournalPressure,
     ) -> ArchiveCut {
-        let shares = unarchived.spans.iter().map(|span| share_of(self.start.log.needs(), span));
-        let paid = shares.fold(PutShare::default(), |sum, share| sum + share);
+        let mut paid = PutShare::default();
+        for span in &unarchived.spans {
+            if paid >= PutShare::OF_A_SEGMENT {
+                break;
+            }
+            paid = paid + share_of(self.start.log.needs(), span);
+        }
         let unarchived = cut::Unarchived { bytes: unarchived.bytes, oldest: Some(oldest), paid };
         cut::decide(settings, now, unarchived, pressure)
     }
@@ -235,7 +256,8 @@ impl Rounds {
         let topic =
             self.start.catalog.by_id(topic_partition.topic_id).ok_or(ArchiveError::UnknownPartition)?;
         let until = partition.ends().last_stable_offset;
-        let bytes_max = self.settings(&topic, JournalPressure::Low).bytes;
+        let low = JournalPressure::Low;
+        let bytes_max = CutSettings::of(&self.start.config, &topic.settings, low).bytes;
         loop {
             let unarchived = partition.unarchived(bytes_max);
             if unarchived.from >= unarchived.to || unarchived.from >= until {
