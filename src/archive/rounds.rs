@@ -45,6 +45,8 @@ pub(super) struct Rounds {
     /// When what crashes left behind had been looked for.
     swept_at: Option<Moment>,
     gone: BTreeSet<TopicId>,
+    /// Of these, those that have objects: their pointers may be gone already.
+    stripped: BTreeSet<TopicId>,
     retention_at: Moment,
     upkeep: Upkeep,
 }
@@ -99,6 +101,7 @@ impl Rounds {
             merging: Merging::default(),
             swept_at: None,
             gone,
+            stripped: BTreeSet::new(),
             retention_at: Moment(RETENTION_EVERY),
             upkeep,
         }
@@ -124,7 +127,9 @@ impl Rounds {
                 self.gone.insert(topic_id);
             }
             Call::Listed(listed) => match janitor::litter(&self.start, &self.kept, &listed).await {
-                Ok(litter) => {
+                // Nobody could say: what was left may still be there.
+                Ok(None) => {}
+                Ok(Some(litter)) => {
                     if !litter.is_empty() {
                         tracing::info!(objects = litter.len(), "objects that crashes left behind go");
                     }
@@ -438,6 +443,9 @@ impl Rounds {
         self.waiting.retain(|partition, _| partition.topic_id != topic_id);
         let store = Arc::clone(self.start.standing.store());
         let pointers = store.list(&pointer_prefix(topic_id)).await.map_err(super::LoadError::from)?;
+        if !pointers.entries.is_empty() {
+            self.stripped.insert(topic_id);
+        }
         for chunk in pointers.entries.chunks(POINTERS_AT_ONCE) {
             let writes = chunk.iter().map(|entry| Write::Delete(entry.key.clone())).collect();
             let change = Change { compares: Vec::new(), writes, reads: Vec::new() };
@@ -445,7 +453,7 @@ impl Rounds {
                 return Err(ArchiveError::Changed);
             }
         }
-        if pointers.entries.is_empty() {
+        if !self.stripped.contains(&topic_id) {
             return Ok(());
         }
         let mut garbage = Vec::new();
@@ -463,6 +471,7 @@ impl Rounds {
         garbage.extend(manifests.into_iter().map(|object| object.path));
         tracing::info!(%topic_id, objects = garbage.len(), "the objects of a deleted topic go");
         self.graveyard.bury(self.now(), garbage);
+        self.stripped.remove(&topic_id);
         Ok(())
     }
 }
