@@ -14,7 +14,8 @@
 //!
 //! A fixed size would not do: one lone topic of a record a second should be readable as Parquet after ten minutes,
 //! ten thousand of them must not cost ten thousand files. What has not paid waits up to `age_max`, where it is cut
-//! nevertheless: 100,000 silent partitions that hold one record each cost two PUTs a second then, once.
+//! nevertheless: 100,000 silent partitions that hold one record each cost two PUTs a second then, once. For a compacted
+//! topic neither age is above its `max.compaction.lag.ms`, as only what is archived is compacted: who sets it pays for it.
 //!
 //! What has its rows merged into another object ([`super::journal_merge`]) keeps what it has paid: a merged object stands
 //! for as many PUTs as the shares of its rows come to.
@@ -22,7 +23,9 @@
 //! Who waits pins nothing for long, as old journal objects are merged. What remains is an entry in the index for each span
 //! and the list of merged objects. Only if those come to too much the caller says so, and the age alone decides.
 
+use crate::config::ArchiveConfig;
 use crate::journal::PUT_MILLIONTHS;
+use crate::topic::TopicSettings;
 use crate::types::Moment;
 use std::ops::Add;
 use std::time::Duration;
@@ -33,10 +36,31 @@ pub struct CutSettings {
     /// Batches of this size, in bytes, are a segment: 64 MiB by default.
     pub bytes: u64,
     /// How long a record waits in a partition whose segments are worth their PUTs: 10 min by default. For a
-    /// compacted topic at most its `max.compaction.lag.ms`, as only what is archived is compacted.
+    /// compacted topic at most its `max.compaction.lag.ms`.
     pub age: Duration,
-    /// How long a record waits in any partition: 24 h by default.
+    /// How long a record waits in any partition: 24 h by default, and likewise.
     pub age_max: Duration,
+}
+
+/// What is older than this goes under pressure.
+const AGE_UNDER_PRESSURE: Duration = Duration::from_secs(60);
+
+impl CutSettings {
+    /// Those of a topic; what it does not say is the broker's.
+    #[must_use]
+    pub fn of(broker: &ArchiveConfig, topic: &TopicSettings, pressure: JournalPressure) -> CutSettings {
+        let bytes = topic.archive_bytes.unwrap_or(broker.bytes);
+        let (mut age, mut age_max) = (topic.archive_age.unwrap_or(broker.age), broker.age_max);
+        if topic.cleanup_policy.compact {
+            let lag = u64::try_from(topic.max_compaction_lag_ms).unwrap_or(u64::MAX);
+            let lag = Duration::from_millis(lag);
+            (age, age_max) = (age.min(lag), age_max.min(lag));
+        }
+        if pressure == JournalPressure::High {
+            age = age.min(AGE_UNDER_PRESSURE);
+        }
+        CutSettings { bytes, age, age_max }
+    }
 }
 
 /// What a partition has between its archived offset and its last stable offset.

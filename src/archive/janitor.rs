@@ -69,27 +69,27 @@ pub(super) async fn list(store: &ObjectStore, own: SessionId) -> Result<Listed, 
     Ok(listed)
 }
 
-/// What of `listed` may go. Called by the task that writes manifests, between two of its works.
+/// What of `listed` may go; none, if that is not for a broker to say. Called by the task that writes manifests, between two of its works.
 pub(super) async fn litter(
     start: &ArchiveStart,
     kept: &HashMap<TopicPartition, KeptManifest>,
     listed: &Listed,
-) -> Result<Vec<ObjectPath>, LoadError> {
+) -> Result<Option<Vec<ObjectPath>>, LoadError> {
     let metadata = start.standing.store();
     let standing = metadata.list(sessions::PREFIX).await?.entries;
     if standing.iter().any(|entry| entry.key != sessions::key(start.session)) {
         tracing::info!("other sessions stand: nothing is looked for that crashes left behind");
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let references = References::read(start, kept).await?;
     Ok(match decide(&references, start.leader_epoch, listed) {
-        Verdict::Litter(litter) => litter,
+        Verdict::Litter(litter) => Some(litter),
         Verdict::Ask(why) => {
             tracing::error!(
                 why,
                 "what crashes left behind is not deleted; stop the broker and run cenote fsck"
             );
-            Vec::new()
+            None
         }
     })
 }

@@ -58,18 +58,23 @@ impl Journals {
     }
 
     /// Gives up what is not needed, and deletes what was given up long enough ago. The journal of `merging` is left as it
-    /// is. Gives the sessions of which nothing is left.
+    /// is. Gives the sessions of which nothing is left. Where the metadata does not take it, that journal stays as it is, and
+    /// is tried again by the next call.
     pub async fn advance(
         &mut self,
         now: Moment,
         needed: &[NeededJournal],
         merging: Option<SessionId>,
         store: &ObjectStore,
-    ) -> Result<Vec<SessionId>, ArchiveError> {
+    ) -> Vec<SessionId> {
         let mut gone = Vec::new();
         for needed in needed.iter().filter(|needed| Some(needed.session) != merging) {
             let next = JournalStart { first: needed.first, merged: needed.merged.clone() };
-            self.store(now, needed.session, next).await?;
+            if let Err(error) = self.store(now, needed.session, next).await {
+                let session = needed.session;
+                tracing::warn!(%session, %error, "journal objects could not be given up, it is tried again");
+                continue;
+            }
             let own = self.own;
             let Some(start) = self.journals.get_mut(&needed.session) else { continue };
             start.delete(now, needed, store).await;
@@ -78,7 +83,7 @@ impl Journals {
                 gone.push(needed.session);
             }
         }
-        Ok(gone)
+        gone
     }
 
     /// Stores what is needed of a journal, if it is not stored already; what is not needed then is given up. An error

@@ -18,7 +18,7 @@ use crate::log::{IndexEntry, Partition, Unarchived};
 use crate::meta::Write;
 use crate::meta::{Change, Settled};
 use crate::segment::SegmentOptions;
-use crate::segment::manifest::{Archived, pointer_key, pointer_prefix};
+use crate::segment::manifest::{Archived, Segment, pointer_key, pointer_prefix};
 use crate::store::{ObjectPath, paths};
 use crate::topic::Topic;
 use crate::types::{Moment, Offset, Timestamp, TopicId, TopicPartition};
@@ -36,8 +36,7 @@ pub(super) struct Rounds {
     start: ArchiveStart,
     origin: Instant,
     kept: HashMap<TopicPartition, KeptManifest>,
-    /// Since when the oldest offset of a partition waits to be archived.
-    waiting: HashMap<TopicPartition, (Offset, Moment)>,
+    waiting: HashMap<TopicPartition, Waiting>,
     /// Partitions that could not be archived, and when they are tried again.
     failed: HashMap<TopicPartition, Moment>,
     graveyard: Graveyard,
@@ -46,8 +45,25 @@ pub(super) struct Rounds {
     /// When what crashes left behind had been looked for.
     swept_at: Option<Moment>,
     gone: BTreeSet<TopicId>,
+    /// Of these, those that have objects: their pointers may be gone already.
+    stripped: BTreeSet<TopicId>,
     retention_at: Moment,
     upkeep: Upkeep,
+}
+
+/// What of a partition waits to be archived.
+struct Waiting {
+    oldest: Offset,
+    since: Moment,
+    /// It has not paid for a segment: unless it has so many bytes before, what it has paid is of interest again then.
+    look_at: Moment,
+    look_bytes: u64,
+}
+
+impl Waiting {
+    fn new(oldest: Offset, since: Moment) -> Waiting {
+        Waiting { oldest, since, look_at: since, look_bytes: 0 }
+    }
 }
 
 /// How often old records are looked for; Apache Kafka does it every five minutes.
@@ -58,8 +74,10 @@ const FAILED_PAUSE: Duration = Duration::from_secs(5);
 const WAITING_SPANS_MAX: u64 = 12_000_000;
 /// And merged objects of one journal, whose list is one value of the metadata.
 const MERGED_OBJECTS_MAX: usize = 8_000;
-/// Then what is older than this goes.
-const WAITING_AGE_MAX: Duration = Duration::from_secs(60);
+/// How long the spans are not looked at again of a partition that has not paid for a segment.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Partitions that are looked at before others have their turn on the processor.
+const PARTITIONS_PER_TURN: usize = 64;
 /// Objects of a deleted topic that are listed at once.
 const TOPIC_OBJECTS_MAX: usize = 1_000_000;
 
@@ -83,6 +101,7 @@ impl Rounds {
             merging: Merging::default(),
             swept_at: None,
             gone,
+            stripped: BTreeSet::new(),
             retention_at: Moment(RETENTION_EVERY),
             upkeep,
         }
@@ -108,7 +127,9 @@ impl Rounds {
                 self.gone.insert(topic_id);
             }
             Call::Listed(listed) => match janitor::litter(&self.start, &self.kept, &listed).await {
-                Ok(litter) => {
+                // Nobody could say: what was left may still be there.
+                Ok(None) => {}
+                Ok(Some(litter)) => {
                     if !litter.is_empty() {
                         tracing::info!(objects = litter.len(), "objects that crashes left behind go");
                     }
@@ -124,11 +145,14 @@ impl Rounds {
     pub async fn go(&mut self, calls: &mut mpsc::Receiver<Call>) {
         let now = self.now();
         let pressure = self.pressure();
-        for partition in self.start.log.partitions() {
+        for (looked_at, partition) in self.start.log.partitions().into_iter().enumerate() {
             while let Ok(call) = calls.try_recv() {
                 self.on_call(call).await;
             }
             self.archive_if_due(&partition, pressure).await;
+            if looked_at % PARTITIONS_PER_TURN == 0 {
+                tokio::task::yield_now().await;
+            }
         }
         if now >= self.retention_at {
             self.retention_at = now + RETENTION_EVERY;
@@ -165,16 +189,26 @@ impl Rounds {
         if self.failed.get(&topic_partition).is_some_and(|at| *at > now) {
             return;
         }
-        let settings = self.settings(&topic, pressure);
+        let settings = CutSettings::of(&self.start.config, &topic.settings, pressure);
         let (offsets, bytes) = partition.archivable();
-        let Some(oldest) = self.waits_since(topic_partition, &offsets, now) else { return };
-        // Young and small: what it has paid is not of interest yet.
-        if bytes < settings.bytes && now < oldest + settings.age {
+        let Some(waiting) = self.waiting(topic_partition, &offsets, now) else { return };
+        let (since, is_looked_at) = (waiting.since, now >= waiting.look_at || bytes >= waiting.look_bytes);
+        // Young and small: what it has paid is not of interest yet. Or it was looked at a moment ago.
+        let is_young = now < since + settings.age;
+        if bytes < settings.bytes && (is_young || pressure == JournalPressure::Low && !is_looked_at) {
             return;
         }
         let unarchived = partition.unarchived(settings.bytes);
-        if self.decide(&settings, now, oldest, &unarchived, pressure) != ArchiveCut::Now {
-            return;
+        match self.decide(&settings, now, since, &unarchived, pressure) {
+            ArchiveCut::Now => {}
+            ArchiveCut::Nothing => return,
+            ArchiveCut::At(due) => {
+                let look_at = due.min(now + LOOK_AGAIN);
+                let look_bytes = bytes.saturating_add(bytes / 2).max(1);
+                let waiting = Waiting { oldest: offsets.start, since, look_at, look_bytes };
+                self.waiting.insert(topic_partition, waiting);
+                return;
+            }
         }
         if let Err(error) = self.archive(partition, &topic, &unarchived).await {
             tracing::warn!(topic = %topic.name, partition = topic_partition.partition.0, %error,
@@ -183,36 +217,23 @@ impl Rounds {
         }
     }
 
-    fn settings(&self, topic: &Topic, pressure: JournalPressure) -> CutSettings {
-        let config = self.start.config;
-        let bytes = topic.settings.archive_bytes.unwrap_or(config.bytes);
-        let mut age = topic.settings.archive_age.unwrap_or(config.age);
-        if topic.settings.cleanup_policy.compact {
-            let lag = u64::try_from(topic.settings.max_compaction_lag_ms).unwrap_or(u64::MAX);
-            age = age.min(Duration::from_millis(lag));
-        }
-        if pressure == JournalPressure::High {
-            age = age.min(WAITING_AGE_MAX);
-        }
-        CutSettings { bytes, age, age_max: config.age_max }
-    }
-
-    /// Since when the oldest of these offsets waits; none: there are none.
-    fn waits_since(
+    /// What is known of these offsets, which wait; none: there are none.
+    fn waiting(
         &mut self,
         topic_partition: TopicPartition,
         offsets: &Range<Offset>,
         now: Moment,
-    ) -> Option<Moment> {
+    ) -> Option<&Waiting> {
         if offsets.is_empty() {
             self.waiting.remove(&topic_partition);
             return None;
         }
-        let waiting = self.waiting.entry(topic_partition).or_insert((offsets.start, now));
-        if waiting.0 != offsets.start {
-            *waiting = (offsets.start, now);
+        let new = || Waiting::new(offsets.start, now);
+        let waiting = self.waiting.entry(topic_partition).or_insert_with(new);
+        if waiting.oldest != offsets.start {
+            *waiting = new();
         }
-        Some(waiting.1)
+        Some(waiting)
     }
 
     fn decide(
@@ -223,8 +244,13 @@ impl Rounds {
         unarchived: &Unarchived,
         pressure: JournalPressure,
     ) -> ArchiveCut {
-        let shares = unarchived.spans.iter().map(|span| share_of(self.start.log.needs(), span));
-        let paid = shares.fold(PutShare::default(), |sum, share| sum + share);
+        let mut paid = PutShare::default();
+        for span in &unarchived.spans {
+            if paid >= PutShare::OF_A_SEGMENT {
+                break;
+            }
+            paid = paid + share_of(self.start.log.needs(), span);
+        }
         let unarchived = cut::Unarchived { bytes: unarchived.bytes, oldest: Some(oldest), paid };
         cut::decide(settings, now, unarchived, pressure)
     }
@@ -235,7 +261,8 @@ impl Rounds {
         let topic =
             self.start.catalog.by_id(topic_partition.topic_id).ok_or(ArchiveError::UnknownPartition)?;
         let until = partition.ends().last_stable_offset;
-        let bytes_max = self.settings(&topic, JournalPressure::Low).bytes;
+        let low = JournalPressure::Low;
+        let bytes_max = CutSettings::of(&self.start.config, &topic.settings, low).bytes;
         loop {
             let unarchived = partition.unarchived(bytes_max);
             if unarchived.from >= unarchived.to || unarchived.from >= until {
@@ -252,7 +279,11 @@ impl Rounds {
         unarchived: &Unarchived,
     ) -> Result<(), ArchiveError> {
         let topic_partition = partition.topic_partition();
-        let kept = self.kept(topic_partition, topic).await?;
+        let kept = self.kept(partition, topic).await?;
+        if kept.manifest.archived_offset() > unarchived.from {
+            // A swap was made whose answer was lost. The log knows now; what is left is another plan.
+            return Ok(());
+        }
         let job = WriteJob {
             partition,
             topic,
@@ -269,8 +300,16 @@ impl Rounds {
             leader_epochs: partition.epochs_in(unarchived.from, unarchived.to),
             producers: partition.producers_at(unarchived.to, self.start.clock.now()),
         };
-        let edited = kept.manifest.append_segments(archived)?;
-        let swapped = kept.swap(&self.start.standing, &self.start.store, &topic.name, edited).await;
+        let swapped = match kept.manifest.append_segments(archived) {
+            Ok(edited) => kept.swap(&self.start.standing, &self.start.store, &topic.name, edited).await,
+            Err(error) => Err(error.into()),
+        };
+        if let (Err(error), Some(segment)) = (&swapped, &written)
+            && is_surely_void(error)
+        {
+            let path = paths::segment(&topic.name, topic_partition, &segment.name());
+            self.graveyard.bury(self.now(), [path]);
+        }
         self.on_swapped(partition, topic, swapped)?;
         self.waiting.remove(&topic_partition);
         if let Some(segment) = written {
@@ -297,31 +336,41 @@ impl Rounds {
             self.kept.remove(&topic_partition);
         })?;
         self.graveyard.bury(self.now(), garbage);
-        let trimmed = partition.on_archived(kept.archived_log(&topic.name));
-        self.start.log.needs().release(&trimmed);
-        self.kept.insert(topic_partition, kept);
+        self.on_kept(partition, topic, kept);
         Ok(())
     }
 
-    /// The partition's manifest as it is stored.
-    async fn kept(
-        &self,
-        topic_partition: TopicPartition,
-        topic: &Topic,
-    ) -> Result<KeptManifest, ArchiveError> {
+    /// This is the partition's manifest, and not an older one than the log knows.
+    fn on_kept(&mut self, partition: &Partition, topic: &Topic, kept: KeptManifest) {
+        let trimmed = partition.on_archived(kept.archived_log(&topic.name));
+        self.start.log.needs().release(&trimmed);
+        self.kept.insert(partition.topic_partition(), kept);
+    }
+
+    /// The partition's manifest as it is stored. Where it has to be read again, as a swap's answer was lost, the log is
+    /// told what it says: the swap may have been made.
+    async fn kept(&mut self, partition: &Partition, topic: &Topic) -> Result<KeptManifest, ArchiveError> {
+        let topic_partition = partition.topic_partition();
         if let Some(kept) = self.kept.get(&topic_partition) {
             return Ok(kept.clone());
         }
         tracing::debug!(topic = %topic.name, partition = topic_partition.partition.0, "a manifest is read");
         let store = self.start.standing.store();
         let entry = store.get(&pointer_key(topic_partition)).await.map_err(super::LoadError::from)?;
-        match entry {
-            None => Ok(KeptManifest::none(topic_partition)),
-            Some(entry) => {
-                let (kept, _) = KeptManifest::load(&self.start.store, topic_partition, &entry).await?;
-                Ok(kept)
-            }
+        let known = partition.archivable().0.start;
+        let Some(entry) = entry else {
+            // Without a pointer nothing is archived, and the log has nothing to learn.
+            let nothing = KeptManifest::none(topic_partition);
+            return if known > Offset::ZERO { Err(ArchiveError::Changed) } else { Ok(nothing) };
+        };
+        let (kept, unreferenced) = KeptManifest::load(&self.start.store, topic_partition, &entry).await?;
+        if kept.manifest.archived_offset() < known {
+            return Err(ArchiveError::Changed);
         }
+        let path_of = |segment: &Segment| paths::segment(&topic.name, topic_partition, &segment.name());
+        self.graveyard.bury(self.now(), unreferenced.iter().map(path_of));
+        self.on_kept(partition, topic, kept.clone());
+        Ok(kept)
     }
 
     async fn apply_retention(&mut self, partition: &Partition) {
@@ -383,7 +432,7 @@ impl Rounds {
         topic: &Topic,
         offset: Offset,
     ) -> Result<(), ArchiveError> {
-        let kept = self.kept(partition.topic_partition(), topic).await?;
+        let kept = self.kept(partition, topic).await?;
         let swapped = kept.move_log_start(&self.start.standing, &topic.name, offset).await;
         self.on_swapped(partition, topic, swapped)
     }
@@ -394,6 +443,9 @@ impl Rounds {
         self.waiting.retain(|partition, _| partition.topic_id != topic_id);
         let store = Arc::clone(self.start.standing.store());
         let pointers = store.list(&pointer_prefix(topic_id)).await.map_err(super::LoadError::from)?;
+        if !pointers.entries.is_empty() {
+            self.stripped.insert(topic_id);
+        }
         for chunk in pointers.entries.chunks(POINTERS_AT_ONCE) {
             let writes = chunk.iter().map(|entry| Write::Delete(entry.key.clone())).collect();
             let change = Change { compares: Vec::new(), writes, reads: Vec::new() };
@@ -401,7 +453,7 @@ impl Rounds {
                 return Err(ArchiveError::Changed);
             }
         }
-        if pointers.entries.is_empty() {
+        if !self.stripped.contains(&topic_id) {
             return Ok(());
         }
         let mut garbage = Vec::new();
@@ -419,8 +471,22 @@ impl Rounds {
         garbage.extend(manifests.into_iter().map(|object| object.path));
         tracing::info!(%topic_id, objects = garbage.len(), "the objects of a deleted topic go");
         self.graveyard.bury(self.now(), garbage);
+        self.stripped.remove(&topic_id);
         Ok(())
     }
+}
+
+/// Whether a swap that ended so has surely not been made. Of others that is not known: what was written for them is
+/// left to those who look for what nothing refers to.
+fn is_surely_void(error: &ArchiveError) -> bool {
+    matches!(
+        error,
+        ArchiveError::Edit(_)
+            | ArchiveError::UnknownPartition
+            | ArchiveError::Store(_)
+            | ArchiveError::Load(_)
+            | ArchiveError::Changed
+    )
 }
 
 /// Whether it is worth a closer look: the oldest piece goes first, so nothing goes while it stays.

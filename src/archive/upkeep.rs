@@ -170,6 +170,8 @@ pub(super) enum PassStep {
     Rewrite(Arc<Survivors>, Vec<Segment>),
     /// Everything is rewritten up to there.
     Note(Offset),
+    /// Segments have become others meanwhile, which may have rows that are to go: the pass begins anew.
+    GiveUp,
 }
 
 impl RunningPass {
@@ -207,9 +209,12 @@ impl RunningPass {
                         return Some(PassStep::Note(survivors.up_to()));
                     };
                     // What the log start has passed is gone already.
+                    group.retain(|segment| segment.offsets.end > manifest.log_start_offset());
                     let is_there =
                         |segment: &Segment| manifest.segment_at(segment.offsets.start) == Some(segment);
-                    group.retain(is_there);
+                    if !group.iter().all(is_there) {
+                        return Some(PassStep::GiveUp);
+                    }
                     if !group.is_empty() {
                         return Some(PassStep::Rewrite(Arc::clone(survivors), group));
                     }

@@ -9,12 +9,27 @@ mod view;
 pub use table::SETTINGS;
 pub use view::{Cleanup, CompressionType, TimestampType, TopicSettings};
 
+use view::ARCHIVE_BYTES_MAX;
+
 use crate::settings::{Overrides, SettingError};
 
 /// Checks all of a topic's own settings, one by one and against each other.
 pub fn check_all(overrides: &Overrides) -> Result<TopicSettings, SettingError> {
     SETTINGS.check_names(overrides)?;
-    TopicSettings::parse(overrides)
+    let settings = TopicSettings::parse(overrides)?;
+    check_archive_bytes(overrides)?;
+    Ok(settings)
+}
+
+/// The rule of the table has no upper end. What was stored without one is clamped when it is read.
+fn check_archive_bytes(overrides: &Overrides) -> Result<(), SettingError> {
+    let name = "cenote.archive.bytes";
+    let values = SETTINGS.values(overrides)?;
+    if values.long(name) <= ARCHIVE_BYTES_MAX {
+        return Ok(());
+    }
+    let accepted = format!("Value must be no more than {ARCHIVE_BYTES_MAX}");
+    Err(SettingError::InvalidValue { name, value: values.text(name).to_owned(), accepted })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::archive::upkeep::JOB_TIMEOUT;
 use crate::journal::ObjectName;
 use crate::log::MergedSpans;
 use crate::types::{MergeNumber, Moment, SessionId, ViewNumber};
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,6 +27,8 @@ pub(super) struct Merging {
     running: Option<Running>,
     /// Merges that were begun by this session.
     attempts: u32,
+    /// When a merge of a journal failed last, if none was made since: others go first, that it does not hold them up.
+    failed: HashMap<SessionId, Moment>,
     /// When something to merge is looked for again.
     look_at: Moment,
 }
@@ -60,8 +63,8 @@ const FORGET_AFTER: Duration = GRACE.saturating_mul(2);
 impl Rounds {
     /// Goes on with merging journal objects.
     pub(super) async fn merge_journals(&mut self) {
-        if let Some(Running::Copying { name, handle, .. }) = &mut self.merging.running {
-            let name = *name;
+        if let Some(Running::Copying { session, name, handle }) = &mut self.merging.running {
+            let (session, name) = (*session, *name);
             let Ok(ended) = tokio::time::timeout(SHARE_OF_ROUND, handle).await else { return };
             self.merging.running = None;
             match ended.unwrap_or(Err(ArchiveError::Closed)) {
@@ -69,6 +72,7 @@ impl Rounds {
                 Err(error) => {
                     tracing::warn!(object = %name, %error, "journal objects could not be merged, it is tried again");
                     self.graveyard.bury(self.now(), [name.path()]);
+                    self.merging.failed.insert(session, self.now());
                     self.merging.look_at = self.now() + FAILED_PAUSE;
                 }
             }
@@ -98,6 +102,7 @@ impl Rounds {
             return;
         }
         self.start.log.on_merged(&merged);
+        self.merging.failed.remove(&session);
         let metrics = &self.start.metrics.archive;
         metrics.journal_merges.inc();
         metrics.journal_merged_bytes.inc_by(object.bytes);
@@ -110,7 +115,9 @@ impl Rounds {
 
     async fn begin_merge(&mut self) {
         let own = self.start.session;
-        for (session, uses) in self.start.log.needs().uses() {
+        let mut uses = self.start.log.needs().uses();
+        uses.sort_by_key(|(session, _)| self.merging.failed.get(session).copied());
+        for (session, uses) in uses {
             let life = if session == own { JournalLife::GoesOn } else { JournalLife::Over };
             let Some(merge) = choose(&self.merging.settings, life, &uses) else { continue };
             let view = ViewNumber(self.start.leader_epoch.0);
@@ -120,7 +127,7 @@ impl Rounds {
             let copy = JournalCopy::plan(&self.start.log, session, number, (&uses, &merge)).await;
             if copy.partitions.is_empty() {
                 // It was let go of a moment ago.
-                return;
+                continue;
             }
             let (reader, store) = (self.start.reader.clone(), self.start.store.clone());
             let work = async move {
@@ -139,13 +146,7 @@ impl Rounds {
         let needed = self.start.log.needs().needed();
         let merging = self.merging.running.as_ref().map(Running::session);
         let (now, store) = (self.now(), self.start.store.clone());
-        let gone = match self.journals.advance(now, &needed, merging, &store).await {
-            Ok(gone) => gone,
-            Err(error) => {
-                tracing::warn!(%error, "journal objects could not be given up, it is tried again");
-                return;
-            }
-        };
+        let gone = self.journals.advance(now, &needed, merging, &store).await;
         if self.swept_at.is_none_or(|at| now < at + FORGET_AFTER) {
             return;
         }
@@ -153,6 +154,7 @@ impl Rounds {
             match self.journals.forget(session).await {
                 Ok(()) => {
                     self.start.log.needs().forget(session);
+                    self.merging.failed.remove(&session);
                     tracing::info!(%session, "an ended journal is archived as a whole and gone");
                 }
                 Err(error) => tracing::warn!(%session, %error, "an ended journal could not be forgotten"),

@@ -1,6 +1,6 @@
 //! The acting half of merging and log compaction: jobs are started, and what they made is swapped in.
 
-use super::Rounds;
+use super::{Rounds, is_surely_void};
 use crate::archive::compact::{
     CompactionPlan, CompactionSettings, DirtyPass, HashKey, plan, tombstones_expired_below,
 };
@@ -122,6 +122,12 @@ impl Rounds {
                 let rewrite = self.rewrite(&led, &group, Keep::Survivors(survivors), level)?;
                 let kind = JobKind::Compact(Replacing::by(&rewrite));
                 Some(self.spawn_rewrite(rewrite, kind))
+            }
+            PassStep::GiveUp => {
+                tracing::debug!(topic = %led.topic.name, partition = topic_partition.partition.0,
+                    "segments have changed under a pass of log compaction, it begins again");
+                self.upkeep.rest(topic_partition, self.now());
+                None
             }
             PassStep::Note(up_to) => {
                 self.upkeep.pass = None;
@@ -295,13 +301,8 @@ impl Rounds {
         with: Option<Segment>,
     ) -> Result<(), ArchiveError> {
         let Led { partition, topic, .. } = self.led(topic_partition).ok_or(ArchiveError::UnknownPartition)?;
-        let kept = self.kept(topic_partition, &topic).await?;
-        let edited = kept.manifest.replace(replaced, with.into_iter().collect());
-        let edited = edited.inspect_err(|_| {
-            // The log may know an older manifest than the one that is stored.
-            let trimmed = partition.on_archived(kept.archived_log(&topic.name));
-            self.start.log.needs().release(&trimmed);
-        })?;
+        let kept = self.kept(&partition, &topic).await?;
+        let edited = kept.manifest.replace(replaced, with.into_iter().collect())?;
         let swapped = kept.swap(&self.start.standing, &self.start.store, &topic.name, edited).await;
         self.on_swapped(&partition, &topic, swapped)
     }
@@ -313,7 +314,7 @@ impl Rounds {
         self.upkeep.on_segments(topic_partition);
         // Maybe another one is due, here or elsewhere.
         self.upkeep.compact_at = self.now();
-        let kept = self.kept(topic_partition, &led.topic).await?;
+        let kept = self.kept(&led.partition, &led.topic).await?;
         if up_to > kept.manifest.cleaned_up_to() {
             let edited = kept.manifest.note_clean_pass(CleanPass { up_to, at: self.start.clock.now() })?;
             let swapped = kept.swap(&self.start.standing, &self.start.store, &led.topic.name, edited).await;
@@ -332,12 +333,6 @@ enum InPlace {
     Yes,
     /// The manifest has changed while the job ran.
     Stale,
-}
-
-/// Whether a swap that ended so has surely not been made. Of others that is not known: what was written for them is
-/// left to those who look for what nothing refers to.
-fn is_surely_void(error: &ArchiveError) -> bool {
-    matches!(error, ArchiveError::Edit(_) | ArchiveError::UnknownPartition | ArchiveError::Store(_))
 }
 
 fn refer_all(archived: &ArchivedLog, segments: &[Segment]) -> Vec<SegmentRef> {

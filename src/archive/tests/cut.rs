@@ -1,6 +1,8 @@
 //! When a partition is archived.
 
 use super::super::cut::{ArchiveCut, CutSettings, JournalPressure, PutShare, Unarchived, decide};
+use crate::config::ArchiveConfig;
+use crate::topic::{Cleanup, TopicSettings};
 use crate::types::Moment;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -39,6 +41,24 @@ fn an_age_above_the_highest_is_waited_for_all_the_same() {
     let settings = CutSettings { age: Duration::from_secs(100_000), ..SETTINGS };
     let unarchived = Unarchived { bytes: 1, oldest: Some(at(0)), paid: PutShare::default() };
     assert_eq!(decide(&settings, at(90_000), unarchived, JournalPressure::Low), ArchiveCut::At(at(100_000)));
+}
+
+#[test]
+fn what_is_to_be_compacted_waits_no_longer_than_its_lag_whether_it_has_paid_or_not() {
+    let broker = ArchiveConfig { bytes: SETTINGS.bytes, age: SETTINGS.age, age_max: SETTINGS.age_max };
+    let ages = |compact, max_compaction_lag_ms, pressure| {
+        let cleanup_policy = Cleanup { delete: false, compact };
+        let topic = TopicSettings { cleanup_policy, max_compaction_lag_ms, ..TopicSettings::default() };
+        let settings = CutSettings::of(&broker, &topic, pressure);
+        assert_eq!(settings.bytes, SETTINGS.bytes);
+        (settings.age.as_secs(), settings.age_max.as_secs())
+    };
+    use JournalPressure::{High, Low};
+    assert_eq!(ages(false, 5_000, Low), (600, 86_400));
+    assert_eq!(ages(true, i64::MAX, Low), (600, 86_400));
+    assert_eq!(ages(true, 3_600_000, Low), (600, 3_600));
+    assert_eq!(ages(true, 5_000, Low), (5, 5));
+    assert_eq!(ages(true, 3_600_000, High), (60, 3_600));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::super::journals::Journals;
 use crate::journal::{BrokerSession, Joining, ObjectId, ObjectName};
 use crate::log::NeededJournal;
 use crate::meta::keys::journal_starts::{self, JournalStart, MergedObject};
-use crate::meta::{EmbeddedStore, MetadataStore};
+use crate::meta::{EmbeddedStore, MetadataStore, Transaction, Write};
 use crate::store::ObjectStore;
 use crate::types::{BrokerId, MergeNumber, Moment, SessionId, Timestamp, ViewNumber};
 use bytes::Bytes;
@@ -106,7 +106,7 @@ async fn what_is_not_needed_goes_after_the_grace_period_and_nothing_else() {
     let mut journals = world.journals();
     journals.store(at(0), ENDED, start(5, &[0, 1])).await.expect("stored");
     let mut advance = async |seconds, needed: [NeededJournal; 1]| {
-        journals.advance(at(seconds), &needed, None, &world.store).await.expect("stored")
+        journals.advance(at(seconds), &needed, None, &world.store).await
     };
     assert!(advance(59, needed(5, &[0, 1])).await.is_empty());
     assert_eq!(world.left().await, ((1..=9).collect(), vec![0, 1, 2]));
@@ -129,9 +129,9 @@ async fn what_is_not_needed_goes_after_the_grace_period_and_nothing_else() {
 async fn the_journal_of_a_merge_on_its_way_is_left_as_it_is() {
     let world = World::new().await;
     let mut journals = world.journals();
-    journals.advance(at(0), &needed(4, &[]), Some(ENDED), &world.store).await.expect("nothing to do");
+    journals.advance(at(0), &needed(4, &[]), Some(ENDED), &world.store).await;
     assert_eq!(world.stored().await, start(1, &[]));
-    journals.advance(at(0), &needed(4, &[]), None, &world.store).await.expect("stored");
+    journals.advance(at(0), &needed(4, &[]), None, &world.store).await;
     assert_eq!(world.stored().await, start(4, &[]));
 }
 
@@ -143,8 +143,27 @@ async fn what_is_read_from_here_is_not_deleted_whatever_is_stored() {
     }
     let mut journals = world.journals();
     journals.store(at(0), ENDED, start(3, &[])).await.expect("stored");
-    journals.advance(at(100), &needed(2, &[]), None, &world.store).await.expect("stored");
+    journals.advance(at(100), &needed(2, &[]), None, &world.store).await;
     assert_eq!(world.left().await, (vec![2], vec![]));
-    journals.advance(at(100), &needed(3, &[]), None, &world.store).await.expect("stored");
+    journals.advance(at(100), &needed(3, &[]), None, &world.store).await;
     assert_eq!(world.left().await, (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn a_journal_whose_start_cannot_be_moved_holds_up_no_other() {
+    let world = World::new().await;
+    world.put(ObjectId { session: OWN, seq: 1 }.into()).await;
+    let mut journals = world.journals();
+    // Somebody else has written it meanwhile, nonsense at that.
+    journals.store(at(0), ENDED, start(1, &[])).await.expect("nothing to write");
+    let write = Write::Put(journal_starts::key(ENDED), Bytes::from_static(b"nonsense"));
+    let transaction = Transaction { writes: vec![write], ..Transaction::default() };
+    world.metadata.transact(transaction).await.expect("in memory");
+    let own = NeededJournal { session: OWN, first: 2, last: 9, merged: Vec::new() };
+    let [ended] = needed(4, &[]);
+    for seconds in [0, 60] {
+        let needed = [ended.clone(), own.clone()];
+        assert!(journals.advance(at(seconds), &needed, None, &world.store).await.is_empty());
+    }
+    assert!(world.store.get(&ObjectName::from(ObjectId { session: OWN, seq: 1 }).path()).await.is_err());
 }

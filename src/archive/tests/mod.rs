@@ -8,6 +8,7 @@ mod journals;
 mod merge;
 mod merged;
 mod retention;
+mod upkeep;
 
 use crate::segment::manifest::{Archived, Manifest, Segment};
 use crate::types::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition};

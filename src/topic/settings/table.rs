@@ -11,7 +11,8 @@ static ROWS: &[Setting] = &[
         default_name: None,
         default: Some("-1"),
         rule: Rule::Long(-1),
-        doc: "Batches of this size in bytes become a Parquet segment; -1 for the broker's own setting.",
+        doc: "Batches of this size in bytes become a Parquet segment, at most 1073741824; -1 for the broker's \
+              own setting.",
     },
     Setting {
         name: "cenote.archive.ms",

@@ -162,6 +162,8 @@ fn illegal_values_are_refused_in_kafkas_words() {
         ("flush.messages", "0", "Value must be at least 1"),
         ("min.insync.replicas", "0", "Value must be at least 1"),
         ("max.compaction.lag.ms", "0", "Value must be at least 1"),
+        ("cenote.archive.bytes", "-2", "Value must be at least -1"),
+        ("cenote.archive.bytes", "1073741825", "Value must be no more than 1073741824"),
         ("message.timestamp.before.max.ms", "-1", "Value must be at least 0"),
         ("cleanup.policy", "archive", "String must be one of: compact, delete"),
         ("cleanup.policy", "Delete", "String must be one of: compact, delete"),
@@ -195,6 +197,17 @@ fn an_unknown_name_is_refused_and_yet_passed_over_when_it_is_stored() {
     assert_eq!(refusal(&[("nope", "1")]), "Unknown topic config name: nope");
     let stored = TopicSettings::parse(&unknown).expect("a later release may have known it");
     assert_eq!(stored.retention_ms, Some(5));
+}
+
+#[test]
+fn a_size_of_segments_that_was_stored_without_a_limit_is_clamped() {
+    let bytes = |value| {
+        let stored = overrides(&[("cenote.archive.bytes", value)]);
+        TopicSettings::parse(&stored).expect("an earlier release took it").archive_bytes
+    };
+    assert_eq!(bytes("9223372036854775807"), Some(1 << 30));
+    assert_eq!((bytes("1073741824"), bytes("5"), bytes("-1")), (Some(1 << 30), Some(5), None));
+    assert_eq!(parse(&[("cenote.archive.bytes", "1073741824")]).archive_bytes, Some(1 << 30));
 }
 
 #[test]

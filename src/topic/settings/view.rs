@@ -4,6 +4,9 @@ use super::SETTINGS;
 use crate::settings::{Overrides, SettingError, Values, elements};
 use std::time::Duration;
 
+/// The most that `cenote.archive.bytes` may be, as for the broker's own setting: a segment is made in memory.
+pub(super) const ARCHIVE_BYTES_MAX: i64 = 1 << 30;
+
 /// The settings that the broker acts on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicSettings {
@@ -104,7 +107,7 @@ impl TopicSettings {
             min_compaction_lag_ms: values.long("min.compaction.lag.ms"),
             max_compaction_lag_ms: values.long("max.compaction.lag.ms"),
             min_dirty_ratio: values.ratio("min.cleanable.dirty.ratio"),
-            archive_bytes: limit(values.long("cenote.archive.bytes"))
+            archive_bytes: limit(values.long("cenote.archive.bytes").min(ARCHIVE_BYTES_MAX))
                 .and_then(|bytes| u64::try_from(bytes).ok()),
             archive_age: limit(values.long("cenote.archive.ms"))
                 .and_then(|ms| u64::try_from(ms).ok())
