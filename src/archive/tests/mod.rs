@@ -5,6 +5,7 @@ mod compact_random;
 mod cut;
 mod journal_merge;
 mod journals;
+mod lost_answer;
 mod merge;
 mod merged;
 mod retention;
