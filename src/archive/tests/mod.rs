@@ -1,11 +1,11 @@
 //! The decisions of archiving, as tables and against plain models.
 
+mod archiver;
 mod compact;
 mod compact_random;
 mod cut;
 mod journal_merge;
 mod journals;
-mod lost_answer;
 mod merge;
 mod merged;
 mod retention;

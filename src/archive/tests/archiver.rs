@@ -1,4 +1,4 @@
-//! A swap was made, and its answer was lost: the archiver goes on from what is stored.
+//! The archiver's task by itself, on metadata that may lose answers: a swap was made, and nobody has said so.
 
 use super::super::{Archive, ArchiveStart, load};
 use crate::cache::Cache;
@@ -24,6 +24,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 const NOW: Timestamp = Timestamp(0);
+const DAY: Duration = Duration::from_secs(86_400);
 /// The swap's, and those of every attempt to rewrite the standing after it.
 const ANSWERS_OF_A_SWAP: usize = 5;
 
@@ -37,8 +38,8 @@ struct World {
 }
 
 impl World {
-    /// One partition, and its archiver.
-    async fn new() -> World {
+    /// One partition, and its archiver. Records wait for `age` where they have paid for their segment.
+    async fn new(age: Duration) -> World {
         let (faulty, store) = (Arc::new(FaultyStore::new(1_000_000)), ObjectStore::in_memory());
         let metadata: Arc<dyn MetadataStore> = Arc::<FaultyStore>::clone(&faulty);
         let session_id = SessionId(Uuid::from_u128(1));
@@ -64,9 +65,8 @@ impl World {
         let (journal, run) = Journal::start(start, Box::new(move |object| committed.on_committed(&object)));
         tokio::spawn(run);
         let loaded = load(metadata.as_ref(), &store, &catalog).await.expect("loads");
-        let day = Duration::from_secs(86_400);
         let archive = Archive::start(ArchiveStart {
-            config: ArchiveConfig { bytes: 1 << 20, age: day, age_max: day },
+            config: ArchiveConfig { bytes: 1 << 20, age, age_max: DAY },
             session: session_id,
             leader_epoch,
             standing,
@@ -103,6 +103,12 @@ impl World {
         self.archive.flush(vec![self.partition.topic_partition()]).await
     }
 
+    async fn archived_after(&self, seconds: u64) -> i64 {
+        let wait = Duration::from_secs(seconds);
+        let _elapsed = tokio::time::timeout(wait, std::future::pending::<()>()).await;
+        self.partition.archive_state().archived_offset().get()
+    }
+
     async fn segments(&self) -> usize {
         self.store.list_sorted(Some(&paths::segments_prefix()), 100).await.expect("in memory").len()
     }
@@ -110,7 +116,7 @@ impl World {
 
 #[tokio::test(start_paused = true)]
 async fn a_partition_is_archived_on_after_a_swap_without_an_answer() {
-    let world = World::new().await;
+    let world = World::new(DAY).await;
     world.append().await;
     world.flush_unanswered().await;
     let state = world.partition.archive_state();
@@ -126,7 +132,7 @@ async fn a_partition_is_archived_on_after_a_swap_without_an_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_log_start_is_moved_after_a_swap_without_an_answer() {
-    let world = World::new().await;
+    let world = World::new(DAY).await;
     world.append().await;
     world.append().await;
     world.flush_unanswered().await;
@@ -135,4 +141,16 @@ async fn a_log_start_is_moved_after_a_swap_without_an_answer() {
     let manifest = world.partition.archived().expect("there").manifest;
     assert_eq!((manifest.log_start_offset(), manifest.archived_offset()), (Offset(1), Offset(2)));
     world.flush().await.expect("nothing is left to do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_not_paid_waits_and_goes_soon_after_it_has() {
+    let world = World::new(Duration::from_secs(2)).await;
+    world.append().await;
+    assert_eq!(world.archived_after(100).await, 0, "an object is one PUT, a segment two");
+    world.append().await;
+    assert_eq!(world.archived_after(1).await, 2, "twice the bytes are looked at at once");
+    world.append().await;
+    assert_eq!(world.archived_after(86_300).await, 2);
+    assert_eq!(world.archived_after(200).await, 3, "after a day it goes whatever it has paid");
 }
