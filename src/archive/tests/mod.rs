@@ -1,5 +1,6 @@
 //! The decisions of archiving, as tables and against plain models.
 
+mod archiver;
 mod compact;
 mod compact_random;
 mod cut;
