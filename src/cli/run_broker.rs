@@ -20,6 +20,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
+/// Threads for what blocks: files, fsyncs, decoding. Each has a share of the allocator's memory, and a disk is not quicker
+/// for hundreds of them.
+const BLOCKING_THREADS_MAX: usize = 64;
 /// What was admitted is answered within this time, or is left unanswered.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
@@ -31,7 +34,8 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), CliError> {
         EnvFilter::try_new(&config.log).map_err(|error| CliError::Usage(format!("--log: {error}")))?;
     let colour = super::may_colour(&io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()?;
     let outcome = runtime.block_on(run(config, identity, &mut io::stdout()));
     // A blocking call that hangs on a store must not keep a stopped broker alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
