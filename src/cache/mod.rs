@@ -134,16 +134,24 @@ impl Cache {
         self.inner.memory().contains(key)
     }
 
-    /// The bytes, from memory, from disk, or by `load`, which runs once for all who ask at the same time.
+    /// The bytes, if they are at hand in memory.
+    #[must_use]
+    pub fn get(&self, key: &CacheKey) -> Option<Bytes> {
+        let entry = self.inner.memory().get(key)?;
+        self.metrics.cache.hits.inc();
+        Some(entry.value().clone())
+    }
+
+    /// The bytes, from memory, from disk, or by `load`, which runs once for all who ask at the same time. A `load` that
+    /// does not run is kept until the one that does has ended: what it holds must not be what that one waits for.
     pub async fn get_or_load<F, Fut, E>(&self, key: CacheKey, load: F) -> Result<Bytes, foyer::Error>
     where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Bytes, E>> + Send + 'static,
         E: std::error::Error + Send + Sync + 'static,
     {
-        if let Some(entry) = self.inner.memory().get(&key) {
-            self.metrics.cache.hits.inc();
-            return Ok(entry.value().clone());
+        if let Some(bytes) = self.get(&key) {
+            return Ok(bytes);
         }
         let metrics = Arc::clone(&self.metrics);
         let entry = self.inner.get_or_fetch(&key, || async move {

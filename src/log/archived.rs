@@ -106,7 +106,7 @@ impl Partition {
             log_start_offset: state.log_start_offset,
             high_watermark: state.high_watermark,
             archived: state.archived.clone(),
-            lag_bytes: state.index.bytes(),
+            lag_bytes: state.readable_journal_bytes(),
         }
     }
 

@@ -233,8 +233,7 @@ impl Partition {
     pub fn bytes(&self) -> u64 {
         let state = self.state.lock();
         let archived = state.archived.as_ref().map_or(0, |archived| archived.manifest.totals().file_bytes);
-        let dead = state.index.bytes_before(state.log_start_offset);
-        state.index.bytes() - dead + archived
+        state.readable_journal_bytes() + archived
     }
 
     /// The spans whose records may have timestamps at or after `target`, in the order of their offsets.
@@ -304,6 +303,11 @@ impl State {
     /// The first offset that no segment has.
     pub(super) fn archived_offset(&self) -> Offset {
         self.archived.as_ref().map_or(Offset::ZERO, |archived| archived.manifest.archived_offset())
+    }
+
+    /// Bytes of the batches that are read from the journal.
+    pub(super) fn readable_journal_bytes(&self) -> u64 {
+        self.index.bytes() - self.index.bytes_before(self.log_start_offset)
     }
 
     /// The first offset that is read from the journal.

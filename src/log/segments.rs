@@ -6,15 +6,19 @@
 //! ```
 //!
 //! Chunks are read in groups, and each is decoded once, however many ask for it meanwhile. Decoding is work for a
-//! processor, so it has threads of its own, few enough that those who read at the tail do not feel it. Memory: a limited
-//! number of groups is on its way at once, for all readers together.
+//! processor, so it has threads of its own, few enough that those who read at the tail do not feel it.
+//!
+//! Memory: a limited number of groups is on its way at once, for all readers together, each with a permit. Whoever waits
+//! for a chunk that somebody else loads may hold permits meanwhile, so a load must never wait for one: it is begun with it.
 
 use super::archived::SegmentRef;
 use super::reader::ReadError;
 use super::segment_file::SegmentFile;
 use super::time_lookup::FoundOffset;
 use crate::cache::{Cache, CacheKey};
-use crate::segment::{Chunk, ChunkCodec, ChunkId, DamagedSegment, FetchedRanges, SegmentFooter};
+use crate::segment::{
+    Chunk, ChunkCodec, ChunkId, ChunkRows, DamagedSegment, FetchedRanges, Row, SegmentFooter,
+};
 use crate::store::ObjectStore;
 use crate::types::{Offset, SessionId, Timestamp};
 use crate::wire::batch::BatchHeader;
@@ -102,22 +106,10 @@ impl Segments {
         let file = self.file(wanted).await?;
         let mut from = from;
         while let Some(chunk) = file.footer().chunk_at_or_after(timestamp, from) {
-            let fetched = {
-                let _permit = self.groups.acquire().await.expect("the semaphore is never closed");
-                file.fetch(chunk..ChunkId(chunk.0 + 1)).await?
+            let look = move |rows: &ChunkRows| {
+                (rows.first_at_or_after(timestamp, from).as_ref().map(FoundOffset::from), rows.offsets().end)
             };
-            let found = self
-                .decode(self.turn().await, &file, move |footer| {
-                    let rows = footer.decode_rows(chunk, &fetched)?;
-                    let found = rows.first_at_or_after(timestamp, from).map(|row| FoundOffset {
-                        offset: row.offset,
-                        timestamp: row.timestamp,
-                        leader_epoch: row.leader_epoch,
-                    });
-                    Ok((found, rows.offsets().end))
-                })
-                .await?;
-            match found {
+            match self.look_into(&file, chunk, look).await? {
                 (Some(found), _) => return Ok(Some(found)),
                 (None, end) => from = end,
             }
@@ -135,24 +127,12 @@ impl Segments {
         let Some(first) = file.footer().chunk_of(from) else { return Ok(None) };
         let mut latest: Option<FoundOffset> = None;
         for chunk in (first.0..file.footer().chunks().end.0).map(ChunkId) {
-            let fetched = {
-                let _permit = self.groups.acquire().await.expect("the semaphore is never closed");
-                file.fetch(chunk..ChunkId(chunk.0 + 1)).await?
+            let look = move |rows: &ChunkRows| {
+                let rows = rows.iter().filter(|row| row.offset >= from);
+                // The first of equals, which `max_by_key` alone would not return.
+                rows.min_by_key(|row| (Reverse(row.timestamp), row.offset)).as_ref().map(FoundOffset::from)
             };
-            let found = self
-                .decode(self.turn().await, &file, move |footer| {
-                    let rows = footer.decode_rows(chunk, &fetched)?;
-                    let rows = rows.iter().filter(|row| row.offset >= from);
-                    let found = rows.map(|row| FoundOffset {
-                        offset: row.offset,
-                        timestamp: row.timestamp,
-                        leader_epoch: row.leader_epoch,
-                    });
-                    // The first of equals, which `max_by_key` alone would not return.
-                    Ok(found.min_by_key(|found| (Reverse(found.timestamp), found.offset)))
-                })
-                .await?;
-            latest = match (latest, found) {
+            latest = match (latest, self.look_into(&file, chunk, look).await?) {
                 (Some(before), Some(found)) if found.timestamp > before.timestamp => Some(found),
                 (before, found) => before.or(found),
             };
@@ -160,25 +140,52 @@ impl Segments {
         Ok(latest)
     }
 
+    /// What `look` sees in the rows of one chunk, which are not kept.
+    async fn look_into<T: Send + 'static>(
+        &self,
+        file: &SegmentFile,
+        chunk: ChunkId,
+        look: impl FnOnce(&ChunkRows) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let permit = self.permit().await;
+        let fetched = file.fetch(chunk..ChunkId(chunk.0 + 1)).await?;
+        let work = move |footer: &SegmentFooter| {
+            let _permit = permit;
+            Ok(look(&footer.decode_rows(chunk, &fetched)?))
+        };
+        self.decode(self.turn().await, file, work).await
+    }
+
     /// The chunk from the cache, or from the store, and then those behind it too.
     async fn chunk(&self, file: &SegmentFile, chunk: ChunkId) -> Result<SegmentRead, ReadError> {
         let path = &file.wanted().path;
         let damaged = || ReadError::Damaged(format!("{path}: there is no chunk {}", chunk.0));
         let offsets = file.footer().chunk_offsets(chunk).ok_or_else(damaged)?;
-        let (loader, wanted) = (self.clone(), file.clone());
-        let load = move || async move { loader.load(&wanted, chunk).await };
-        let batches = self.cache.get_or_load(key_of(file, chunk, &offsets), load).await;
-        let batches = batches.map_err(|error| super::reader::cause_of(&error))?;
+        let key = key_of(file, chunk, &offsets);
+        let batches = match self.cache.get(&key) {
+            Some(batches) => batches,
+            None => {
+                let permit = self.permit().await;
+                let (loader, wanted) = (self.clone(), file.clone());
+                let load = move || async move { loader.load(&wanted, chunk, permit).await };
+                let loaded = self.cache.get_or_load(key, load).await;
+                loaded.map_err(|error| super::reader::cause_of(&error))?
+            }
+        };
         // A cache may mistake one entry for another: it never says so, hence a look at what came.
         let is_it = BatchHeader::decode(&batches).is_ok_and(|header| header.base_offset == offsets.start);
-        let batches = if is_it { batches } else { self.load(file, chunk).await? };
+        let batches = if is_it { batches } else { self.load(file, chunk, self.permit().await).await? };
         self.read_ahead(file, chunk);
         Ok(SegmentRead { batches, end: offsets.end })
     }
 
     /// Reads the rest of the chunk's group with it. Those behind it are decoded for readers who find them in the cache.
-    async fn load(&self, file: &SegmentFile, chunk: ChunkId) -> Result<Bytes, ReadError> {
-        let permit = Arc::clone(&self.groups).acquire_owned().await.expect("the semaphore is never closed");
+    async fn load(
+        &self,
+        file: &SegmentFile,
+        chunk: ChunkId,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Bytes, ReadError> {
         let end = ChunkId(group_of(file, chunk).end);
         let fetched = Arc::new(Fetched { ranges: file.fetch(chunk..end).await?, _permit: permit });
         let turn = self.turn().await;
@@ -198,9 +205,6 @@ impl Segments {
             };
             (!self.cache.holds(&key)).then(|| self.cache.get_or_load(key, decode))
         });
-        let decoding: Vec<_> = decoding.collect();
-        // What somebody else is loading is waited for below, and who does that may wait for the permit.
-        drop(fetched);
         // Whoever asks for a chunk that could not be decoded is told why.
         join_all(decoding).await;
     }
@@ -215,9 +219,11 @@ impl Segments {
         if self.groups.available_permits() <= GROUPS_SPARED || self.cache.holds(&key) {
             return;
         }
+        let Ok(permit) = Arc::clone(&self.groups).try_acquire_owned() else { return };
         let (loader, file) = (self.clone(), file.clone());
         tokio::spawn(async move {
-            let (cache, load) = (loader.cache.clone(), move || async move { loader.load(&file, next).await });
+            let cache = loader.cache.clone();
+            let load = move || async move { loader.load(&file, next, permit).await };
             // Whoever asks for it is told why it could not be read.
             let _read = cache.get_or_load(key, load).await;
         });
@@ -229,10 +235,15 @@ impl Segments {
         if let Some(footer) = self.footers.get(&unique) {
             return Ok(SegmentFile::with_footer(&self.store, wanted, Arc::clone(footer.value())));
         }
-        let _permit = self.groups.acquire().await.expect("the semaphore is never closed");
+        let _permit = self.permit().await;
         let file = SegmentFile::open(&self.store, wanted).await?;
         self.footers.insert(unique, Arc::clone(file.footer()));
         Ok(file)
+    }
+
+    /// Room for a group.
+    async fn permit(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.groups).acquire_owned().await.expect("the semaphore is never closed")
     }
 
     /// A turn on the threads for decoding: first come, first served.
@@ -266,6 +277,12 @@ impl Segments {
         let decoded = tokio::task::spawn_blocking(work).await;
         let decoded = decoded.map_err(|error| ReadError::Unavailable(error.to_string()))?;
         Ok(decoded.map_err(|fault| file.damaged(fault))?)
+    }
+}
+
+impl From<&Row<'_>> for FoundOffset {
+    fn from(row: &Row<'_>) -> FoundOffset {
+        FoundOffset { offset: row.offset, timestamp: row.timestamp, leader_epoch: row.leader_epoch }
     }
 }
 

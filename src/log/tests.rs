@@ -4,5 +4,6 @@ mod index;
 mod partition;
 mod producers;
 mod random;
+mod segments;
 mod stability;
 mod transactions;

@@ -1,0 +1,76 @@
+//! Many who read one segment at once: all get on, and no chunk is decoded twice.
+
+use super::super::archived::SegmentRef;
+use super::super::segments::Segments;
+use crate::cache::Cache;
+use crate::config::CacheConfig;
+use crate::metrics::Metrics;
+use crate::segment::manifest::Segment;
+use crate::segment::{SegmentOptions, SegmentWriter};
+use crate::store::{ObjectStore, paths};
+use crate::types::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition};
+use crate::wire::batch::{BatchBuilder, Codec, NO_PRODUCER};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Two rows a chunk, 32 chunks a group: more groups than may be on their way at once.
+const ROWS: i64 = 2_560;
+const PAGE_ROWS: usize = 2;
+
+async fn segment(store: &ObjectStore) -> SegmentRef {
+    let topic_partition =
+        TopicPartition { topic_id: TopicId(Uuid::from_u128(1)), partition: PartitionIndex(0) };
+    let mut builder = BatchBuilder::new();
+    for row in 0..ROWS {
+        builder.append(Timestamp(row), None, Some(b"a record"), &[]);
+    }
+    let options = SegmentOptions { page_rows: PAGE_ROWS, ..SegmentOptions::default() };
+    let mut writer = SegmentWriter::new(topic_partition, options).expect("legal options");
+    writer.append(&builder.finish(Codec::None, NO_PRODUCER)).expect("a right batch");
+    let written = writer.finish(Offset(0)..Offset(ROWS)).expect("rows");
+    let summary = written.summary;
+    let segment = Segment {
+        offsets: summary.offsets,
+        min_timestamp: summary.min_timestamp,
+        max_timestamp: summary.max_timestamp,
+        max_timestamp_offset: summary.max_timestamp_offset,
+        rows: summary.rows,
+        tombstones: summary.tombstones,
+        raw_bytes: summary.raw_bytes,
+        file_bytes: summary.file_bytes,
+        crc32c: summary.crc32c,
+        unique: Uuid::from_u128(2),
+        leader_epoch: LeaderEpoch(0),
+        level: 0,
+    };
+    let topic = TopicName::parse("a").expect("legal");
+    let path = paths::segment(&topic, topic_partition, &segment.name());
+    store.put(&path, written.bytes).await.expect("stored");
+    SegmentRef { topic_partition, path, segment }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn readers_of_all_chunks_at_once_all_get_on_and_no_chunk_is_decoded_twice() {
+    let (store, metrics) = (ObjectStore::in_memory(), Arc::new(Metrics::new()));
+    let config = CacheConfig { memory_bytes: 64 << 20, disk_bytes: 0 };
+    let cache = Cache::open(config, Path::new("unused"), Arc::clone(&metrics)).await.expect("opens");
+    let wanted = segment(&store).await;
+    let segments = Segments::new(cache, store);
+    // From the end, so that chunks are asked for before those in front of them are read ahead of.
+    let readers = (0..ROWS).rev().map(|offset| {
+        let (segments, wanted) = (segments.clone(), wanted.clone());
+        tokio::spawn(async move { segments.read(&wanted, Offset(offset)).await.map(|read| (offset, read)) })
+    });
+    let readers: Vec<_> = readers.collect();
+    for reader in readers {
+        let read =
+            tokio::time::timeout(Duration::from_secs(60), reader).await.expect("nobody waits for ever");
+        let (offset, read) = read.expect("no panic").expect("readable");
+        let end = read.expect("every offset has a row").end.get();
+        assert_eq!(end, offset - offset % PAGE_ROWS as i64 + PAGE_ROWS as i64);
+    }
+    let chunks = u64::try_from(ROWS).expect("positive") / PAGE_ROWS as u64;
+    assert_eq!(metrics.cache.misses.get(), chunks, "each chunk was decoded once");
+}
