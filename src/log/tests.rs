@@ -5,5 +5,6 @@ mod partition;
 mod producers;
 mod random;
 mod segments;
+mod reads;
 mod stability;
 mod transactions;
