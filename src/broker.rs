@@ -24,9 +24,11 @@ use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::{Catalog, CatalogError};
 use crate::txn::{TransactionConfig, TxnCoordinator, TxnsStart};
 use crate::types::{ClusterId, LeaderEpoch, SessionId};
+use futures_util::TryStreamExt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// What a broker runs on, opened and checked. It outlives sessions.
@@ -274,7 +276,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         catalog: Arc::clone(&catalog),
         groups: groups.clone(),
     });
-    let archive = Archive::start(ArchiveStart {
+    let (archive, archive_fault) = Archive::start(ArchiveStart {
         config: config.archive,
         session: session_id,
         leader_epoch: LeaderEpoch(view.0),
@@ -312,15 +314,31 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         stopping: foundation.stopping.clone(),
     };
     let (groups_of_session, transactions_of_session) = (groups.clone(), transactions.clone());
-    let archive_of_session = archive.clone();
+    let (archive_of_session, journal_of_session) = (archive.clone(), journal.clone());
     let ended = tokio::spawn(async move {
-        let end = run.await;
+        let end = until_end(run, archive_fault, &journal_of_session).await;
         archive_of_session.close();
         transactions_of_session.close();
         groups_of_session.close();
         end
     });
     Ok((Session { journal, groups, transactions, archive, ended: Some(ended) }, Arc::new(context)))
+}
+
+/// How the journal ends. If the archiver fails it is closed: a session that archives nothing would fill the journal, and
+/// the next one may fare better.
+async fn until_end(
+    run: impl Future<Output = JournalEnd>,
+    archive_fault: impl Future<Output = JoinError>,
+    journal: &Journal,
+) -> JournalEnd {
+    let mut run = pin!(run);
+    tokio::select! {
+        end = &mut run => return end,
+        error = archive_fault => tracing::error!(%error, "the archiver failed, the session ends"),
+    }
+    journal.close();
+    run.await
 }
 
 /// The groups of a session; their tasks end with it.
@@ -368,3 +386,6 @@ async fn recover_log(
     tracing::info!(objects = objects.len(), topics = catalog.all().len(), "the log is recovered");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,9 +18,11 @@ use crate::types::{
 use crate::wire::batch::{BatchBuilder, BatchHeader, Codec, NO_PRODUCER};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::task::JoinError;
 use uuid::Uuid;
 
 const NOW: Timestamp = Timestamp(0);
@@ -35,6 +37,8 @@ struct World {
     log: Arc<BrokerLog>,
     partition: Arc<Partition>,
     archive: Archive,
+    /// Ends if the archiver fails.
+    fault: Pin<Box<dyn Future<Output = JoinError> + Send>>,
 }
 
 impl World {
@@ -65,7 +69,8 @@ impl World {
         let (journal, run) = Journal::start(start, Box::new(move |object| committed.on_committed(&object)));
         tokio::spawn(run);
         let loaded = load(metadata.as_ref(), &store, &catalog).await.expect("loads");
-        let archive = Archive::start(ArchiveStart {
+        let of_world = Arc::clone(&metrics);
+        let (archive, fault) = Archive::start(ArchiveStart {
             config: ArchiveConfig { bytes: 1 << 20, age, age_max: DAY },
             session: session_id,
             leader_epoch,
@@ -78,7 +83,8 @@ impl World {
             loaded,
             metrics,
         });
-        World { metadata: faulty, store, journal, log, partition, archive }
+        let fault = Box::pin(fault);
+        World { metadata: faulty, metrics: of_world, store, journal, log, partition, archive, fault }
     }
 
     async fn append(&self) {
@@ -153,4 +159,35 @@ async fn what_has_not_paid_waits_and_goes_soon_after_it_has() {
     world.append().await;
     assert_eq!(world.archived_after(86_300).await, 2);
     assert_eq!(world.archived_after(200).await, 3, "after a day it goes whatever it has paid");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_with_too_many_rows_of_producers_is_archived_before_its_time() {
+    let world = World::new(DAY).await;
+    let rows = || (world.partition.waiting_rows().all, world.metrics.archive.waiting_rows.get());
+    world.append_idempotent(0..20).await;
+    assert_eq!(world.archived_after(2).await, 0, "as many as may wait");
+    assert_eq!(rows(), (20, 20));
+    world.append_idempotent(20..21).await;
+    // The last one may not have been committed yet when the archiver looked.
+    let archived = world.archived_after(2).await;
+    assert!(archived >= 20, "{archived}");
+    assert_eq!(rows(), (21 - archived as u64, 21 - archived));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_archiver_learns_that_it_failed() {
+    let mut world = World::new(DAY).await;
+    world.archive.panic().await;
+    let error = world.fault.as_mut().await;
+    assert!(error.is_panic(), "{error}");
+    world.flush().await.expect_err("nobody archives any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_archiver_that_is_closed_has_not_failed() {
+    let mut world = World::new(DAY).await;
+    world.archive.close();
+    let wait = tokio::time::timeout(Duration::from_secs(60), world.fault.as_mut()).await;
+    assert!(wait.is_err(), "{wait:?}");
 }

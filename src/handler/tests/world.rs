@@ -226,7 +226,7 @@ async fn context(
         catalog: Arc::clone(&catalog),
         groups: groups.clone(),
     });
-    let archive = Archive::start(ArchiveStart {
+    let (archive, _fault) = Archive::start(ArchiveStart {
         config: config.archive,
         session: session_id,
         leader_epoch: LeaderEpoch(view.0),
