@@ -381,9 +381,15 @@ async fn recover_log(
         log.recover_archived(manifest.topic_partition, manifest.archived_log());
     }
     ended.iter().for_each(|ended| log.needs().on_ended(ended));
-    let objects = recover(&foundation.store, ended).await?;
-    log.recover(&objects, foundation.clock.now())?;
-    tracing::info!(objects = objects.len(), topics = catalog.all().len(), "the log is recovered");
+    let mut recovery = log.recovery(foundation.clock.now());
+    let mut objects = recover(&foundation.store, ended);
+    let mut taken = 0_u64;
+    while let Some(object) = objects.try_next().await? {
+        recovery.take(&object)?;
+        taken += 1;
+    }
+    recovery.finish()?;
+    tracing::info!(objects = taken, topics = catalog.all().len(), "the log is recovered");
     Ok(())
 }
 

@@ -27,6 +27,7 @@ use crate::types::{
 };
 use crate::wire::batch::{BatchBuilder, BatchHeader, Codec, NO_PRODUCER, ProducerStamp};
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -445,7 +446,7 @@ async fn recovered(
         log.recover_archived(*topic_partition, archived.clone());
     }
     ended.iter().for_each(|ended| log.needs().on_ended(ended));
-    let objects = recover(store, ended).await.expect("all there");
+    let objects = recover(store, ended).try_collect::<Vec<_>>().await.expect("all there");
     log.recover(&objects, NOW).expect("without contradictions");
     log
 }

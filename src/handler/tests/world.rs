@@ -24,6 +24,7 @@ use crate::wire::{
     encode_request, messages,
 };
 use bytes::{Buf, Bytes};
+use futures_util::TryStreamExt;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -183,7 +184,7 @@ async fn context(
     for manifest in &loaded.manifests {
         log.recover_archived(manifest.topic_partition, manifest.archived_log());
     }
-    let objects = recover(store, &ended).await.expect("all there");
+    let objects = recover(store, &ended).try_collect::<Vec<_>>().await.expect("all there");
     ended.iter().for_each(|ended| log.needs().on_ended(ended));
     let session_id = session.id();
     log.recover(&objects, clock.now()).expect("without contradictions");
