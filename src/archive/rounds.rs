@@ -14,7 +14,7 @@ use super::kept::{KeptManifest, Swapped};
 use super::resting::Resting;
 use super::retention::{self, Piece, Retained, RetentionSettings};
 use super::upkeep::Upkeep;
-use super::write::WriteJob;
+use super::write::{WriteJob, blocking};
 use crate::log::{IndexEntry, Partition, Unarchived};
 use crate::meta::Write;
 use crate::meta::{Change, Settled};
@@ -314,13 +314,15 @@ impl Rounds {
             leader_epoch: self.start.leader_epoch,
             options: SegmentOptions { text: topic.settings.parquet_text, ..SegmentOptions::default() },
         };
+        let (checkpoint, now) = (partition.checkpoint_at(unarchived.to), self.start.clock.now());
+        let producers = blocking(move || checkpoint.producers(now)).await?;
         let segment = job.run(&self.start.reader, &self.start.store).await?;
         let written = segment.clone();
         let archived = Archived {
             segments: segment.into_iter().collect(),
             archived_offset: unarchived.to,
             leader_epochs: partition.epochs_in(unarchived.from, unarchived.to),
-            producers: partition.producers_at(unarchived.to, self.start.clock.now()),
+            producers,
         };
         let swapped = match kept.manifest.append_segments(archived) {
             Ok(edited) => kept.swap(&self.start.standing, &self.start.store, &topic.name, edited).await,

@@ -27,8 +27,9 @@ mod transaction;
 mod waiters;
 
 pub use append::{AppendError, Appended, Incoming};
-pub use archived::{ArchiveState, ArchivedLog, SegmentRef, Unarchived};
+pub use archived::{ArchiveState, ArchivedLog, SegmentRef, Unarchived, WaitingRows};
 pub use broker_log::{BrokerLog, LogError};
+pub use checkpoint::CheckpointView;
 pub use data_batches::{DataBatches, data_batches};
 pub use index::IndexEntry;
 pub use merged::{MergeSources, MergedPartition, MergedSpans};
