@@ -1,6 +1,7 @@
 //! Assembly of a broker from its rooms: the stores are opened and checked, a session joins, the log is
 //! recovered, and a handler answers from it. When the session is sealed, another one begins.
 
+use crate::archive::cut::WAITING_ROWS_MAX;
 use crate::archive::{self, Archive, ArchiveStart};
 use crate::cache::{Cache, CacheError};
 use crate::clock::{self, Clock};
@@ -288,6 +289,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         catalog: Arc::clone(&catalog),
         loaded,
         metrics: Arc::clone(metrics),
+        waiting_rows_max: WAITING_ROWS_MAX,
     });
     let context = Context {
         catalog,

@@ -50,6 +50,8 @@ pub struct ArchiveStart {
     pub loaded: LoadedManifests,
     /// Where figures go.
     pub metrics: Arc<Metrics>,
+    /// Rows of idempotent producers that may wait in memory to be archived, in all partitions together.
+    pub waiting_rows_max: u64,
 }
 
 /// A request to the archiver.

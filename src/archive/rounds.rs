@@ -1,6 +1,7 @@
 //! What the archiver does when it looks around: archive what is due, move log starts, merge and compact, let objects go.
 
 mod journals;
+mod relief;
 mod upkeep;
 
 use super::archiver::{ArchiveStart, Call};
@@ -166,6 +167,7 @@ impl Rounds {
                 tokio::task::yield_now().await;
             }
         }
+        self.relieve(calls).await;
         if now >= self.retention_at {
             self.retention_at = now + RETENTION_EVERY;
             for partition in self.start.log.partitions() {

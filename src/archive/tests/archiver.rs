@@ -6,17 +6,19 @@ use crate::clock::Clock;
 use crate::config::{ArchiveConfig, CacheConfig, JournalConfig};
 use crate::journal::{BrokerSession, Joining, Journal, JournalStart};
 use crate::limits::{MemoryBudget, Purpose};
-use crate::log::{BrokerLog, Incoming, Partition, Reader};
+use crate::log::{BatchIdentity, BrokerLog, Incoming, Partition, Reader};
 use crate::meta::MetadataStore;
 use crate::meta::faults::FaultyStore;
 use crate::metrics::Metrics;
 use crate::store::{ObjectStore, paths};
 use crate::topic::{Catalog, NewTopic};
 use crate::types::{
-    BrokerId, LeaderEpoch, Offset, PartitionIndex, SessionId, Timestamp, TopicName, TopicPartition,
+    BrokerId, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, SessionId, Timestamp,
+    TopicName, TopicPartition,
 };
 use crate::wire::batch::{BatchBuilder, BatchHeader, Codec, NO_PRODUCER};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ use std::time::Duration;
 use tokio::task::JoinError;
 use uuid::Uuid;
 
+/// Rows of producers that may wait.
+const WAITING_ROWS_MAX: u64 = 20;
 const NOW: Timestamp = Timestamp(0);
 const DAY: Duration = Duration::from_secs(86_400);
 /// The swap's, and those of every attempt to rewrite the standing after it.
@@ -32,6 +36,7 @@ const ANSWERS_OF_A_SWAP: usize = 5;
 
 struct World {
     metadata: Arc<FaultyStore>,
+    metrics: Arc<Metrics>,
     store: ObjectStore,
     journal: Journal,
     log: Arc<BrokerLog>,
@@ -82,17 +87,31 @@ impl World {
             catalog,
             loaded,
             metrics,
+            waiting_rows_max: WAITING_ROWS_MAX,
         });
         let fault = Box::pin(fault);
         World { metadata: faulty, metrics: of_world, store, journal, log, partition, archive, fault }
     }
 
     async fn append(&self) {
+        self.append_as(None).await;
+    }
+
+    /// Batches of one producer, each with one record.
+    async fn append_idempotent(&self, sequences: Range<i32>) {
+        for base_sequence in sequences {
+            let (producer_id, producer_epoch) = (ProducerId(7), ProducerEpoch(0));
+            let identity = BatchIdentity { producer_id, producer_epoch, base_sequence, record_count: 1 };
+            self.append_as(Some(identity)).await;
+        }
+    }
+
+    async fn append_as(&self, identity: Option<BatchIdentity>) {
         let mut builder = BatchBuilder::new();
         builder.append(NOW, None, Some(b"value"), &[]);
         let batch = builder.finish(Codec::None, NO_PRODUCER);
         let attributes = BatchHeader::decode(&batch).expect("just built").attributes;
-        let incoming = Incoming { batch, record_count: 1, max_timestamp: NOW, identity: None, attributes };
+        let incoming = Incoming { batch, record_count: 1, max_timestamp: NOW, identity, attributes };
         let permit = Arc::new(MemoryBudget::new(1 << 20).try_reserve(1, Purpose::Other).expect("free"));
         let appended = self.partition.append(&self.journal, incoming, &permit, NOW).expect("taken");
         let mut ticket = appended.ticket;

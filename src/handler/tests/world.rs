@@ -3,6 +3,7 @@
 use super::super::{
     Admitted, AdvertisedListener, ClusterInfo, ConnectionInfo, Context, FetchSessions, Handle, Handler,
 };
+use crate::archive::cut::WAITING_ROWS_MAX;
 use crate::archive::{self, Archive, ArchiveStart};
 use crate::cache::Cache;
 use crate::clock::Clock;
@@ -239,6 +240,7 @@ async fn context(
         catalog: Arc::clone(&catalog),
         loaded,
         metrics: Arc::clone(&metrics),
+        waiting_rows_max: WAITING_ROWS_MAX,
     });
     Arc::new(Context {
         catalog,
