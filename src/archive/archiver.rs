@@ -78,7 +78,6 @@ const ROUND_EVERY: Duration = Duration::from_millis(500);
 impl Archive {
     /// Starts the archiver. Its tasks end when it is closed. The future ends only if one of them panics: nothing is
     /// archived any more then, so that the session has to end.
-    #[must_use]
     pub fn start(start: ArchiveStart) -> (Archive, impl Future<Output = JoinError> + Send + 'static) {
         let (calls, received) = mpsc::channel(CALLS_MAX);
         let closed = CancellationToken::new();

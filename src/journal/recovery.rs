@@ -126,7 +126,7 @@ async fn plan(store: &ObjectStore, ended: &[EndedJournal]) -> Result<Vec<Vec<Wan
         bytes += wanted.bytes;
         match planned.last_mut() {
             Some(together) if together.len() < READS_AT_ONCE && bytes <= BYTES_AT_ONCE => {
-                together.push(wanted)
+                together.push(wanted);
             }
             _ => {
                 bytes = wanted.bytes;
