@@ -7,6 +7,7 @@ mod cli;
 mod cli_archive;
 mod cli_groups;
 mod cli_share_groups;
+mod compaction;
 mod crash;
 mod exactly_once;
 mod fetch_rules;
