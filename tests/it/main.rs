@@ -17,6 +17,7 @@ mod list_offsets;
 mod produce_consume;
 mod produce_rules;
 mod quic;
+mod retention;
 mod s3;
 mod settings;
 mod store_contract;
