@@ -1,6 +1,7 @@
 //! All integration tests, one binary. Most drive the real `cenote` binary from outside, with real clients or
 //! with frames made by hand; each test states one promise in its name.
 
+mod archive_crash;
 mod archive_tables;
 mod bounds;
 mod cli;
