@@ -20,6 +20,7 @@ mod produce_rules;
 mod quic;
 mod retention;
 mod s3;
+mod s3_archive;
 mod settings;
 mod store_contract;
 mod support;
