@@ -22,6 +22,7 @@ mod retention;
 mod s3;
 mod s3_archive;
 mod settings;
+mod slow_store;
 mod store_contract;
 mod support;
 mod tidy;

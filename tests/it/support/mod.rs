@@ -14,6 +14,7 @@ pub mod reading;
 pub mod requests;
 pub mod s3_server;
 pub mod skip;
+pub mod slow_link;
 
 pub use batches::{Batch, Codec, Record, parse_batches};
 pub use broker::Broker;
