@@ -21,18 +21,18 @@ const GOALS: [Option<&str>; 10] = [
     None,
     None,
     None,
+    None,
     Some("cenote_archive_segments_total"),
     Some("cenote_archive_segments_total"),
-    Some("cenote_archive_merges_total"),
     Some("cenote_archive_merges_total"),
     Some("cenote_archive_compacted_rows_total"),
     Some("cenote_archive_compacted_rows_total"),
     Some("cenote_archive_journal_merges_total"),
 ];
 const KEYS: u64 = 1_000;
-const IN_FLIGHT: usize = 40;
+const IN_FLIGHT: usize = 16;
 /// Acknowledgements that a kill waits for besides: at least one, and fewer than this.
-const ACKS_BETWEEN_KILLS: usize = 50;
+const ACKS_BETWEEN_KILLS: usize = 30;
 /// After every so many kills the stores are checked.
 const KILLS_TO_A_CHECK: usize = 3;
 
@@ -43,7 +43,7 @@ const BUSY: [&str; 8] = [
     "--puts-in-flight",
     "16",
     "--archive-bytes",
-    "16KiB",
+    "4KiB",
     "--archive-age",
     "200ms",
 ];
