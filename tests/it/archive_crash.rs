@@ -182,11 +182,12 @@ struct Killed {
     broker: Broker,
     topic: Topic,
     read: Vec<Vec<Read>>,
-    objects: Box<dyn Fn(&Broker) -> Vec<PathBuf>>,
+    /// The directory of its objects.
+    store: PathBuf,
 }
 
 impl Killed {
-    fn new(mut broker: Broker, objects: impl Fn(&Broker) -> Vec<PathBuf> + 'static) -> Killed {
+    fn new(mut broker: Broker, store: PathBuf) -> Killed {
         let topic = short_topic(&broker, &[("retention.ms", "-1")]);
         let mut client = broker.connect();
         for round in 0..ROUNDS {
@@ -202,27 +203,28 @@ impl Killed {
         let read = read_all(&broker, &topic, 1);
         assert_eq!(read[0].iter().map(|read| read.offset).collect::<Vec<_>>(), [85, 86, 87, 88, 89]);
         broker.kill();
-        Killed { broker, topic, read, objects: Box::new(objects) }
+        Killed { broker, topic, read, store }
     }
 
     fn bytes(&self) -> u64 {
-        let objects = (self.objects)(&self.broker);
+        let objects = files_below(&self.store);
         // One that goes meanwhile has none.
         objects.iter().filter_map(|path| Some(path.metadata().ok()?.len())).sum()
     }
 
     /// What is needed: the mark of the cluster, one segment, and the list that names it. The journal is archived.
     fn is_clean(&self) -> bool {
-        (self.objects)(&self.broker).len() == 3
+        files_below(&self.store).len() == 3
     }
 }
 
 #[test]
 fn what_a_kill_left_behind_goes_a_minute_after_the_next_start_here_and_on_s3() {
     let server = S3Server::start();
-    let local = Killed::new(Broker::start(), |broker| files_below(&broker.data().join("store")));
-    let bucket = server.bucket();
-    let remote = Killed::new(broker_on(&server).start(), move |_| files_below(&bucket));
+    let broker = Broker::start();
+    let store = broker.data().join("store");
+    let local = Killed::new(broker, store);
+    let remote = Killed::new(broker_on(&server).start(), server.bucket());
     let mut all = [local, remote];
     let before: Vec<(u64, u64)> =
         all.iter().map(|killed| (orphans(&sound(&killed.broker, &[])), killed.bytes())).collect();

@@ -232,5 +232,5 @@ fn what_a_deleted_topic_had_is_never_seen_under_its_name_again() {
     let report = sound(&broker, &[]);
     let gone = &report["deleted_topics"]["objects"];
     let orphans = &report["orphans"]["segments"]["objects"];
-    assert_eq!(gone.as_u64().expect("a number") + orphans.as_u64().expect("a number") > 0, true, "{report}");
+    assert!(gone.as_u64() > Some(0) || orphans.as_u64() > Some(0), "{report}");
 }
