@@ -76,16 +76,15 @@ impl std::fmt::Debug for Segments {
 
 impl Segments {
     pub fn new(cache: Cache, store: ObjectStore) -> Segments {
+        Segments::with_groups(cache, store, Arc::new(Semaphore::new(GROUPS_MAX)))
+    }
+
+    /// With a permit of `groups` for each group of chunks that is on its way.
+    pub fn with_groups(cache: Cache, store: ObjectStore, groups: Arc<Semaphore>) -> Segments {
         let weigh = |_: &Uuid, footer: &Arc<SegmentFooter>| footer.memory();
         let footers = foyer::CacheBuilder::new(FOOTER_BYTES).with_shards(1).with_weighter(weigh).build();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Segments {
-            cache,
-            store,
-            footers,
-            groups: Arc::new(Semaphore::new(GROUPS_MAX)),
-            decoding: Arc::new(Semaphore::new(threads.div_ceil(2))),
-        }
+        Segments { cache, store, footers, groups, decoding: Arc::new(Semaphore::new(threads.div_ceil(2))) }
     }
 
     /// The chunk that answers a reader at `from`; nothing, if the segment has no row from there on.
