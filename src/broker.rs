@@ -3,6 +3,7 @@
 
 use crate::archive::cut::WAITING_ROWS_MAX;
 use crate::archive::{self, Archive, ArchiveStart};
+use crate::background::Background;
 use crate::cache::{Cache, CacheError};
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -287,6 +288,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         log: Arc::clone(&log),
         reader: reader.clone(),
         catalog: Arc::clone(&catalog),
+        background: Background::start("archive", 1),
         loaded,
         metrics: Arc::clone(metrics),
         waiting_rows_max: WAITING_ROWS_MAX,

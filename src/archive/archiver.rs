@@ -4,6 +4,7 @@ use super::error::ArchiveError;
 use super::janitor::{self, Listed};
 use super::rounds::Rounds;
 use super::start::LoadedManifests;
+use crate::background::Background;
 use crate::clock::Clock;
 use crate::config::ArchiveConfig;
 use crate::log::{BrokerLog, Reader};
@@ -46,6 +47,8 @@ pub struct ArchiveStart {
     pub reader: Reader,
     /// The topics.
     pub catalog: Arc<Catalog>,
+    /// Decodes and encodes.
+    pub background: Background,
     /// What was archived before.
     pub loaded: LoadedManifests,
     /// Where figures go.

@@ -1,5 +1,6 @@
 //! What can go wrong with archives.
 
+use crate::background::NotDone;
 use crate::log::{ReadError, SegmentFileError};
 use crate::meta::keys::DecodeKeyError;
 use crate::meta::{MetadataError, SettleError};
@@ -53,6 +54,9 @@ pub enum ArchiveError {
     /// The offset is not in the log.
     #[error("offset {0} is outside the log")]
     OutOfRange(Offset),
+    /// Decoding or encoding panicked.
+    #[error(transparent)]
+    NotDone(#[from] NotDone),
     /// The session has ended.
     #[error("the session has ended")]
     Closed,

@@ -9,7 +9,7 @@
 use super::cut::PutShare;
 use super::error::ArchiveError;
 use super::journal_merge::JournalMerge;
-use super::write::blocking;
+use crate::background::Background;
 use crate::journal::{ObjectIndex, ObjectName, ObjectNumber, Row, encode};
 use crate::log::{
     BrokerLog, IndexEntry, JournalNeeds, JournalUse, MergeSources, MergedPartition, MergedSpans, Reader,
@@ -83,18 +83,24 @@ impl JournalCopy {
     }
 
     /// Reads, encodes and puts. Nothing names the object yet.
-    pub async fn run(self, reader: &Reader, store: &ObjectStore) -> Result<MergedSpans, ArchiveError> {
+    pub async fn run(
+        self,
+        reader: &Reader,
+        store: &ObjectStore,
+        background: &Background,
+    ) -> Result<MergedSpans, ArchiveError> {
         let mut rows: Vec<Row> = Vec::new();
         // One after the other: readers and the archiver are not to wait for this.
         for source in self.sources() {
             rows.extend(source.read(reader).await?);
         }
         let name = ObjectName::merged(self.session, self.number);
-        let encoded = blocking(move || {
-            rows.sort_by_key(|row| (row.index.topic_partition, row.index.offsets.start));
-            encode(name, rows)
-        })
-        .await?;
+        let encoded = background
+            .run(move || {
+                rows.sort_by_key(|row| (row.index.topic_partition, row.index.offsets.start));
+                encode(name, rows)
+            })
+            .await?;
         let bytes = encoded.bytes.len() as u64;
         store.put(&name.path(), encoded.bytes).await?;
         Ok(MergedSpans {

@@ -4,7 +4,8 @@
 use super::compact::{DirtyPass, Fate, PassProgress, RowKey, Survivors};
 use super::error::ArchiveError;
 use super::rows::{Piece, Pieces};
-use super::write::{Made, blocking, entry_of};
+use super::write::{Made, entry_of};
+use crate::background::Background;
 use crate::log::{SegmentFile, SegmentRef};
 use crate::segment::manifest::Segment;
 use crate::segment::{Row, SegmentOptions, SegmentWriter};
@@ -60,13 +61,13 @@ impl Rewrite {
     }
 
     /// Reads, writes and puts.
-    pub async fn run(self, store: &ObjectStore) -> Result<Rewritten, ArchiveError> {
+    pub async fn run(self, store: &ObjectStore, background: &Background) -> Result<Rewritten, ArchiveError> {
         let Some(offsets) = self.offsets() else { return Ok(Rewritten::Unchanged) };
         let mut sources = Vec::with_capacity(self.segments.len());
         for segment in &self.segments {
             sources.push(SegmentFile::open(store, segment).await?);
         }
-        if matches!(self.keep, Keep::Survivors(_)) && !self.has_rows_to_go(&sources).await? {
+        if matches!(self.keep, Keep::Survivors(_)) && !self.has_rows_to_go(&sources, background).await? {
             return Ok(Rewritten::Unchanged);
         }
         let mut writing =
@@ -75,7 +76,7 @@ impl Rewrite {
             let mut pieces = Pieces::of(source);
             while let Some(piece) = pieces.next().await? {
                 let keep = self.keep.clone();
-                writing = blocking(move || writing.take(&piece, &keep)).await??;
+                writing = background.run(move || writing.take(&piece, &keep)).await??;
             }
         }
         let rows: u64 = self.segments.iter().map(|wanted| wanted.segment.rows).sum();
@@ -87,13 +88,17 @@ impl Rewrite {
         if rows_gone == rows {
             return Ok(Rewritten::Replaced { with: None, rows_gone });
         }
-        let written = blocking(move || writing.writer.finish(offsets)).await??;
+        let written = background.run(move || writing.writer.finish(offsets)).await??;
         store.put(&self.path, written.bytes).await?;
         Ok(Rewritten::Replaced { with: Some(entry_of(written.summary, self.made)), rows_gone })
     }
 
     /// Looks for the first row that goes: most often one of the first, if there is any.
-    async fn has_rows_to_go(&self, sources: &[SegmentFile]) -> Result<bool, ArchiveError> {
+    async fn has_rows_to_go(
+        &self,
+        sources: &[SegmentFile],
+        background: &Background,
+    ) -> Result<bool, ArchiveError> {
         for source in sources {
             let mut pieces = Pieces::of(source);
             while let Some(piece) = pieces.next().await? {
@@ -101,7 +106,7 @@ impl Rewrite {
                 let look = move |row: &Row<'_>| {
                     Ok(if keep.keeps(row) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
                 };
-                if blocking(move || piece.each(look)).await??.is_break() {
+                if background.run(move || piece.each(look)).await??.is_break() {
                     return Ok(true);
                 }
             }
@@ -133,6 +138,7 @@ pub(super) async fn observe(
     mut pass: DirtyPass,
     segments: &[SegmentRef],
     store: &ObjectStore,
+    background: &Background,
 ) -> Result<(DirtyPass, PassProgress), ArchiveError> {
     for segment in segments {
         let source = SegmentFile::open(store, segment).await?;
@@ -148,7 +154,7 @@ pub(super) async fn observe(
                 shown.map(|shown| (pass, shown))
             };
             let shown;
-            (pass, shown) = blocking(look).await??;
+            (pass, shown) = background.run(look).await??;
             if shown.is_break() {
                 return Ok((pass, PassProgress::Full));
             }

@@ -15,7 +15,7 @@ use super::kept::{KeptManifest, Swapped};
 use super::resting::Resting;
 use super::retention::{self, Piece, Retained, RetentionSettings};
 use super::upkeep::Upkeep;
-use super::write::{WriteJob, blocking};
+use super::write::WriteJob;
 use crate::log::{IndexEntry, Partition, Unarchived};
 use crate::meta::Write;
 use crate::meta::{Change, Settled};
@@ -317,8 +317,9 @@ impl Rounds {
             options: SegmentOptions { text: topic.settings.parquet_text, ..SegmentOptions::default() },
         };
         let (checkpoint, now) = (partition.checkpoint_at(unarchived.to), self.start.clock.now());
-        let producers = blocking(move || checkpoint.producers(now)).await?;
-        let segment = job.run(&self.start.reader, &self.start.store).await?;
+        let ArchiveStart { reader, store, background, .. } = &self.start;
+        let producers = background.run(move || checkpoint.producers(now)).await?;
+        let segment = job.run(reader, store, background).await?;
         let written = segment.clone();
         let archived = Archived {
             segments: segment.into_iter().collect(),

@@ -1,6 +1,7 @@
 //! Makes a segment of what a partition has in the journal: committed records above the log start, nothing else.
 
 use super::error::ArchiveError;
+use crate::background::Background;
 use crate::clock;
 use crate::log::{IndexEntry, Partition, Reader, Unarchived, data_batches};
 use crate::segment::manifest::Segment;
@@ -24,13 +25,18 @@ pub(super) struct WriteJob<'a> {
 
 impl WriteJob<'_> {
     /// Writes the segment and puts it; nothing, if there is no record to write.
-    pub async fn run(&self, reader: &Reader, store: &ObjectStore) -> Result<Option<Segment>, ArchiveError> {
+    pub async fn run(
+        &self,
+        reader: &Reader,
+        store: &ObjectStore,
+        background: &Background,
+    ) -> Result<Option<Segment>, ArchiveError> {
         let Range { start, end } = self.unarchived.from..self.unarchived.to;
         let mut writer = SegmentWriter::new(self.partition.topic_partition(), self.options)?;
         let mut gathered = Gathered::default();
         for span in &self.unarchived.spans {
             if let Some(batches) = gathered.add(self.batches(reader, span).await?) {
-                writer = blocking(move || append_all(writer, &batches)).await??;
+                writer = background.run(move || append_all(writer, &batches)).await??;
             }
         }
         let batches = gathered.batches;
@@ -38,7 +44,7 @@ impl WriteJob<'_> {
             let writer = append_all(writer, &batches)?;
             if writer.rows() == 0 { Ok(None) } else { writer.finish(start..end).map(Some) }
         };
-        let Some(written) = blocking(finish).await?? else { return Ok(None) };
+        let Some(written) = background.run(finish).await?? else { return Ok(None) };
         let made = Made { unique: clock::random_id(), leader_epoch: self.leader_epoch, level: 0 };
         let segment = entry_of(written.summary, made);
         let path = paths::segment(&self.topic.name, self.partition.topic_partition(), &segment.name());
@@ -107,13 +113,6 @@ pub(super) fn entry_of(summary: SegmentSummary, made: Made) -> Segment {
         leader_epoch: made.leader_epoch,
         level: made.level,
     }
-}
-
-/// Work for a processor, on a thread where it may take its time.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ArchiveError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| ArchiveError::Closed)
 }
 
 #[cfg(test)]

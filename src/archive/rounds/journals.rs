@@ -8,6 +8,7 @@
 //! nothing else is written of that journal's start. If the copy fails, what there is of the object goes.
 
 use super::Rounds;
+use crate::archive::archiver::ArchiveStart;
 use crate::archive::error::ArchiveError;
 use crate::archive::graveyard::GRACE;
 use crate::archive::journal_copy::JournalCopy;
@@ -129,9 +130,10 @@ impl Rounds {
                 // It was let go of a moment ago.
                 continue;
             }
-            let (reader, store) = (self.start.reader.clone(), self.start.store.clone());
+            let ArchiveStart { reader, store, background, .. } = &self.start;
+            let (reader, store, background) = (reader.clone(), store.clone(), background.clone());
             let work = async move {
-                let work = copy.run(&reader, &store);
+                let work = copy.run(&reader, &store, &background);
                 tokio::time::timeout(JOB_TIMEOUT, work).await.unwrap_or(Err(ArchiveError::TimedOut))
             };
             let (name, handle) =

@@ -212,15 +212,16 @@ impl Rounds {
 
     fn spawn_rewrite(&self, rewrite: Rewrite, kind: JobKind) -> RunningJob {
         let topic_partition = rewrite.topic_partition;
-        let store = self.start.store.clone();
-        let work = async move { rewrite.run(&store).await.map(Output::Rewritten) };
+        let (store, background) = (self.start.store.clone(), self.start.background.clone());
+        let work = async move { rewrite.run(&store, &background).await.map(Output::Rewritten) };
         RunningJob { topic_partition, kind, handle: spawn(work) }
     }
 
     fn spawn_observe(&self, led: &Led, pass: DirtyPass, segments: &[Segment]) -> RunningJob {
-        let (store, segments) = (self.start.store.clone(), refer_all(&led.archived, segments));
+        let segments = refer_all(&led.archived, segments);
+        let (store, background) = (self.start.store.clone(), self.start.background.clone());
         let work = async move {
-            let (pass, progress) = rewrite::observe(pass, &segments, &store).await?;
+            let (pass, progress) = rewrite::observe(pass, &segments, &store, &background).await?;
             Ok(Output::Observed(Box::new(pass), progress))
         };
         let topic_partition = led.partition.topic_partition();

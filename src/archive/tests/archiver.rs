@@ -1,6 +1,7 @@
 //! The archiver's task by itself, on metadata that may lose answers: a swap was made, and nobody has said so.
 
 use super::super::{Archive, ArchiveStart, load};
+use crate::background::Background;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{ArchiveConfig, CacheConfig, JournalConfig};
@@ -85,6 +86,7 @@ impl World {
             log: Arc::clone(&log),
             reader: Reader::new(cache, store.clone()),
             catalog,
+            background: Background::start("test", 1),
             loaded,
             metrics,
             waiting_rows_max: WAITING_ROWS_MAX,

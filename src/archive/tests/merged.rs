@@ -5,6 +5,7 @@
 use super::super::journal_copy::JournalCopy;
 use super::super::journal_merge::JournalMerge;
 use super::super::journals::Journals;
+use crate::background::Background;
 use crate::cache::Cache;
 use crate::config::{CacheConfig, JournalConfig};
 use crate::journal::{
@@ -357,7 +358,8 @@ impl World {
         let number = MergeNumber { view: ViewNumber(self.sessions as i32), attempt: self.attempts };
         self.attempts += 1;
         let copy = JournalCopy::plan(&self.log, *session, number, (uses, &merge)).await;
-        let merged = copy.run(&self.reader, &self.store).await.expect("all there");
+        let merged =
+            copy.run(&self.reader, &self.store, &Background::start("test", 1)).await.expect("all there");
         read_object(&self.store, ObjectName::merged(*session, number)).await.expect("whole");
         for step in &step.meanwhile {
             self.take(step).await;

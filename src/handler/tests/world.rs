@@ -5,6 +5,7 @@ use super::super::{
 };
 use crate::archive::cut::WAITING_ROWS_MAX;
 use crate::archive::{self, Archive, ArchiveStart};
+use crate::background::Background;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, Config, Flags, resolve};
@@ -238,6 +239,7 @@ async fn context(
         log: Arc::clone(&log),
         reader: reader.clone(),
         catalog: Arc::clone(&catalog),
+        background: Background::start("archive", 1),
         loaded,
         metrics: Arc::clone(&metrics),
         waiting_rows_max: WAITING_ROWS_MAX,
