@@ -12,7 +12,7 @@ use crate::meta::Standing;
 use crate::metrics::Metrics;
 use crate::store::ObjectStore;
 use crate::topic::Catalog;
-use crate::types::{LeaderEpoch, Offset, SessionId, TopicId, TopicPartition};
+use crate::types::{LeaderEpoch, Offset, SessionId, Timestamp, TopicId, TopicPartition};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -84,7 +84,9 @@ impl Archive {
     pub fn start(start: ArchiveStart) -> (Archive, impl Future<Output = JoinError> + Send + 'static) {
         let (calls, received) = mpsc::channel(CALLS_MAX);
         let closed = CancellationToken::new();
-        let litter = look_for_litter(start.store.clone(), start.session, calls.clone(), closed.clone());
+        let unfinished = janitor::unfinished_before(&start.standing, start.clock.now());
+        let litter =
+            look_for_litter(start.store.clone(), start.session, unfinished, calls.clone(), closed.clone());
         let litter = tokio::spawn(litter);
         let rounds = tokio::spawn(run(Rounds::new(start), received, closed.clone()));
         let fault = async move {
@@ -149,10 +151,14 @@ async fn fault_of(task: JoinHandle<()>) -> JoinError {
 async fn look_for_litter(
     store: ObjectStore,
     own: SessionId,
+    unfinished: Timestamp,
     calls: mpsc::Sender<Call>,
     closed: CancellationToken,
 ) {
     let work = async {
+        if let Err(error) = janitor::clear_unfinished(&store, unfinished).await {
+            tracing::warn!(%error, "half-written files of killed processes stay until the next start");
+        }
         match janitor::list(&store, own).await {
             Ok(listed) => {
                 let _gone = calls.send(Call::Listed(listed)).await;

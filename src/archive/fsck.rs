@@ -104,8 +104,10 @@ pub async fn fsck(
     fsck.check_segments(&manifests).await;
     let ends = fsck.check_journals().await?;
     let orphans = fsck.find_orphans(&ends).await;
+    let unfinished = fsck.find_unfinished().await?;
     if repair == Repair::DeleteOrphans && fsck.report.problems_total == 0 {
         fsck.delete(orphans).await;
+        fsck.delete_unfinished(unfinished).await;
     }
     Ok(fsck.report)
 }

@@ -30,11 +30,12 @@
 use super::archiver::ArchiveStart;
 use super::error::LoadError;
 use super::kept::KeptManifest;
+use crate::meta::Standing;
 use crate::meta::keys::journal_starts::{self, JournalStart};
 use crate::meta::keys::{journals, sessions};
 use crate::segment::manifest::{ManifestPointer, POINTERS};
 use crate::store::{ListedObject, ObjectPath, ObjectStore, StoreError, paths};
-use crate::types::{LeaderEpoch, MergeNumber, SessionId, TopicId, TopicPartition};
+use crate::types::{LeaderEpoch, MergeNumber, SessionId, Timestamp, TopicId, TopicPartition};
 use futures_util::TryStreamExt;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -61,6 +62,7 @@ pub(super) enum Verdict {
 const OBJECTS_MAX: usize = 4_000_000;
 /// Less than this is taken away whatever its share: about one segment.
 const UNASKED_BYTES: u64 = 64 << 20;
+const HOUR_MS: i64 = 3_600_000;
 
 /// Lists what may be litter. `own` is the session that has begun.
 pub(super) async fn list(store: &ObjectStore, own: SessionId) -> Result<Listed, StoreError> {
@@ -79,6 +81,23 @@ pub(super) async fn list(store: &ObjectStore, own: SessionId) -> Result<Listed, 
         }
     }
     Ok(listed)
+}
+
+/// When a file was last written that nobody writes any more: before the session begins if no other process writes to these
+/// stores, else an hour earlier, which is longer than any PUT takes.
+pub(super) fn unfinished_before(standing: &Standing, now: Timestamp) -> Timestamp {
+    let spared_ms = if standing.store().sole_writer() { 0 } else { HOUR_MS };
+    Timestamp(now.get().saturating_sub(spared_ms))
+}
+
+/// Takes away what killed processes left of PUTs to a local directory.
+pub(super) async fn clear_unfinished(store: &ObjectStore, before: Timestamp) -> Result<(), StoreError> {
+    let files = store.unfinished(before).await?;
+    if !files.is_empty() {
+        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        tracing::info!(files = files.len(), bytes, "half-written files of killed processes go");
+    }
+    store.delete_unfinished(files).await
 }
 
 /// What of `listed` may go; none, if that is not for a broker to say. Called by the task that writes manifests, between two of its works.

@@ -80,6 +80,7 @@ fn write_text(out: &mut impl Write, report: &FsckReport, repair: Repair) -> io::
         ("orphans: segments", orphans.segments),
         ("orphans: manifest objects", orphans.manifests),
         ("orphans: journal objects", orphans.journal),
+        ("orphans: half-written files", orphans.unfinished),
         ("of deleted topics, gone after the next start", report.deleted_topics),
         ("not ours, left alone", report.strangers),
         ("deleted", report.repaired),

@@ -5,7 +5,9 @@
 //! is just making does not wait for that one's fsyncs, and a directory made by a process that died before its
 //! fsyncs is taken for durable. So before its first PUT into a directory, this process makes it durable itself.
 
+use super::unfinished::{self, UnfinishedFile};
 use super::{ObjectPath, StoreError};
+use crate::types::Timestamp;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
@@ -55,11 +57,27 @@ impl LocalDirectory {
     /// Syncs the files, then every directory between them and the root once.
     pub(super) async fn settle(&self, paths: Vec<ObjectPath>) -> Result<(), StoreError> {
         let root = Arc::clone(&self.root);
-        let work = move || settle(&root, &paths);
-        match tokio::task::spawn_blocking(work).await {
-            Ok(answer) => answer,
-            Err(error) => Err(StoreError::unavailable(&"settle", &error)),
-        }
+        blocking("settle", move || settle(&root, &paths)).await
+    }
+
+    pub(super) async fn unfinished(&self, before: Timestamp) -> Result<Vec<UnfinishedFile>, StoreError> {
+        let root = Arc::clone(&self.root);
+        blocking("unfinished files", move || unfinished::find(&root, before)).await
+    }
+}
+
+/// Deletes them all, or all before the first that resists.
+pub(super) async fn delete_unfinished(files: Vec<UnfinishedFile>) -> Result<(), StoreError> {
+    blocking("unfinished files", move || files.iter().try_for_each(unfinished::delete)).await
+}
+
+async fn blocking<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => answer,
+        Err(error) => Err(StoreError::unavailable(&what, &error)),
     }
 }
 

@@ -14,14 +14,17 @@ pub mod paths;
 mod probe;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 
 pub use claim::{ClaimError, ClusterHistory, claim, read_claim};
 pub use error::StoreError;
 pub use object_path::{ObjectPath, ObjectPathError};
 pub use open::OpenError;
 pub use probe::ProbeError;
+pub use unfinished::UnfinishedFile;
 
 use crate::metrics::{Metrics, ObjectKind, StoreOperation};
+use crate::types::Timestamp;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
@@ -225,6 +228,20 @@ impl ObjectStore {
             Some(local) => local.settle(paths.to_vec()).await,
             None => Ok(()),
         }
+    }
+
+    /// What killed processes left of their PUTs, last written before `before`: files of a local directory that no listing
+    /// shows. None in any other store. A hundred thousand at once, about.
+    pub async fn unfinished(&self, before: Timestamp) -> Result<Vec<UnfinishedFile>, StoreError> {
+        match &self.shared.local {
+            Some(local) => local.unfinished(before).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Deletes what [`ObjectStore::unfinished`] found. A PUT that is still writing such a file fails and is repeated.
+    pub async fn delete_unfinished(&self, files: Vec<UnfinishedFile>) -> Result<(), StoreError> {
+        local::delete_unfinished(files).await
     }
 }
 

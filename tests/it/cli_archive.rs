@@ -2,6 +2,7 @@
 
 use crate::cli::{check_fails, json_lines, over_tcp, run};
 use crate::settings::get;
+use crate::support::archive::await_that;
 use crate::support::broker::cenote;
 use crate::support::{Broker, unique_name};
 use serde_json::Value;
@@ -201,4 +202,24 @@ fn a_long_list_of_segments_comes_in_pages() {
     }
     // A GET changes nothing.
     assert!(get(&broker, &format!("/topics/{topic}/archive")).contains("405"));
+}
+
+/// The local store writes a file under another name, puts a `#` and a number behind it, and renames it when it is whole.
+#[test]
+fn a_file_that_was_half_written_when_a_kill_came_is_found_and_goes_with_a_repair() {
+    let mut broker = Broker::start();
+    let topic = archived_topic(&broker, 10);
+    let files = run(at_the_door(&broker, &["topic", "files", &topic]), "");
+    let file = Path::new(files.lines().next().expect("a segment"));
+    broker.kill();
+    let half = file.with_file_name(format!("{:020}-{:020}-1-{:032x}.parquet#1", 100, 199, 7));
+    std::fs::write(&half, vec![0; 10_000]).expect("written");
+    let report = json(broker.fsck(&["--output", "json"]));
+    assert_eq!(report["orphans"]["unfinished"]["bytes"], 10_000, "{report}");
+    json(broker.fsck(&["--repair", "--output", "json"]));
+    assert!(!half.exists());
+
+    std::fs::write(&half, vec![0; 10_000]).expect("written again");
+    broker.start_again();
+    await_that(&broker, "the next start takes it away", || !half.exists());
 }

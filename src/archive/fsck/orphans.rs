@@ -3,8 +3,8 @@
 use super::{Fsck, JournalEnds};
 use crate::archive::janitor;
 use crate::journal::{ObjectId, read_object};
-use crate::store::{ObjectPath, paths};
-use crate::types::{LeaderEpoch, SessionId, TopicPartition};
+use crate::store::{ObjectPath, StoreError, UnfinishedFile, paths};
+use crate::types::{LeaderEpoch, SessionId, Timestamp, TopicPartition};
 use futures_util::{StreamExt, stream};
 
 const DELETIONS_AT_ONCE: usize = 16;
@@ -50,6 +50,21 @@ impl Fsck<'_> {
             orphans.push((path, bytes));
         }
         orphans
+    }
+
+    /// Counts what killed processes left of PUTs. Nobody writes while this goes on.
+    pub(super) async fn find_unfinished(&mut self) -> Result<Vec<UnfinishedFile>, StoreError> {
+        let files = self.store.unfinished(Timestamp(i64::MAX)).await?;
+        files.iter().for_each(|file| self.report.orphans.unfinished.add(file.bytes));
+        Ok(files)
+    }
+
+    pub(super) async fn delete_unfinished(&mut self, files: Vec<UnfinishedFile>) {
+        let bytes: Vec<u64> = files.iter().map(|file| file.bytes).collect();
+        match self.store.delete_unfinished(files).await {
+            Ok(()) => bytes.into_iter().for_each(|bytes| self.report.repaired.add(bytes)),
+            Err(error) => self.report.problem(&"half-written files", &error),
+        }
     }
 
     pub(super) async fn delete(&mut self, orphans: Vec<(ObjectPath, u64)>) {

@@ -63,6 +63,8 @@ pub struct Orphans {
     pub manifests: Count,
     /// Journal objects outside of what is committed and needed.
     pub journal: Count,
+    /// Files of a local directory that killed processes left of their PUTs.
+    pub unfinished: Count,
 }
 
 /// How many, and how much.
@@ -89,7 +91,7 @@ impl Orphans {
     /// All kinds together.
     #[must_use]
     pub fn total(&self) -> Count {
-        let all = [self.segments, self.manifests, self.journal];
+        let all = [self.segments, self.manifests, self.journal, self.unfinished];
         Count {
             objects: all.iter().map(|count| count.objects).sum(),
             bytes: all.iter().map(|count| count.bytes).sum(),

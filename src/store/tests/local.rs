@@ -1,7 +1,7 @@
 //! What is particular to a directory of this machine.
 
-use crate::store::{ObjectPath, ObjectStore, StoreError, paths};
-use crate::types::SessionId;
+use crate::store::{ObjectPath, ObjectStore, StoreError, UnfinishedFile, paths};
+use crate::types::{SessionId, Timestamp};
 use bytes::Bytes;
 use std::path::Path;
 use url::Url;
@@ -47,6 +47,24 @@ async fn a_put_makes_its_directory_again_if_somebody_removed_it() {
     std::fs::remove_dir_all(root.path().join("a")).expect("removed");
     store.put(&path("a/b/c"), BODY).await.expect("a put");
     assert_eq!(store.get(&path("a/b/c")).await, Ok(BODY));
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_of_a_put_is_found_and_goes_and_objects_stay() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = open(root.path());
+    store.put(&path("a/b/c"), BODY).await.expect("a put");
+    let half = root.path().join("a/b/d.parquet#12");
+    std::fs::write(&half, BODY).expect("written");
+    assert_eq!(listed(&store, None).await, ["a/b/c"], "no listing shows it");
+    assert_eq!(store.unfinished(Timestamp(0)).await, Ok(vec![]), "it is younger");
+    let found = store.unfinished(Timestamp(i64::MAX)).await.expect("a look");
+    assert_eq!(found, [UnfinishedFile { path: half.clone(), bytes: BODY.len() as u64 }]);
+    store.delete_unfinished(found.clone()).await.expect("deleted");
+    assert!(!half.exists());
+    assert_eq!(store.delete_unfinished(found).await, Ok(()), "what is gone is gone");
+    assert_eq!(store.get(&path("a/b/c")).await, Ok(BODY));
+    assert_eq!(ObjectStore::in_memory().unfinished(Timestamp(i64::MAX)).await, Ok(vec![]));
 }
 
 #[tokio::test]
