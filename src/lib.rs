@@ -14,6 +14,9 @@ pub mod metrics;
 pub mod wire;
 
 pub mod meta;
+
+pub mod cluster;
+
 pub mod store;
 
 pub mod cache;
