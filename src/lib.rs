@@ -15,6 +15,9 @@ pub mod metrics;
 pub mod wire;
 
 pub mod meta;
+
+pub mod cluster;
+
 pub mod store;
 
 pub mod cache;

@@ -213,11 +213,11 @@ impl JoinPlan {
         let journals = metadata.list(journals::PREFIX).await?;
         let seen = metadata.get(view::KEY).await?;
         let before = seen.as_ref().map(View::decode).transpose()?;
-        let member = Member { session: joining.session_id, broker_id: joining.broker_id };
+        let member = Member::new(joining.session_id, joining.broker_id);
         let number = before.map_or(0, |view| view.number.0) + 1;
         let mut plan = JoinPlan {
             joining,
-            view: View { number: ViewNumber(number), members: vec![member] },
+            view: View::new(ViewNumber(number), vec![member]),
             seen_view: compare_of(view::KEY, seen.as_ref()),
             sealed: Vec::new(),
             ended_before: Vec::new(),
@@ -244,11 +244,7 @@ impl JoinPlan {
 
     fn transaction(&self) -> Transaction {
         let (session_key, journal_key) = self.keys();
-        let session = Session {
-            broker_id: self.joining.broker_id,
-            acked_view: self.view.number,
-            started_ms: self.joining.now.get(),
-        };
+        let session = Session::new(self.joining.broker_id, self.view.number, self.joining.now.get());
         let mut transaction = Transaction {
             compares: vec![
                 self.seen_view.clone(),

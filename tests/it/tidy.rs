@@ -15,6 +15,7 @@ const ROOMS: [&str; 26] = [
     "metrics",
     "wire",
     "meta",
+    "cluster",
     "store",
     "cache",
     "journal",

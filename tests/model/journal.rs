@@ -11,8 +11,15 @@
 //!   only when no commit of its own is unknown, and what it took in for partitions that it serves no more is
 //!   committed, or is by the ack.
 //! - A new leader waits at the barrier: every session that stands has acked *this* view; an ack of a later
-//!   one shows that its own view is old. (It is enough to wait for those that led the partition in an earlier
-//!   view.) Then it reads the tails, in one transaction with its own standing, and serves.
+//!   one shows that its own view is old. Then it reads the tails, in one transaction with its own standing, and
+//!   serves.
+//! - It is enough to wait for those that led the partition in an earlier view that is not settled: the narrow
+//!   barrier. A view carries these. It is settled once every session that stands and is in it, in an earlier or in
+//!   a later one has acked a later one. When too many are carried the oldest are put together: then every session of
+//!   theirs that stands may have led anything in them.
+//! - A broker that starts joins with one transaction, which seals the other sessions of its broker, makes a view
+//!   with the new one in it, and registers that. Which session leads goes by brokers; what has moved goes by
+//!   sessions. One that leaves makes a view without itself, acks it, and then removes its own standing.
 //! - An answer that names an end is given only after the standing was confirmed by a read that began after
 //!   the request came.
 //! - A coordinator's write compares its standing and the value. After a time-out, reading proves nothing.
@@ -29,7 +36,7 @@
 //! Time does not exist: a paused session is one whose next step comes late. A metadata transaction executes,
 //! loses its answer, or executes late; a PUT is repeated and its first attempt arrives late; views are
 //! learned late, out of step, or skipped. `journals/<s>` and `sessions/<s>` are one value. The leader is the
-//! highest member (partition 0) or the lowest (partition 1): any function that all compute alike. Seals and
+//! member of the highest broker (partition 0) or of the lowest (partition 1): any function that all compute alike. Seals and
 //! views have no lost answers of their own: they compare, as commits do. Not modelled: segments, manifests
 //! and deletion; the order of messages between brokers; the embedded store; fairness.
 
@@ -63,10 +70,18 @@ pub struct World {
     pub first_view: Members,
     /// How many views may be proposed without need.
     pub views: usize,
+    /// Only views of one member are proposed without need.
+    pub alone: bool,
     pub batches: &'static [Batch],
     pub reads: bool,
-    /// The barrier of a partition waits only for sessions that led it in an earlier view.
+    /// The barrier of a partition waits only for sessions that led it in an earlier view that is not settled.
     pub narrow_barrier: bool,
+    /// How many earlier views a view carries before they are put together.
+    pub earlier_max: usize,
+    /// Sessions join with a view of their own, and leave; else they only register.
+    pub joins: bool,
+    /// Whose sessions they are.
+    pub brokers: [BrokerId; SESSIONS],
     pub budget: Budget,
     pub bug: Option<Bug>,
 }
@@ -75,6 +90,8 @@ pub struct World {
 pub enum Action {
     // views
     Start { session: SessionId },
+    Join { session: SessionId },
+    Leave { session: SessionId },
     ProposeView { members: Members },
     LearnView { session: SessionId, view: ViewNumber },
     AckView { session: SessionId },
@@ -111,13 +128,13 @@ impl Model for World {
 
     fn initial(&self) -> State {
         let mut state = State { left: self.budget, ..State::default() };
-        state.meta.views.push(0);
-        state.meta.views.push(self.first_view);
+        state.meta.views.push(View::default());
+        state.meta.views.push(View { members: self.first_view, ..View::default() });
         for session in 0..self.sessions_at_start {
             self.start(&mut state, session);
         }
         for partition in self.partitions() {
-            let session = &mut state.sessions[leader(partition, self.first_view) as usize];
+            let session = &mut state.sessions[self.leader(partition, self.first_view) as usize];
             let led = &mut session.partitions[partition as usize];
             (led.role, led.leader_epoch) = (Role::Serving, 1);
         }
@@ -168,14 +185,15 @@ impl Model for World {
     }
 }
 
-/// Stands for the rendezvous hash: any function of the view that all compute alike.
-fn leader(partition: PartitionIndex, members: Members) -> SessionId {
-    let highest = 7 - members.leading_zeros() as u8;
-    let lowest = members.trailing_zeros() as u8;
-    if partition == 0 { highest } else { lowest }
-}
-
 impl World {
+    /// Stands for the rendezvous hash: any function of the members' brokers that all compute alike.
+    fn leader(&self, partition: PartitionIndex, members: Members) -> SessionId {
+        let of_view = (0..SESSIONS as SessionId).filter(|session| members & 1 << session != 0);
+        let broker = |session: &SessionId| self.brokers[*session as usize];
+        let leader = if partition == 0 { of_view.max_by_key(broker) } else { of_view.min_by_key(broker) };
+        leader.expect("a view has members")
+    }
+
     fn has(&self, bug: Bug) -> bool {
         self.bug == Some(bug)
     }

@@ -2,8 +2,8 @@ use super::cluster::Cluster;
 use super::journal_starts::{self, JournalStart, MergedObject};
 use super::journals::{self, Journal};
 use super::producer_ids::{TakeBlockError, take_block};
-use super::sessions::{self, Session};
-use super::view::{Member, View};
+use super::sessions::{self, LISTENERS_MAX, Listener, Session};
+use super::view::{EarlierView, MEMBERS_MAX, Member, PlacementNumber, View};
 use crate::meta::contract::{applied, put, writing};
 use crate::meta::faults::FaultyStore;
 use crate::meta::{Entry, MetadataStore, Revision, Standing, StandingError, Write};
@@ -26,19 +26,139 @@ fn stored_forms_are_as_documented() {
     assert_eq!(cluster.encode(), format!(r#"{{"v":1,"cluster_id":"{hex}"}}"#));
     assert_eq!(Cluster::decode(&entry(cluster.encode())).expect("readable"), cluster);
 
-    let member = Member { session: SessionId(ID), broker_id: BrokerId(1) };
-    let view = View { number: ViewNumber(7), members: vec![member] };
-    let text = format!(r#"{{"v":1,"number":7,"members":[{{"session":"{hex}","broker_id":1}}]}}"#);
-    assert_eq!(view.encode(), text);
-    assert_eq!(View::decode(&entry(view.encode())).expect("readable"), view);
-
-    let session = Session { broker_id: BrokerId(1), acked_view: ViewNumber(7), started_ms: 5 };
-    assert_eq!(session.encode(), r#"{"v":1,"broker_id":1,"acked_view":7,"started_ms":5}"#);
-    assert_eq!(Session::decode(&entry(session.encode())).expect("readable"), session);
-
     let journal = Journal { committed: 12, final_seq: None };
     assert_eq!(journal.encode(), r#"{"v":1,"committed":12,"final":null}"#);
     assert_eq!(Journal::decode(&entry(journal.encode())).expect("readable"), journal);
+}
+
+fn member(number: u128, broker_id: i32) -> Member {
+    Member::new(SessionId(Uuid::from_u128(number)), BrokerId(broker_id))
+}
+
+fn decoded_view(view: &View) -> Result<View, String> {
+    View::decode(&entry(view.encode())).map_err(|error| error.reason)
+}
+
+#[test]
+fn a_view_is_as_documented() {
+    let hex = "0123456789abcdef0123456789abcdef";
+    let one = Member::new(SessionId(ID), BrokerId(1));
+    let view = View::new(ViewNumber(7), vec![one.clone()]);
+    let text =
+        format!(r#"{{"v":1,"number":7,"placement":1,"members":[{{"session":"{hex}","broker_id":1}}]}}"#);
+    assert_eq!(view.encode(), text);
+    assert_eq!(decoded_view(&view).as_ref(), Ok(&view));
+
+    let two = Member { zone: Some("eu-1a".into()), weight: 2, ..one.clone() };
+    let before = EarlierView { first: Some(ViewNumber(3)), number: ViewNumber(5), members: vec![one] };
+    let last = EarlierView { first: None, number: ViewNumber(6), members: vec![] };
+    let view = View { earlier: vec![before, last], ..View::new(ViewNumber(7), vec![two]) };
+    let text = format!(
+        r#"{{"v":1,"number":7,"placement":1,"members":[{{"session":"{hex}","broker_id":1,"zone":"eu-1a","weight":2}}],"earlier":[{{"first":3,"number":5,"members":[{{"session":"{hex}","broker_id":1}}]}},{{"number":6,"members":[]}}]}}"#
+    );
+    assert_eq!(view.encode(), text);
+    assert_eq!(decoded_view(&view).as_ref(), Ok(&view));
+}
+
+#[test]
+fn a_view_of_the_first_release_is_still_read() {
+    let hex = "0123456789abcdef0123456789abcdef";
+    let text = format!(r#"{{"v":1,"number":7,"members":[{{"session":"{hex}","broker_id":1}}]}}"#);
+    let view = View::decode(&entry(text.into())).expect("readable");
+    assert_eq!(view, View::new(ViewNumber(7), vec![Member::new(SessionId(ID), BrokerId(1))]));
+}
+
+#[test]
+fn a_placement_that_is_not_known_is_read_and_told_apart() {
+    let view = View { placement: PlacementNumber(9), ..View::new(ViewNumber(7), vec![]) };
+    let read = decoded_view(&view).expect("readable");
+    assert!(!read.placement.is_known() && PlacementNumber::default().is_known());
+}
+
+#[test]
+fn a_view_beyond_its_limits_is_an_error() {
+    let members = |range: std::ops::Range<i32>| range.map(|id| member(id as u128, id)).collect::<Vec<_>>();
+    let view = |members| View::new(ViewNumber(7), members);
+    let earlier = |number, members| EarlierView { first: None, number: ViewNumber(number), members };
+    let with = |earlier| View { earlier, ..view(vec![]) };
+    let size = i32::try_from(MEMBERS_MAX).expect("a small number");
+    assert!(decoded_view(&view(members(0..size))).is_ok());
+    let light = Member { weight: 0, ..member(1, 1) };
+    let heavy = Member { weight: 101, ..member(1, 1) };
+    let far = Member { zone: Some("z".repeat(65)), ..member(1, 1) };
+    for (wrong, reason) in [
+        (view(members(0..size + 1)), "1001 members, at most 1000"),
+        (view(vec![member(1, 1), member(1, 2)]), "a session is a member twice"),
+        (view(vec![member(1, 1), member(2, 1)]), "a broker is a member twice"),
+        (view(vec![light]), "a weight of 0, not 1 to 100"),
+        (view(vec![heavy]), "a weight of 101, not 1 to 100"),
+        (view(vec![far]), "a zone of 65 bytes, at most 64"),
+        (with((0..17).map(|number| earlier(number, vec![])).collect()), "17 earlier views, at most 16"),
+        (
+            with((0..5).map(|number| earlier(number, members(0..size))).collect()),
+            "5000 members of earlier views, at most 4000",
+        ),
+        (with(vec![earlier(7, vec![])]), "an earlier view is 7"),
+        (with(vec![earlier(5, vec![]), earlier(4, vec![])]), "earlier view 4 is out of order"),
+        (with(vec![earlier(5, vec![member(1, 1), member(2, 1)])]), "a broker is a member twice"),
+    ] {
+        assert_eq!(decoded_view(&wrong), Err(reason.to_owned()));
+    }
+}
+
+#[test]
+fn the_greatest_view_fits_into_a_transaction() {
+    let zone = Some("z".repeat(64));
+    let session = |number: usize| SessionId(Uuid::from_u128(u128::MAX - number as u128));
+    let member = |number: usize| Member {
+        zone: zone.clone(),
+        weight: 100,
+        ..Member::new(session(number), BrokerId(i32::MAX - i32::try_from(number).expect("a small number")))
+    };
+    let members = |count: usize| (0..count).map(member).collect::<Vec<_>>();
+    let number = |number| ViewNumber(i32::MAX - 100 + number);
+    let earlier = |at| EarlierView { first: None, number: number(at), members: members(1_000) };
+    let view = View {
+        earlier: (0..4).map(earlier).collect(),
+        ..View::new(ViewNumber(i32::MAX), members(MEMBERS_MAX))
+    };
+    assert!(decoded_view(&view).is_ok());
+    assert!(view.encode().len() < 1024 * 1024, "{}", view.encode().len());
+}
+
+#[test]
+fn a_session_is_as_documented() {
+    let session = Session::new(BrokerId(1), ViewNumber(7), 5);
+    assert_eq!(session.encode(), r#"{"v":1,"broker_id":1,"acked_view":7,"started_ms":5}"#);
+    assert_eq!(Session::decode(&entry(session.encode())).expect("readable"), session);
+    let listener =
+        Listener { name: "public".into(), host: "b1".into(), port: 9092, security: "SASL_SSL".into() };
+    let session = Session {
+        zone: Some("eu-1a".into()),
+        weight: 2,
+        listeners: vec![listener.clone()],
+        mesh: Some("10.0.0.1:9191".into()),
+        ..session
+    };
+    let text = concat!(
+        r#"{"v":1,"broker_id":1,"acked_view":7,"zone":"eu-1a","weight":2,"#,
+        r#""listeners":[{"name":"public","host":"b1","port":9092,"security":"SASL_SSL"}],"#,
+        r#""mesh":"10.0.0.1:9191","started_ms":5}"#
+    );
+    assert_eq!(session.encode(), text);
+    assert_eq!(Session::decode(&entry(session.encode())).expect("readable"), session);
+    for wrong in [
+        Session { weight: 0, ..session.clone() },
+        Session { listeners: vec![listener.clone(); LISTENERS_MAX + 1], ..session.clone() },
+        Session {
+            listeners: vec![Listener { host: "h".repeat(256), ..listener.clone() }],
+            ..session.clone()
+        },
+        Session { listeners: vec![Listener { name: "n".repeat(65), ..listener }], ..session.clone() },
+        Session { mesh: Some("h".repeat(262)), ..session.clone() },
+    ] {
+        assert!(Session::decode(&entry(wrong.encode())).is_err());
+    }
 }
 
 #[test]

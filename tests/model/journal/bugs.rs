@@ -28,10 +28,20 @@ pub enum Bug {
     RecoverWithoutStanding,
     /// Nobody seals a session that died.
     NobodySuspects,
+    /// When as many earlier views are carried as may be, the one before is not, settled or not.
+    DropUnsettled,
+    /// Views are put together by keeping the newest.
+    KeepTheNewest,
+    /// Of views put together only the leader among all their members is waited for.
+    LeaderOfUnion,
+    /// A view counts as settled once the members of the newest have acked a later one.
+    SettledByMembers,
+    /// What a broker's session led before it is taken for not moved when the broker starts again.
+    MovedByBroker,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 13] = [
+    pub const ALL: [Bug; 18] = [
         Bug::AckBeforeCommit,
         Bug::SkipBarrier,
         Bug::CommitWithoutCompare,
@@ -45,5 +55,10 @@ impl Bug {
         Bug::RecutSameName,
         Bug::RecoverWithoutStanding,
         Bug::NobodySuspects,
+        Bug::DropUnsettled,
+        Bug::KeepTheNewest,
+        Bug::LeaderOfUnion,
+        Bug::SettledByMembers,
+        Bug::MovedByBroker,
     ];
 }

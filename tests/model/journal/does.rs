@@ -4,13 +4,21 @@
 use super::Action::{self, *};
 use super::bugs::Bug;
 use super::state::*;
-use super::{Batch, World, leader};
+use super::{Batch, World};
 
 impl World {
     pub fn apply(&self, state: &mut State, action: Action) {
         match action {
             Start { session } => self.start(state, session),
-            ProposeView { members } => state.meta.views.push(members),
+            Join { session } => self.join(state, session),
+            Leave { session } => {
+                state.meta.keys[session as usize].as_mut().expect("who leaves is registered").sealed = true;
+                self.end(state, session);
+            }
+            ProposeView { members } => {
+                let view = self.next_view(&state.meta, members);
+                state.meta.views.push(view);
+            }
             LearnView { session, view } => self.learn_view(state, session, view),
             AckView { session } => self.ack_view(state, session),
             Seal { session } => self.seal(state, session),
@@ -55,6 +63,54 @@ impl World {
         state.sessions[id as usize] = Session { life: Life::Running, view, keys, ..Session::default() };
     }
 
+    /// One transaction: seals what else stands of its broker, makes a view, registers.
+    fn join(&self, state: &mut State, id: SessionId) {
+        let mut members = state.meta.view().members & state.meta.standing();
+        for other in (0..self.sessions).filter(|&other| self.is_same_broker(other, id)) {
+            members &= !(1 << other);
+            if let Some(keys) = &mut state.meta.keys[other as usize] {
+                keys.sealed = true;
+            }
+        }
+        let view = self.next_view(&state.meta, members | 1 << id);
+        state.meta.views.push(view);
+        self.start(state, id);
+        self.learn_view(state, id, state.meta.view_number());
+    }
+
+    pub fn is_same_broker(&self, one: SessionId, other: SessionId) -> bool {
+        self.brokers[one as usize] == self.brokers[other as usize]
+    }
+
+    /// The view with these members, and the earlier ones that it carries.
+    fn next_view(&self, meta: &MetadataStore, members: Members) -> View {
+        let current = meta.view();
+        let mut earlier: Vec<EarlierView> = current.earlier.to_vec();
+        earlier.push(EarlierView { number: meta.view_number(), members: current.members, is_union: false });
+        let all = earlier.iter().fold(0, |all, view| all | view.members);
+        let concerned = if self.has(Bug::SettledByMembers) { current.members } else { all };
+        let standing = concerned & meta.standing();
+        let acked = meta.keys.iter().enumerate().filter(|(session, _)| standing & 1 << session != 0);
+        match acked.filter_map(|(_, keys)| keys.map(|keys| keys.acked_view)).min() {
+            Some(acked_by_all) => earlier.retain(|view| view.number >= acked_by_all),
+            None => earlier.clear(),
+        }
+        if self.has(Bug::DropUnsettled) {
+            earlier.truncate(self.earlier_max);
+        }
+        while earlier.len() > self.earlier_max {
+            let oldest = earlier.remove(0);
+            let next = &mut earlier[0];
+            if !self.has(Bug::KeepTheNewest) {
+                next.members = (next.members | oldest.members) & meta.standing();
+                next.is_union = true;
+            }
+        }
+        let mut view = View { members, ..View::default() };
+        earlier.iter().filter(|_| self.narrow_barrier).for_each(|earlier| view.earlier.push(*earlier));
+        view
+    }
+
     /// Killed, or it found itself sealed. Its writes lose their waiter and stay on their way.
     pub fn end(&self, state: &mut State, id: SessionId) {
         state.sessions[id as usize] = Session { life: Life::Gone, ..Session::default() };
@@ -63,12 +119,12 @@ impl World {
     }
 
     fn learn_view(&self, state: &mut State, id: SessionId, view: ViewNumber) {
-        let members = state.meta.views[view as usize];
+        let members = state.meta.views[view as usize].members;
         let session = &mut state.sessions[id as usize];
         session.view = view;
         for index in self.partitions() {
             let partition = &mut session.partitions[index as usize];
-            let leads = leader(index, members) == id;
+            let leads = members != 0 && self.leader(index, members) == id;
             match partition.role {
                 Role::Serving if leads => {}
                 _ if leads => *partition = Partition { role: Role::Waiting, ..Partition::default() },

@@ -3,7 +3,7 @@
 use super::Action::{self, *};
 use super::bugs::Bug;
 use super::state::*;
-use super::{Batch, World, leader};
+use super::{Batch, World};
 
 impl World {
     pub fn session_actions(&self, state: &State, id: SessionId, actions: &mut Vec<Action>) {
@@ -12,7 +12,12 @@ impl World {
         match session.life {
             Life::Running => {}
             Life::NotStarted if id == 0 || state.sessions[id as usize - 1].life != Life::NotStarted => {
-                return actions.push(Start { session: id });
+                let has_room = !state.meta.views.is_full();
+                return match self.joins {
+                    true if has_room => actions.push(Join { session: id }),
+                    true => {}
+                    false => actions.push(Start { session: id }),
+                };
             }
             Life::NotStarted | Life::Gone => return,
         }
@@ -30,6 +35,9 @@ impl World {
         }
         if session.keys.acked_view < session.view && self.may_ack(state, id) {
             actions.push(AckView { session: id });
+        }
+        if self.joins && self.may_leave(state, id) {
+            actions.push(Leave { session: id });
         }
         if session.journal_write == WriteSlot::Unknown {
             actions.push(ReadBackJournal { session: id });
@@ -126,16 +134,33 @@ impl World {
         is_drained || self.has(Bug::AckBeforeDrained)
     }
 
+    /// It has acked a view that it is no member of, and knows of no later one that says otherwise.
+    fn may_leave(&self, state: &State, id: SessionId) -> bool {
+        let session = &state.sessions[id as usize];
+        let is_member = state.meta.views[session.view as usize].members & 1 << id != 0;
+        let is_idle = session.journal_write == WriteSlot::Idle && session.group_write == WriteSlot::Idle;
+        !is_member && is_idle && session.keys.acked_view == session.view && session.view > 1
+    }
+
+    /// Whether a session may have led a partition in an earlier view that is not settled.
+    fn may_have_led(&self, view: &View, partition: PartitionIndex, other: SessionId) -> bool {
+        view.earlier.iter().filter(|earlier| earlier.members != 0).any(|earlier| {
+            let any_leads = earlier.is_union && !self.has(Bug::LeaderOfUnion);
+            let leads = self.leader(partition, earlier.members) == other;
+            leads || (any_leads && earlier.members & 1 << other != 0)
+        })
+    }
+
     /// Read in the metadata store at one revision: every session that stands has acked *this* view.
     /// One that acked a later view shows that ours is old, and that it may serve what we think is ours.
     fn barrier_holds(&self, state: &State, id: SessionId, partition: PartitionIndex) -> bool {
         let session = &state.sessions[id as usize];
         let view = session.view;
-        let members = state.meta.views[view as usize];
-        let led_before = |other: usize| {
-            let earlier_views = &state.meta.views[1..view as usize];
-            earlier_views.iter().any(|&members| leader(partition, members) as usize == other)
-        };
+        let known = &state.meta.views[view as usize];
+        let members = known.members;
+        let led_before = |other: usize| self.may_have_led(known, partition, other as SessionId);
+        let before = state.meta.views[view as usize - 1].members;
+        let led_by_broker = before != 0 && self.is_same_broker(self.leader(partition, before), id);
         let has_acked = |keys: &SessionKeys| match self.has(Bug::BarrierAcksAtLeast) {
             true => keys.acked_view >= view,
             false => keys.acked_view == view,
@@ -147,24 +172,25 @@ impl World {
             Some(keys) => keys.sealed || has_acked(keys),
         };
         self.has(Bug::SkipBarrier)
+            || (self.has(Bug::MovedByBroker) && led_by_broker)
             || (session.keys.acked_view == view && (0..self.sessions as usize).all(holds_nothing_up))
     }
 
     /// Anyone may seal and propose: a well-founded suspicion for the dead, a fault for the living.
     pub fn view_actions(&self, state: &State, actions: &mut Vec<Action>) {
-        let mut live: Members = 0;
+        let live = state.meta.standing();
         for session in (0..self.sessions).filter(|&session| state.meta.stands(session)) {
-            live |= 1 << session;
             let is_dead = state.sessions[session as usize].life == Life::Gone;
             if (is_dead && !self.has(Bug::NobodySuspects)) || state.left.seals > 0 {
                 actions.push(Seal { session });
             }
         }
-        let current = state.meta.views[state.meta.view_number() as usize];
+        let current = state.meta.view().members;
         if (state.meta.view_number() as usize) < self.views {
             let possible = (1..=live).filter(|members| members & !live == 0 && *members != current);
+            let possible = possible.filter(|members| !self.alone || members.is_power_of_two());
             actions.extend(possible.map(|members| ProposeView { members }));
-        } else if current & !live != 0 && live != 0 {
+        } else if current & !live != 0 && live != 0 && !state.meta.views.is_full() {
             actions.push(ProposeView { members: live });
         }
     }

@@ -8,9 +8,11 @@ pub const PARTITIONS: usize = 2;
 pub const BATCHES: usize = 3;
 pub const OBJECTS: usize = 3;
 pub const VIEWS: usize = 8;
+pub const EARLIER: usize = 3;
 pub const WRITES: usize = 5;
 
 pub type SessionId = u8;
+pub type BrokerId = u8;
 pub type PartitionIndex = u8;
 pub type BatchId = u8;
 /// One record batch takes one offset.
@@ -39,10 +41,26 @@ pub struct State {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct MetadataStore {
     /// All views so far: the last is the value of the key, the others are what a late watch may still bring.
-    pub views: List<Members, VIEWS>,
+    pub views: List<View, VIEWS>,
     /// Absent until the session registers.
     pub keys: [Option<SessionKeys>; SESSIONS],
     pub group: GroupOffset,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct View {
+    pub members: Members,
+    /// Only with the narrow barrier: views that are not settled, oldest first.
+    pub earlier: List<EarlierView, EARLIER>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct EarlierView {
+    /// Its number, or that of the last that it stands for.
+    pub number: ViewNumber,
+    pub members: Members,
+    /// It stands for several views: any of its members may have led anything.
+    pub is_union: bool,
 }
 
 /// `journals/<session>` and the standing, `sessions/<session>`, as one value. Both only grow, so to compare
@@ -211,6 +229,17 @@ pub struct Budget {
 impl MetadataStore {
     pub fn view_number(&self) -> ViewNumber {
         self.views.len() as ViewNumber - 1
+    }
+
+    /// The newest view.
+    pub fn view(&self) -> View {
+        self.views[self.view_number() as usize]
+    }
+
+    /// A bit per session that stands.
+    pub fn standing(&self) -> Members {
+        let standing = (0..SESSIONS as SessionId).filter(|&session| self.stands(session));
+        standing.fold(0, |members, session| members | 1 << session)
     }
 
     pub fn stands(&self, session: SessionId) -> bool {

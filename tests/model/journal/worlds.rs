@@ -27,9 +27,13 @@ const VIEWS: World = World {
     sessions_at_start: 2,
     first_view: 0b01,
     views: 3,
+    alone: false,
     batches: TWO,
     reads: false,
     narrow_barrier: false,
+    earlier_max: 2,
+    joins: false,
+    brokers: [0, 1, 2],
     budget: faults(1, 0, 1),
     bug: None,
 };
@@ -37,6 +41,22 @@ const VIEWS: World = World {
 /// A third session registers at any time.
 const LATE_SESSION: World = World { sessions: 3, batches: ONE, budget: faults(0, 0, 1), ..VIEWS };
 const NARROW: World = World { sessions_at_start: 3, narrow_barrier: true, ..LATE_SESSION };
+/// A partition goes from one to the next, while views are put together.
+const TOGETHER: World = World { earlier_max: 1, budget: faults(0, 0, 0), ..NARROW };
+const ONE_BY_ONE: World = World { alone: true, ..TOGETHER };
+/// The third session is the first broker again, or the second.
+const FIRST_AGAIN: World = World {
+    sessions: 3,
+    narrow_barrier: true,
+    joins: true,
+    brokers: [0, 1, 0],
+    first_view: 0b11,
+    views: 2,
+    batches: ONE,
+    budget: faults(0, 0, 0),
+    ..VIEWS
+};
+const SECOND_AGAIN: World = World { brokers: [0, 1, 1], ..FIRST_AGAIN };
 const READERS: World = World { reads: true, batches: ONE, ..VIEWS };
 const GROUP: World = World { batches: ONE, budget: Budget { offset_commits: 1, ..faults(1, 1, 1) }, ..VIEWS };
 const PARTITIONS: World = World { first_view: 0b11, batches: APART, ..VIEWS };
@@ -53,6 +73,12 @@ pub fn worlds() -> Vec<Known<World>> {
             "journal: group, one time-out",
             World { budget: Budget { offset_commits: 1, ..faults(1, 0, 0) }, views: 2, ..GROUP },
         ),
+        small("journal: joins again, no fault", SECOND_AGAIN),
+        small("journal: put together, one by one", ONE_BY_ONE),
+        full("journal: first joins again", World { views: 3, budget: faults(1, 1, 0), ..FIRST_AGAIN }),
+        full("journal: second joins again", World { views: 3, budget: faults(1, 1, 0), ..SECOND_AGAIN }),
+        full("journal: put together", TOGETHER),
+        full("journal: put together, a seal", World { budget: faults(0, 0, 1), ..TOGETHER }),
         full("journal: timeouts", World { views: 2, budget: faults(2, 0, 1), ..VIEWS }),
         full("journal: views", VIEWS),
         full("journal: crash", World { budget: faults(1, 1, 0), ..VIEWS }),
@@ -83,6 +109,8 @@ fn world_of(bug: Bug) -> World {
         Bug::NobodySuspects => one(2, faults(0, 1, 0)),
         Bug::FetchUnconfirmed => World { views: 2, budget: faults(0, 0, 1), ..READERS },
         Bug::RecoverWithoutStanding => World { views: 2, ..READERS },
+        Bug::DropUnsettled | Bug::KeepTheNewest | Bug::LeaderOfUnion | Bug::SettledByMembers => ONE_BY_ONE,
+        Bug::MovedByBroker => World { first_view: 0b01, ..SECOND_AGAIN },
         Bug::SettledByReading => {
             World { views: 2, budget: Budget { offset_commits: 1, ..faults(1, 0, 0) }, ..GROUP }
         }
