@@ -8,6 +8,7 @@ mod cli_archive;
 mod cli_groups;
 mod cli_share_groups;
 mod crash;
+mod etcd;
 mod exactly_once;
 mod fetch_rules;
 mod groups;

@@ -3,6 +3,8 @@
 pub mod batches;
 pub mod broker;
 pub mod engines;
+#[allow(dead_code, reason = "some of it is for the tests of the metadata store")]
+pub mod etcd;
 pub mod ports;
 pub mod quic;
 pub mod raw;
