@@ -142,11 +142,12 @@ impl Foundation {
 
 /// Where the metadata of `config` lies.
 async fn open_metadata(config: &Config, metrics: &Metrics) -> Result<Arc<dyn MetadataStore>, StartError> {
-    Ok(match &config.metadata {
+    let metadata: Arc<dyn MetadataStore> = match &config.metadata {
         MetadataConfig::Etcd(etcd) => Arc::new(EtcdStore::open(etcd, &metrics.metadata).await?),
         MetadataConfig::Embedded if config.store.scheme() == "memory" => Arc::new(EmbeddedStore::in_memory()),
         MetadataConfig::Embedded => Arc::new(EmbeddedStore::open(&config.data.join("metadata"))?),
-    })
+    };
+    Ok(metadata)
 }
 
 /// Which cluster the metadata store belongs to, made at the first start; and the object store with it.

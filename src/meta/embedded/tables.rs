@@ -117,11 +117,11 @@ fn apply(writing: &WriteTransaction, transaction: &Transaction) -> Result<Applie
         revision = Revision(revision.0 + 1);
         state.insert(REVISION, revision.0).map_err(not_done)?;
         for write in &transaction.writes {
-            match write {
+            let bound = match write {
                 Write::PutLeased(key, _, lease) => leases.insert(key.as_str(), lease.0).map(drop),
                 Write::Put(key, _) | Write::Delete(key) => leases.remove(key.as_str()).map(drop),
-            }
-            .map_err(not_done)?;
+            };
+            bound.map_err(not_done)?;
             match write {
                 Write::Put(key, value) | Write::PutLeased(key, value, _) => {
                     entries.insert(key.as_str(), encode(revision, value).as_slice()).map_err(not_done)?;

@@ -255,7 +255,10 @@ async fn authenticate(connection: &Connection, login: &Login) -> Result<Metadata
     };
     let answer: Result<AuthenticateResponse, Status> = connection.unary(method::AUTHENTICATE, request).await;
     let token = answer.map_err(|status| format!("user {}: {}", login.user, status.message()))?.token;
-    token.parse().map_err(|_| "etcd gave a token that cannot be sent".to_owned())
+    let token: Result<MetadataValue<Ascii>, _> = token.parse();
+    let mut token = token.map_err(|_| "etcd gave a token that cannot be sent".to_owned())?;
+    token.set_sensitive(true);
+    Ok(token)
 }
 
 fn endpoint(member: &str, tls: Option<ClientTlsConfig>) -> Result<Endpoint, tonic::transport::Error> {

@@ -24,4 +24,4 @@ else
   exit 1
 fi
 cp "$here/go.sum" "$target/installed.sum"
-"$target/etcd" --version | head -1
+"$target/etcd" --version | sed -n 1p
