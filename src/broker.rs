@@ -16,8 +16,8 @@ use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, LogError, ProducerIds, Reader};
 use crate::meta::keys::{DecodeKeyError, cluster, journals};
 use crate::meta::{
-    self, Compare, CountedStore, EmbeddedStore, EtcdStore, MetadataError, MetadataStore, Standing, Transaction,
-    Write,
+    self, Compare, CountedStore, EmbeddedStore, EtcdStore, MetadataError, MetadataStore, Standing,
+    Transaction, Write,
 };
 use crate::metrics::Metrics;
 use crate::segment::manifest::POINTERS;

@@ -54,7 +54,9 @@ async fn open_metadata(config: &Config, repair: Repair) -> Result<Arc<dyn Metada
     if let MetadataConfig::Etcd(etcd) = &config.metadata {
         // Whether brokers still write cannot be seen from here, as the lock of the embedded store shows it.
         if repair == Repair::DeleteOrphans {
-            return Err(CliError::Usage("--repair is not there for a cluster: its brokers delete orphans".to_owned()));
+            return Err(CliError::Usage(
+                "--repair is not there for a cluster: its brokers delete orphans".to_owned(),
+            ));
         }
         let store = EtcdStore::open(etcd, &Metrics::new().metadata).await;
         return Ok(Arc::new(store.map_err(|error| CliError::Failed(error.to_string()))?));

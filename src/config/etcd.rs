@@ -145,7 +145,8 @@ fn prefix(path: &str) -> Result<String, Complaint> {
 
 fn login(text: &str, from_environment: Option<String>) -> Result<Login, Complaint> {
     let (user, password) = text.split_once(':').map_or((text, None), |(user, word)| (user, Some(word)));
-    let decoded = |text: &str| decoded(text).ok_or("has a user or password with a '%' that is no %XX".to_owned());
+    let decoded =
+        |text: &str| decoded(text).ok_or("has a user or password with a '%' that is no %XX".to_owned());
     let user = decoded(user)?;
     if user.is_empty() {
         return Err(format!("has an empty user; {ACCEPTED}"));
@@ -157,7 +158,9 @@ fn login(text: &str, from_environment: Option<String>) -> Result<Login, Complain
         (Some(password), None) => decoded(password)?,
         (None, Some(password)) => password,
         (None, None) => {
-            return Err(format!("has a user and no password; accepted: user:password@, or {PASSWORD_VARIABLE}"));
+            return Err(format!(
+                "has a user and no password; accepted: user:password@, or {PASSWORD_VARIABLE}"
+            ));
         }
     };
     Ok(Login { user, password: Secret(password) })
@@ -174,7 +177,10 @@ fn tls(query: &str) -> Result<EtcdTls, Complaint> {
             _ => return Err(format!("has the parameter {name:?}; {ACCEPTED}")),
         };
         let path = decoded(path).ok_or_else(|| format!("has a '%' in {name} that is no %XX"))?;
-        if place.replace(super::parse::path(&path).map_err(|why| format!("has a {name} that {why}"))?).is_some() {
+        if place
+            .replace(super::parse::path(&path).map_err(|why| format!("has a {name} that {why}"))?)
+            .is_some()
+        {
             return Err(format!("has {name} twice"));
         }
     }

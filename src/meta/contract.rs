@@ -158,7 +158,9 @@ async fn a_long_listing_is_whole(store: &dyn MetadataStore) {
     }
     let longest = "y".repeat(1_400_000);
     for number in 0..4 {
-        assert!(applied(store, writing(vec![], vec![put(&format!("long/z{number}"), &longest)])).await.is_some());
+        assert!(
+            applied(store, writing(vec![], vec![put(&format!("long/z{number}"), &longest)])).await.is_some()
+        );
     }
     let listing = store.list("long/").await.expect("the store answers");
     assert_eq!(listing.entries.len(), 1_504);
@@ -221,8 +223,10 @@ async fn a_watch_tells_each_change_in_order(store: &dyn MetadataStore) {
         assert_eq!(revision, at);
         let mut told: Vec<_> = changes.iter().map(told).collect();
         told.sort();
-        let expected: Vec<_> =
-            expected.into_iter().map(|(key, value)| (key, value.map(|value| (value.as_bytes(), at)))).collect();
+        let expected: Vec<_> = expected
+            .into_iter()
+            .map(|(key, value)| (key, value.map(|value| (value.as_bytes(), at))))
+            .collect();
         assert_eq!(told, expected);
     }
 }

@@ -1,7 +1,8 @@
 //! A metadata store whose operations are counted.
 
 use super::{
-    Entry, Fullness, Lease, Listing, MetadataError, MetadataStore, Revision, Transaction, TransactionAnswer, Watch,
+    Entry, Fullness, Lease, Listing, MetadataError, MetadataStore, Revision, Transaction, TransactionAnswer,
+    Watch,
 };
 use crate::metrics::Metrics;
 use futures_util::future::BoxFuture;

@@ -1,6 +1,6 @@
 //! The whole broker with its metadata on etcd: what it acknowledges outlives its disk, and it comes back when etcd does.
 
-use crate::support::broker::{BrokerOptions, Broker, cenote};
+use crate::support::broker::{Broker, BrokerOptions, cenote};
 use crate::support::etcd::Etcd;
 use crate::support::requests::{LATEST, PRODUCE_BY_NAME, produce_request};
 use crate::support::{Batch, NONE};

@@ -61,7 +61,12 @@ impl Client {
     }
 
     /// One request, one answer, within [`CALL_MAX`].
-    pub(super) async fn call<Q, A>(&self, method: &'static str, request: Q, repeat: Repeat) -> Result<A, Failure>
+    pub(super) async fn call<Q, A>(
+        &self,
+        method: &'static str,
+        request: Q,
+        repeat: Repeat,
+    ) -> Result<A, Failure>
     where
         Q: prost::Message + Clone + 'static,
         A: prost::Message + Default + 'static,

@@ -9,7 +9,9 @@
 //! pings on an idle connection; etcd ends it when the member loses its leader, the pings when the member is silent.
 //! What is under way on a connection that is given up goes on there, until its own time limit.
 
-use super::api::{AuthenticateRequest, AuthenticateResponse, WatchCreateRequest, WatchRequest, WatchResponse};
+use super::api::{
+    AuthenticateRequest, AuthenticateResponse, WatchCreateRequest, WatchRequest, WatchResponse,
+};
 use super::api::{WatchUnion, method};
 use crate::clock;
 use crate::config::{EtcdConfig, EtcdTls, Login};
@@ -249,10 +251,8 @@ impl Connector {
 const MEMBERS_SPREAD: u128 = 1 << 16;
 
 async fn authenticate(connection: &Connection, login: &Login) -> Result<MetadataValue<Ascii>, String> {
-    let request = AuthenticateRequest {
-        name: login.user.clone(),
-        password: login.password.reveal().to_owned(),
-    };
+    let request =
+        AuthenticateRequest { name: login.user.clone(), password: login.password.reveal().to_owned() };
     let answer: Result<AuthenticateResponse, Status> = connection.unary(method::AUTHENTICATE, request).await;
     let token = answer.map_err(|status| format!("user {}: {}", login.user, status.message()))?.token;
     let token: Result<MetadataValue<Ascii>, _> = token.parse();

@@ -3,7 +3,9 @@
 //! etcd counts from when it got a renewal, or later; we count from when we sent the last one that was answered. An eighth
 //! of the time is kept back for clocks that run at different speeds.
 
-use super::api::{LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRequest, Nothing, method};
+use super::api::{
+    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRequest, Nothing, method,
+};
 use super::call::{ATTEMPT_MAX, Client, Repeat};
 use crate::meta::lease::{Lease, LeaseKeeper, LeaseState, Revocation};
 use crate::meta::{LeaseId, MetadataError};

@@ -122,7 +122,8 @@ impl Client {
         let (mut limit, mut revision) = (PAGE_ENTRIES, 0);
         let mut kvs = Vec::new();
         loop {
-            let request = api::RangeRequest { key: key.clone(), range_end: range_end.clone(), limit, revision };
+            let request =
+                api::RangeRequest { key: key.clone(), range_end: range_end.clone(), limit, revision };
             let page = match self.range(request).await {
                 Err(Failure::TooLong) if limit > 1 => {
                     limit /= 2;
@@ -131,7 +132,8 @@ impl Client {
                 page => page?,
             };
             if revision == 0 {
-                let header = page.header.ok_or_else(|| Failure::Unknown("an answer has no header".to_owned()))?;
+                let header =
+                    page.header.ok_or_else(|| Failure::Unknown("an answer has no header".to_owned()))?;
                 revision = header.revision;
             }
             kvs.extend(page.kvs);

@@ -63,7 +63,10 @@ impl Watching {
                 End::ReaderGone => return,
                 End::Compacted => match self.client.list(&self.prefix).await {
                     Ok(listing) => {
-                        tracing::info!(prefix = self.prefix, "a watch was behind the history, and lists anew");
+                        tracing::info!(
+                            prefix = self.prefix,
+                            "a watch was behind the history, and lists anew"
+                        );
                         self.seen = listing.revision;
                         if events.send(WatchEvent::Listed(listing)).await.is_err() {
                             return;

@@ -109,7 +109,9 @@ impl Etcd {
         while Instant::now() < deadline {
             for (index, member) in self.members.iter().enumerate() {
                 let metrics = http(member.client, "GET /metrics HTTP/1.0\r\n\r\n");
-                if member.running.is_some() && metrics.is_ok_and(|text| text.contains("\netcd_server_is_leader 1")) {
+                if member.running.is_some()
+                    && metrics.is_ok_and(|text| text.contains("\netcd_server_is_leader 1"))
+                {
                     return index;
                 }
             }
@@ -128,7 +130,8 @@ impl Etcd {
     fn spawn(&mut self, index: usize) -> Receiver<String> {
         let url = |port: u16| format!("http://127.0.0.1:{port}");
         let cluster = self.members.iter().enumerate();
-        let cluster: Vec<_> = cluster.map(|(index, member)| format!("n{index}={}", url(member.peer))).collect();
+        let cluster: Vec<_> =
+            cluster.map(|(index, member)| format!("n{index}={}", url(member.peer))).collect();
         let member = &mut self.members[index];
         assert!(member.running.is_none(), "the member still runs");
         let secure = self.arguments.iter().any(|argument| argument.starts_with("--cert-file"));
@@ -139,7 +142,12 @@ impl Etcd {
             .arg("--data-dir")
             .arg(self.directory.path().join(index.to_string()))
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &url(member.peer), "--initial-advertise-peer-urls", &url(member.peer)])
+            .args([
+                "--listen-peer-urls",
+                &url(member.peer),
+                "--initial-advertise-peer-urls",
+                &url(member.peer),
+            ])
             .args(["--initial-cluster", &cluster.join(","), "--initial-cluster-state", "new"])
             .args(&self.arguments)
             .stdin(Stdio::null())
@@ -149,7 +157,9 @@ impl Etcd {
         let log = BufReader::new(child.stderr.take().expect("a piped stderr"));
         let (sender, lines) = channel();
         // Read to its end, so that etcd never waits for us.
-        std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+        std::thread::spawn(move || {
+            log.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)))
+        });
         member.running = Some(child);
         lines
     }

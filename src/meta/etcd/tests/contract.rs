@@ -1,8 +1,8 @@
 //! The contract of all metadata stores.
 
 use super::{Etcd, open, try_open};
-use crate::meta::contract;
 use crate::meta::MetadataError;
+use crate::meta::contract;
 use std::sync::Arc;
 
 async fn check(members: usize) {

@@ -5,8 +5,8 @@ use super::{Etcd, open};
 use crate::meta::contract::{applied, next, put, value, writing};
 use crate::meta::etcd::call::CALL_MAX;
 use crate::meta::{
-    Change, Compare, KeyChange, MetadataError, MetadataStore, Revision, SettleError, Settled, Standing, WatchEvent,
-    Write,
+    Change, Compare, KeyChange, MetadataError, MetadataStore, Revision, SettleError, Settled, Standing,
+    WatchEvent, Write,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,11 @@ struct Counter {
 }
 
 impl Counter {
-    async fn run(mut self, stop: watch::Receiver<bool>, counted: watch::Sender<u64>) -> (String, u64, Duration) {
+    async fn run(
+        mut self,
+        stop: watch::Receiver<bool>,
+        counted: watch::Sender<u64>,
+    ) -> (String, u64, Duration) {
         while !*stop.borrow() {
             let value = (self.count + 1).to_string();
             let change = Change {
@@ -74,8 +78,7 @@ async fn nothing_is_made_twice_or_lost_while_leaders_are_killed() {
     let counters = (0..COUNTERS).map(|number| {
         let key = format!("counters/{number}");
         let compare = Compare::Absent(key.clone());
-        let counter =
-            Counter { standing: standing.clone(), key, compare, count: 0, slowest: Duration::ZERO };
+        let counter = Counter { standing: standing.clone(), key, compare, count: 0, slowest: Duration::ZERO };
         tokio::spawn(counter.run(stopped.clone(), counted.clone()))
     });
     let counters: Vec<_> = counters.collect();
@@ -165,8 +168,11 @@ async fn a_change_whose_answer_is_swallowed_is_made_once() {
     let mut told = direct.watch("k/", direct.list("k/").await.expect("etcd answers").revision);
     let (a, b) = ("k/a", "k/b");
     let mut compares = vec![Compare::Absent(a.to_owned()), Compare::Absent(b.to_owned())];
-    let steps =
-        [vec![put(a, "1"), put(b, "1")], vec![put(a, "1"), put(b, "2")], vec![Write::Delete(b.into()), put(a, "3")]];
+    let steps = [
+        vec![put(a, "1"), put(b, "1")],
+        vec![put(a, "1"), put(b, "2")],
+        vec![Write::Delete(b.into()), put(a, "3")],
+    ];
     for writes in steps {
         proxy.rule(Rule::SwallowAnswers);
         let change = Change { compares, writes, reads: vec![] };
@@ -181,7 +187,10 @@ async fn a_change_whose_answer_is_swallowed_is_made_once() {
     }
     let last = applied(&direct, writing(vec![], vec![put("k/last", "1")])).await.expect("applied");
     let event = next(&mut told).await;
-    assert!(matches!(event, WatchEvent::Changed { revision, .. } if revision == last), "made twice: {event:?}");
+    assert!(
+        matches!(event, WatchEvent::Changed { revision, .. } if revision == last),
+        "made twice: {event:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,7 +200,11 @@ async fn a_change_that_never_arrived_is_made_when_etcd_is_back() {
     let store: Arc<dyn MetadataStore> = Arc::new(open(&proxy.member()).await);
     let standing = stand(&store).await;
     proxy.rule(Rule::Cut);
-    let change = Change { compares: vec![Compare::Absent("a".to_owned())], writes: vec![put("a", "1")], reads: vec![] };
+    let change = Change {
+        compares: vec![Compare::Absent("a".to_owned())],
+        writes: vec![put("a", "1")],
+        reads: vec![],
+    };
     let first = standing.settle(&change).await;
     assert!(matches!(first, Err(SettleError::Unavailable(_))), "{first:?}");
     proxy.rule(Rule::Forward);

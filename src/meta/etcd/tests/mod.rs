@@ -6,11 +6,11 @@ mod kept;
 mod proxy;
 mod secured;
 
+#[path = "../../../../tests/it/support/ports.rs"]
+mod ports;
 #[path = "../../../../tests/it/support/etcd.rs"]
 #[allow(dead_code, reason = "some of it is for the black-box tests")]
 mod server;
-#[path = "../../../../tests/it/support/ports.rs"]
-mod ports;
 #[path = "../../../../tests/it/support/skip.rs"]
 mod skip;
 

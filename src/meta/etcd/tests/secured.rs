@@ -89,7 +89,10 @@ async fn a_user_logs_in_and_again_when_the_token_is_over() {
         ("user/grant", r#"{"user":"root","role":"root"}"#),
         ("role/add", r#"{"name":"cenote"}"#),
         // From /test/ to /test0, in base64: all keys of the prefix.
-        ("role/grant", r#"{"name":"cenote","perm":{"permType":"READWRITE","key":"L3Rlc3Qv","range_end":"L3Rlc3Qw"}}"#),
+        (
+            "role/grant",
+            r#"{"name":"cenote","perm":{"permType":"READWRITE","key":"L3Rlc3Qv","range_end":"L3Rlc3Qw"}}"#,
+        ),
         ("user/add", r#"{"name":"broker","password":"secret"}"#),
         ("user/grant", r#"{"user":"broker","role":"cenote"}"#),
         ("enable", "{}"),
@@ -97,7 +100,10 @@ async fn a_user_logs_in_and_again_when_the_token_is_over() {
         etcd.post(&format!("/v3/auth/{path}"), json);
     }
     let refused = plain.transact(writing(vec![], vec![put("a", "0")])).await;
-    assert!(matches!(&refused, Err(MetadataError::Refused(why)) if why.contains("user name is empty")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(MetadataError::Refused(why)) if why.contains("user name is empty")),
+        "{refused:?}"
+    );
     let wrong = try_open(&logged_in(&etcd.members(), "wrong")).await.expect_err("a wrong password");
     assert!(wrong.to_string().contains("invalid user ID or password"), "{wrong}");
     assert!(!wrong.to_string().contains("wrong"), "{wrong}");
