@@ -122,6 +122,7 @@ impl Connection {
 /// Owns the connection.
 pub(super) struct Connector {
     members: Vec<(String, Endpoint)>,
+    first_turn: usize,
     login: Option<Login>,
     pulse_key: String,
     state: watch::Sender<State>,
@@ -148,6 +149,7 @@ impl Connector {
         });
         Ok(Connector {
             members: members.collect::<Result<_, String>>()?,
+            first_turn: usize::from(clock::random_id().as_bytes()[0]),
             login: config.login.clone(),
             pulse_key: format!("{}{PULSE}", config.prefix),
             state,
@@ -158,35 +160,28 @@ impl Connector {
 
     /// Keeps a connection until the store is closed.
     pub(super) async fn run(mut self) {
-        // Brokers that start together do not all go to the first member.
-        let mut next = usize::try_from(clock::random_id().as_u128() % MEMBERS_SPREAD).unwrap_or_default();
-        let mut failures = 0;
         let mut pause = PAUSE_MIN;
+        let mut failures = 0;
         for number in 1.. {
-            let (member, endpoint) = &self.members[next % self.members.len()];
+            let (member, endpoint) = self.turn_of(number);
             let member = member.clone();
-            next += 1;
             match self.connect(endpoint, number).await {
                 Ok((connection, pulse)) => {
                     tracing::info!(member, "connected to etcd");
                     self.state.send_replace(State { connection: Some(connection), trouble: None });
                     (failures, pause) = (0, PAUSE_MIN);
                     let why = self.until_broken(number, pulse).await;
-                    if self.closing.is_cancelled() {
-                        return;
-                    }
-                    tracing::warn!(member, why, "the connection to etcd is given up");
                     self.report(&member, &why);
                 }
                 Err(why) => {
                     self.report(&member, &why);
                     failures += 1;
-                    if failures % self.members.len() == 0 {
-                        // The members' turn begins anew.
-                        let _elapsed = tokio::time::timeout(pause, self.closing.cancelled()).await;
-                        pause = (pause * 2).min(PAUSE_MAX);
-                    }
                 }
+            }
+            if failures == self.members.len() {
+                // All had their turn.
+                let _elapsed = tokio::time::timeout(pause, self.closing.cancelled()).await;
+                (failures, pause) = (0, (pause * 2).min(PAUSE_MAX));
             }
             if self.closing.is_cancelled() {
                 return;
@@ -194,10 +189,18 @@ impl Connector {
         }
     }
 
+    /// The members in turn, from one that is not the same for all brokers that start together.
+    fn turn_of(&self, number: u64) -> &(String, Endpoint) {
+        let members = self.members.len();
+        let turn = usize::try_from(number).unwrap_or_default().wrapping_add(self.first_turn);
+        &self.members[turn % members]
+    }
+
     /// Publishes that there is no connection, and logs why if that is news.
     fn report(&self, member: &str, why: &str) {
         let trouble: Arc<str> = format!("{member}: {why}").into();
-        if self.state.borrow().trouble.as_ref() != Some(&trouble) {
+        let is_news = self.state.borrow().trouble.as_ref() != Some(&trouble);
+        if is_news && !self.closing.is_cancelled() {
             tracing::warn!(member, why, "no connection to etcd");
         }
         self.state.send_replace(State { connection: None, trouble: Some(trouble) });
@@ -246,9 +249,6 @@ impl Connector {
         }
     }
 }
-
-/// Anything that is larger than the number of members.
-const MEMBERS_SPREAD: u128 = 1 << 16;
 
 async fn authenticate(connection: &Connection, login: &Login) -> Result<MetadataValue<Ascii>, String> {
     let request =

@@ -158,7 +158,7 @@ impl Etcd {
         let (sender, lines) = channel();
         // Read to its end, so that etcd never waits for us.
         std::thread::spawn(move || {
-            log.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)))
+            log.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
         });
         member.running = Some(child);
         lines
