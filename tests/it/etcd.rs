@@ -45,6 +45,14 @@ fn what_is_acknowledged_outlives_the_broker_and_its_disk() {
         assert_eq!(client.list_offset(&topic, LATEST).offset, i64::from(round) * 2 + 2);
     }
     assert!(!broker.data().join("metadata").exists(), "metadata lies in etcd alone");
+    assert!(broker.stop("TERM").success());
+    let mut fsck = cenote();
+    let metadata = format!("etcd://{}/it", etcd.members());
+    let store = format!("file://{}", store.path().display());
+    let checked =
+        fsck.args(["fsck", "--metadata", &metadata, "--store", &store]).output().expect("the cenote binary");
+    let text = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success() && text.contains("clean"), "{text}");
 }
 
 #[test]

@@ -15,6 +15,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
+/// Longer is not believed.
+const TERM_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// After a renewal that failed.
 const RENEW_PAUSE: Duration = Duration::from_millis(100);
 
@@ -40,7 +42,7 @@ struct Term {
 
 impl Term {
     fn new(ttl_seconds: i64, sent: Instant) -> Term {
-        let ttl = Duration::from_secs(u64::try_from(ttl_seconds).unwrap_or_default());
+        let ttl = Duration::from_secs(u64::try_from(ttl_seconds).unwrap_or_default()).min(TERM_MAX);
         Term { valid_until: sent + ttl - ttl / 8, renew_at: sent + ttl / 3 }
     }
 }

@@ -3,15 +3,20 @@
 //!
 //! It knows a revision by the changes of that revision, or by a notice of progress, which etcd sends where nothing changes:
 //! so a quiet prefix does not fall behind the compaction of history.
+//!
+//! A reader that is slow is waited for without the stream, as unread answers would take the room of the connection from
+//! all other calls.
 
 use super::api::{self, WatchCreateRequest, WatchResponse};
 use super::call::{ATTEMPT_MAX, CALL_MAX, Client};
 use super::connection::Connection;
 use super::translate;
 use crate::meta::{KeyChange, Revision, WatchEvent};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
@@ -28,19 +33,22 @@ pub(super) struct Watching {
     seen: Revision,
     /// The changes of one revision of which more may come: etcd sends what is long in pieces.
     gathered: Option<(Revision, Vec<KeyChange>)>,
+    /// Events that the reader has no room for yet.
+    backlog: VecDeque<WatchEvent>,
     pause: Duration,
 }
 
 /// Why one stream of events ended.
 enum End {
     ReaderGone,
+    ReaderSlow,
     Compacted,
     Lost(String),
 }
 
 impl Watching {
     pub(super) fn new(client: Arc<Client>, prefix: String, seen: Revision) -> Watching {
-        Watching { client, prefix, seen, gathered: None, pause: PAUSE_MIN }
+        Watching { client, prefix, seen, gathered: None, backlog: VecDeque::new(), pause: PAUSE_MIN }
     }
 
     /// Follows until the reader or the store is gone.
@@ -61,6 +69,13 @@ impl Watching {
             self.gathered = None;
             match end {
                 End::ReaderGone => return,
+                End::ReaderSlow => {
+                    while let Some(event) = self.backlog.pop_front() {
+                        if events.send(event).await.is_err() {
+                            return;
+                        }
+                    }
+                }
                 End::Compacted => match self.client.list(&self.prefix).await {
                     Ok(listing) => {
                         tracing::info!(
@@ -95,10 +110,17 @@ impl Watching {
                 let is_behind = told.compact_revision > 0;
                 return if is_behind { End::Compacted } else { End::Lost(told.cancel_reason) };
             }
-            for event in self.take(told) {
+            let told_now = self.take(told);
+            self.backlog.extend(told_now);
+            while let Some(event) = self.backlog.pop_front() {
                 self.pause = PAUSE_MIN;
-                if events.send(event).await.is_err() {
-                    return End::ReaderGone;
+                match events.try_send(event) {
+                    Ok(()) => {}
+                    Err(TrySendError::Closed(_)) => return End::ReaderGone,
+                    Err(TrySendError::Full(event)) => {
+                        self.backlog.push_front(event);
+                        return End::ReaderSlow;
+                    }
                 }
             }
             told = match answers.message().await {

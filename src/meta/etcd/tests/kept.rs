@@ -123,3 +123,28 @@ async fn a_lease_is_lost_to_its_owner_while_its_key_is_still_there() {
     println!("gone after {:?}", cut.elapsed());
     assert_eq!(value(&direct, "alive/x").await, None);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_misses_nothing_and_holds_up_nobody() {
+    let Some(etcd) = Etcd::start("slow readers of watches on etcd", 1) else { return };
+    let store = open(&etcd.members()).await;
+    let mut mirror = listed(&store, "slow/").await;
+    // More than a connection has room for, if nobody reads it: 300 times 100 kB, ten watches.
+    let mut watches: Vec<_> = (0..10).map(|_| store.watch("slow/", mirror.revision)).collect();
+    let long = "x".repeat(100_000);
+    let mut last = mirror.revision;
+    for number in 0..300 {
+        let write = writing(vec![], vec![put("slow/n", &number.to_string()), put("slow/long", &long)]);
+        last = applied(&store, write).await.expect("calls go on");
+    }
+    let mut watch = watches.pop().expect("ten");
+    let mut numbers = Vec::new();
+    while mirror.revision < last {
+        let event = next(&mut watch).await;
+        assert!(matches!(event, WatchEvent::Changed { .. }), "nothing was compacted: {event:?}");
+        mirror.apply(event);
+        numbers.push(mirror.entries["slow/n"].value.clone());
+    }
+    let expected: Vec<String> = (0..300).map(|number| number.to_string()).collect();
+    assert_eq!(numbers, expected);
+}
