@@ -1,6 +1,7 @@
 //! Assembly of a broker from its rooms: the stores are opened and checked, a session joins, the log is
 //! recovered, and a handler answers from it. When the session is sealed, another one begins.
 
+use crate::archive::cut::WAITING_ROWS_MAX;
 use crate::archive::{self, Archive, ArchiveStart};
 use crate::cache::{Cache, CacheError};
 use crate::clock::{self, Clock};
@@ -25,9 +26,11 @@ use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::{Catalog, CatalogError};
 use crate::txn::{TransactionConfig, TxnCoordinator, TxnsStart};
 use crate::types::{ClusterId, LeaderEpoch, SessionId};
+use futures_util::TryStreamExt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// What a broker runs on, opened and checked. It outlives sessions.
@@ -281,7 +284,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         catalog: Arc::clone(&catalog),
         groups: groups.clone(),
     });
-    let archive = Archive::start(ArchiveStart {
+    let (archive, archive_fault) = Archive::start(ArchiveStart {
         config: config.archive,
         session: session_id,
         leader_epoch: LeaderEpoch(view.0),
@@ -293,6 +296,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         catalog: Arc::clone(&catalog),
         loaded,
         metrics: Arc::clone(metrics),
+        waiting_rows_max: WAITING_ROWS_MAX,
     });
     let context = Context {
         catalog,
@@ -319,15 +323,31 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         stopping: foundation.stopping.clone(),
     };
     let (groups_of_session, transactions_of_session) = (groups.clone(), transactions.clone());
-    let archive_of_session = archive.clone();
+    let (archive_of_session, journal_of_session) = (archive.clone(), journal.clone());
     let ended = tokio::spawn(async move {
-        let end = run.await;
+        let end = until_end(run, archive_fault, &journal_of_session).await;
         archive_of_session.close();
         transactions_of_session.close();
         groups_of_session.close();
         end
     });
     Ok((Session { journal, groups, transactions, archive, ended: Some(ended) }, Arc::new(context)))
+}
+
+/// How the journal ends. If the archiver fails it is closed: a session that archives nothing would fill the journal, and
+/// the next one may fare better.
+async fn until_end(
+    run: impl Future<Output = JournalEnd>,
+    archive_fault: impl Future<Output = JoinError>,
+    journal: &Journal,
+) -> JournalEnd {
+    let mut run = pin!(run);
+    tokio::select! {
+        end = &mut run => return end,
+        error = archive_fault => tracing::error!(%error, "the archiver failed, the session ends"),
+    }
+    journal.close();
+    run.await
 }
 
 /// The groups of a session; their tasks end with it.
@@ -370,8 +390,17 @@ async fn recover_log(
         log.recover_archived(manifest.topic_partition, manifest.archived_log());
     }
     ended.iter().for_each(|ended| log.needs().on_ended(ended));
-    let objects = recover(&foundation.store, ended).await?;
-    log.recover(&objects, foundation.clock.now())?;
-    tracing::info!(objects = objects.len(), topics = catalog.all().len(), "the log is recovered");
+    let mut recovery = log.recovery(foundation.clock.now());
+    let mut objects = recover(&foundation.store, ended);
+    let mut taken = 0_u64;
+    while let Some(object) = objects.try_next().await? {
+        recovery.take(&object)?;
+        taken += 1;
+    }
+    recovery.finish()?;
+    tracing::info!(objects = taken, topics = catalog.all().len(), "the log is recovered");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 
 pub mod types;
 
+pub mod background;
 pub mod clock;
 pub mod config;
 mod disk;

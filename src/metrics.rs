@@ -75,6 +75,8 @@ pub struct ArchiveMetrics {
     pub journal_merged_bytes: Counter,
     /// Journal objects that could go as they were merged.
     pub journal_merged_objects: Counter,
+    /// Batches of idempotent producers that are remembered until they are archived.
+    pub waiting_rows: Gauge,
 }
 
 /// The metadata store's numbers.
@@ -348,6 +350,11 @@ impl ArchiveMetrics {
                 "archive_journal_merged_objects",
                 "Journal objects that went as they were merged",
             ),
+            waiting_rows: gauge(
+                registry,
+                "archive_waiting_rows",
+                "Batches of idempotent producers that are remembered until they are archived",
+            ),
         }
     }
 }
@@ -376,6 +383,12 @@ fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     let counter = Counter::<u64, AtomicU64>::default();
     registry.register(name, help, counter.clone());
     counter
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
 }
 
 fn bytes(registry: &mut Registry, name: &str, help: &str) -> Counter {

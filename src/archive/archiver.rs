@@ -15,6 +15,7 @@ use crate::types::{LeaderEpoch, Offset, SessionId, TopicId, TopicPartition};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// Asks the archiver. Clones are the same.
@@ -49,6 +50,8 @@ pub struct ArchiveStart {
     pub loaded: LoadedManifests,
     /// Where figures go.
     pub metrics: Arc<Metrics>,
+    /// Rows of idempotent producers that may wait in memory to be archived, in all partitions together.
+    pub waiting_rows_max: u64,
 }
 
 /// A request to the archiver.
@@ -62,6 +65,9 @@ pub(super) enum Call {
     TopicDeleted(TopicId),
     /// This lay in the store when the session had begun.
     Listed(Listed),
+    /// Fail.
+    #[cfg(test)]
+    Panic,
 }
 
 /// Requests that wait.
@@ -70,14 +76,21 @@ const CALLS_MAX: usize = 1024;
 const ROUND_EVERY: Duration = Duration::from_millis(500);
 
 impl Archive {
-    /// Starts the archiver. Its task ends when it is closed.
-    #[must_use]
-    pub fn start(start: ArchiveStart) -> Archive {
+    /// Starts the archiver. Its tasks end when it is closed. The future ends only if one of them panics: nothing is
+    /// archived any more then, so that the session has to end.
+    pub fn start(start: ArchiveStart) -> (Archive, impl Future<Output = JoinError> + Send + 'static) {
         let (calls, received) = mpsc::channel(CALLS_MAX);
         let closed = CancellationToken::new();
-        tokio::spawn(look_for_litter(start.store.clone(), start.session, calls.clone(), closed.clone()));
-        tokio::spawn(run(Rounds::new(start), received, closed.clone()));
-        Archive { calls, closed }
+        let litter = look_for_litter(start.store.clone(), start.session, calls.clone(), closed.clone());
+        let litter = tokio::spawn(litter);
+        let rounds = tokio::spawn(run(Rounds::new(start), received, closed.clone()));
+        let fault = async move {
+            tokio::select! {
+                error = fault_of(litter) => error,
+                error = fault_of(rounds) => error,
+            }
+        };
+        (Archive { calls, closed }, fault)
     }
 
     /// Archives what these partitions have, whatever its size and age.
@@ -105,6 +118,12 @@ impl Archive {
         }
     }
 
+    /// Has the archiver's task panic.
+    #[cfg(test)]
+    pub(crate) async fn panic(&self) {
+        self.send(Call::Panic).await.expect("it runs");
+    }
+
     /// Archives nothing any more.
     pub fn close(&self) {
         self.closed.cancel();
@@ -112,6 +131,14 @@ impl Archive {
 
     async fn send(&self, call: Call) -> Result<(), ArchiveError> {
         self.calls.send(call).await.map_err(|_| ArchiveError::Closed)
+    }
+}
+
+/// Why a task ended that was not to; for ever, if it ends as it should.
+async fn fault_of(task: JoinHandle<()>) -> JoinError {
+    match task.await {
+        Ok(()) => std::future::pending().await,
+        Err(error) => error,
     }
 }
 

@@ -22,11 +22,15 @@
 //!
 //! Who waits pins nothing for long, as old journal objects are merged. What remains is an entry in the index for each span
 //! and the list of merged objects. Only if those come to too much the caller says so, and the age alone decides.
+//!
+//! And each batch of an idempotent producer leaves a row in memory until it is archived. Where too many wait in all, those
+//! partitions are cut that have most of them, whether they have paid or not ([`to_relieve`]).
 
 use crate::config::ArchiveConfig;
 use crate::journal::PUT_MILLIONTHS;
 use crate::topic::TopicSettings;
 use crate::types::Moment;
+use std::cmp::Reverse;
 use std::ops::Add;
 use std::time::Duration;
 
@@ -130,6 +134,37 @@ pub enum ArchiveCut {
     At(Moment),
     /// Nothing until something is committed.
     Nothing,
+}
+
+/// Rows of idempotent producers that wait in memory, in all partitions together: about 96 MB.
+pub const WAITING_ROWS_MAX: u64 = 2_000_000;
+
+/// Which partitions to archive, as more rows wait in all than `max`: those with the most, until three quarters of it are
+/// left. `archivable` has what each could let go of. The next one is never smaller than the average of those that are left,
+/// so segments are as large as they can be.
+///
+/// Rows above a last stable offset cannot go. If they alone come to almost as much as may wait, a few rows of others would
+/// take the sum above it again and again, and each time all others would be cut, whatever they have. So nothing is cut
+/// before a quarter of `max` can go: whatever is held, cutting once makes room for so many rows. What is held comes on top,
+/// for as long as a transaction may last.
+#[must_use]
+pub fn to_relieve<P>(max: u64, waiting: u64, archivable: impl IntoIterator<Item = (P, u64)>) -> Vec<P> {
+    if waiting <= max {
+        return Vec::new();
+    }
+    let mut archivable: Vec<(P, u64)> = archivable.into_iter().filter(|(_, rows)| *rows > 0).collect();
+    let all: u64 = archivable.iter().map(|(_, rows)| rows).sum();
+    if all < max / 4 {
+        return Vec::new();
+    }
+    archivable.sort_by_key(|(_, rows)| Reverse(*rows));
+    let mut surplus = waiting - (max - max / 4);
+    let is_cut = |(_, rows): &(P, u64)| {
+        let is_cut = surplus > 0;
+        surplus = surplus.saturating_sub(*rows);
+        is_cut
+    };
+    archivable.into_iter().take_while(is_cut).map(|(partition, _)| partition).collect()
 }
 
 /// Whether a partition is to be archived.

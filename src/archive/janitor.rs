@@ -7,9 +7,21 @@
 //! The order is the proof. An object that was there before the references were read, put by a session that can write
 //! no more, and that no reference names, will never be named by one. Segments carry the leader epoch of who wrote them;
 //! those of this session are left alone, as they may be on their way into a manifest. Manifest objects carry none:
-//! this session's are all written by the task that reads the references, so that none is on its way then. Journal
-//! objects lie below their session: those of this session are not looked at, and of an ended one only what is before
-//! its first or behind its last. Merged ones carry the view of the session that made them, which is its epoch.
+//! this session's are all written by the task that reads the references, so that none is on its way then, but for swaps
+//! without an answer (below). Journal objects lie below their session: those of this session are not looked at, and of an
+//! ended one only what is before its first or behind its last. Merged ones carry the view of the session that made them,
+//! which is its epoch.
+//!
+//! *Swaps without an answer.* A swap that was sent may be made after its sender has given up waiting, and names objects that
+//! nothing named before. Can they have been buried by then?
+//!
+//! - Not if an earlier session sent it. Every swap compares the standing of its session, and that was removed before this
+//!   session began, hence before its listing: whatever the references do not name then stays so.
+//! - Not if this session sent it. Its segments are left alone as all of its epoch are. Its root and parts are left alone
+//!   because the archiver knows of which partitions a swap has no answer: of these no manifest object is litter. It forgets
+//!   about one when a later swap of that partition was made, since both compare the pointer, so the first never will be.
+//! - Nor can such a swap name what is in the graveyard already: what a swap leaves behind is buried after its answer, and
+//!   what it was to bring in only if it was surely not made.
 //!
 //! Never by age, never while another session stands, and never more than a share of all bytes: who finds half of a store
 //! to be litter is more likely to be wrong. What it leaves then is for `cenote fsck`. Objects of a journal that the
@@ -70,9 +82,11 @@ pub(super) async fn list(store: &ObjectStore, own: SessionId) -> Result<Listed, 
 }
 
 /// What of `listed` may go; none, if that is not for a broker to say. Called by the task that writes manifests, between two of its works.
+/// `unsettled` are the partitions of which a swap of this session may still be made.
 pub(super) async fn litter(
     start: &ArchiveStart,
     kept: &HashMap<TopicPartition, KeptManifest>,
+    unsettled: &BTreeSet<TopicPartition>,
     listed: &Listed,
 ) -> Result<Option<Vec<ObjectPath>>, LoadError> {
     let metadata = start.standing.store();
@@ -81,7 +95,8 @@ pub(super) async fn litter(
         tracing::info!("other sessions stand: nothing is looked for that crashes left behind");
         return Ok(None);
     }
-    let references = References::read(start, kept).await?;
+    let mut references = References::read(start, kept).await?;
+    references.unsettled.clone_from(unsettled);
     Ok(match decide(&references, start.leader_epoch, listed) {
         Verdict::Litter(litter) => Some(litter),
         Verdict::Ask(why) => {
@@ -100,6 +115,8 @@ struct References {
     objects: HashSet<ObjectPath>,
     /// Topics whose deletion is not over.
     on_their_way: BTreeSet<TopicId>,
+    /// Partitions whose pointer may come to name what nothing names yet.
+    unsettled: BTreeSet<TopicPartition>,
     /// The objects of ended journals that are needed.
     journals: BTreeMap<SessionId, RangeInclusive<u64>>,
     /// The merged objects of any journal that are needed.
@@ -171,7 +188,9 @@ impl References {
             return is_over && !self.objects.contains(path);
         }
         if let Some((topic_partition, _)) = paths::parse_manifest_object(path) {
-            return !self.on_their_way.contains(&topic_partition.topic_id) && !self.objects.contains(path);
+            let is_settled = !self.on_their_way.contains(&topic_partition.topic_id)
+                && !self.unsettled.contains(&topic_partition);
+            return is_settled && !self.objects.contains(path);
         }
         if let Some((session, number)) = paths::parse_merged_object(path) {
             return epoch_of(number) < own && !self.merged.contains(&(session, number));

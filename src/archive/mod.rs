@@ -27,6 +27,7 @@ pub mod journal_merge;
 mod journals;
 mod kept;
 pub mod merge;
+mod resting;
 pub mod retention;
 mod rewrite;
 mod rounds;

@@ -1,6 +1,7 @@
 //! What the archiver does when it looks around: archive what is due, move log starts, merge and compact, let objects go.
 
 mod journals;
+mod relief;
 mod upkeep;
 
 use super::archiver::{ArchiveStart, Call};
@@ -11,9 +12,10 @@ use super::janitor;
 use super::journal_copy::share_of;
 use super::journals::Journals;
 use super::kept::{KeptManifest, Swapped};
+use super::resting::Resting;
 use super::retention::{self, Piece, Retained, RetentionSettings};
 use super::upkeep::Upkeep;
-use super::write::WriteJob;
+use super::write::{WriteJob, blocking};
 use crate::log::{IndexEntry, Partition, Unarchived};
 use crate::meta::Write;
 use crate::meta::{Change, Settled};
@@ -38,7 +40,9 @@ pub(super) struct Rounds {
     kept: HashMap<TopicPartition, KeptManifest>,
     waiting: HashMap<TopicPartition, Waiting>,
     /// Partitions that could not be archived, and when they are tried again.
-    failed: HashMap<TopicPartition, Moment>,
+    failed: Resting,
+    /// Partitions of which a swap may still be made: its answer was lost, and none was made since.
+    unsettled: BTreeSet<TopicPartition>,
     graveyard: Graveyard,
     journals: Journals,
     merging: Merging,
@@ -95,7 +99,8 @@ impl Rounds {
             origin: Instant::now(),
             kept: kept.into_iter().map(|loaded| (loaded.topic_partition, loaded.kept)).collect(),
             waiting: HashMap::new(),
-            failed: HashMap::new(),
+            failed: Resting::default(),
+            unsettled: BTreeSet::new(),
             graveyard,
             journals,
             merging: Merging::default(),
@@ -126,24 +131,32 @@ impl Rounds {
             Call::TopicDeleted(topic_id) => {
                 self.gone.insert(topic_id);
             }
-            Call::Listed(listed) => match janitor::litter(&self.start, &self.kept, &listed).await {
-                // Nobody could say: what was left may still be there.
-                Ok(None) => {}
-                Ok(Some(litter)) => {
-                    if !litter.is_empty() {
-                        tracing::info!(objects = litter.len(), "objects that crashes left behind go");
-                    }
-                    self.graveyard.bury(self.now(), litter);
-                    self.swept_at = Some(self.now());
+            Call::Listed(listed) => self.on_listed(&listed).await,
+            #[cfg(test)]
+            Call::Panic => panic!("a test has asked for it"),
+        }
+    }
+
+    async fn on_listed(&mut self, listed: &janitor::Listed) {
+        match janitor::litter(&self.start, &self.kept, &self.unsettled, listed).await {
+            // Nobody could say: what was left may still be there.
+            Ok(None) => {}
+            Ok(Some(litter)) => {
+                if !litter.is_empty() {
+                    tracing::info!(objects = litter.len(), "objects that crashes left behind go");
                 }
-                Err(error) => tracing::warn!(%error, "what crashes left behind stays until the next start"),
-            },
+                self.graveyard.bury(self.now(), litter);
+                self.swept_at = Some(self.now());
+            }
+            Err(error) => tracing::warn!(%error, "what crashes left behind stays until the next start"),
         }
     }
 
     /// One look at everything; whoever asks meanwhile is answered in between.
     pub async fn go(&mut self, calls: &mut mpsc::Receiver<Call>) {
         let now = self.now();
+        self.failed.forget_over(now);
+        self.upkeep.resting.forget_over(now);
         let pressure = self.pressure();
         for (looked_at, partition) in self.start.log.partitions().into_iter().enumerate() {
             while let Ok(call) = calls.try_recv() {
@@ -154,6 +167,7 @@ impl Rounds {
                 tokio::task::yield_now().await;
             }
         }
+        self.relieve(calls).await;
         if now >= self.retention_at {
             self.retention_at = now + RETENTION_EVERY;
             for partition in self.start.log.partitions() {
@@ -186,7 +200,7 @@ impl Rounds {
         let topic_partition = partition.topic_partition();
         let Some(topic) = self.start.catalog.by_id(topic_partition.topic_id) else { return };
         let now = self.now();
-        if self.failed.get(&topic_partition).is_some_and(|at| *at > now) {
+        if self.rests(topic_partition) {
             return;
         }
         let settings = CutSettings::of(&self.start.config, &topic.settings, pressure);
@@ -210,10 +224,20 @@ impl Rounds {
                 return;
             }
         }
-        if let Err(error) = self.archive(partition, &topic, &unarchived).await {
+        self.archive_or_rest(partition, &topic, &unarchived).await;
+    }
+
+    /// Whether a partition is left alone, as it could not be archived a moment ago.
+    fn rests(&self, topic_partition: TopicPartition) -> bool {
+        self.failed.rests(topic_partition, self.now())
+    }
+
+    async fn archive_or_rest(&mut self, partition: &Partition, topic: &Topic, unarchived: &Unarchived) {
+        if let Err(error) = self.archive(partition, topic, unarchived).await {
+            let topic_partition = partition.topic_partition();
             tracing::warn!(topic = %topic.name, partition = topic_partition.partition.0, %error,
                 "a partition could not be archived, it is tried again");
-            self.failed.insert(topic_partition, now + FAILED_PAUSE);
+            self.failed.rest(topic_partition, self.now() + FAILED_PAUSE);
         }
     }
 
@@ -292,13 +316,15 @@ impl Rounds {
             leader_epoch: self.start.leader_epoch,
             options: SegmentOptions { text: topic.settings.parquet_text, ..SegmentOptions::default() },
         };
+        let (checkpoint, now) = (partition.checkpoint_at(unarchived.to), self.start.clock.now());
+        let producers = blocking(move || checkpoint.producers(now)).await?;
         let segment = job.run(&self.start.reader, &self.start.store).await?;
         let written = segment.clone();
         let archived = Archived {
             segments: segment.into_iter().collect(),
             archived_offset: unarchived.to,
             leader_epochs: partition.epochs_in(unarchived.from, unarchived.to),
-            producers: partition.producers_at(unarchived.to, self.start.clock.now()),
+            producers,
         };
         let swapped = match kept.manifest.append_segments(archived) {
             Ok(edited) => kept.swap(&self.start.standing, &self.start.store, &topic.name, edited).await,
@@ -331,10 +357,15 @@ impl Rounds {
         swapped: Result<Swapped, ArchiveError>,
     ) -> Result<(), ArchiveError> {
         let topic_partition = partition.topic_partition();
-        let Swapped { kept, garbage } = swapped.inspect_err(|_| {
+        let Swapped { kept, garbage } = swapped.inspect_err(|error| {
             // It is read again before anything else is done to it.
             self.kept.remove(&topic_partition);
+            if !is_surely_void(error) {
+                self.unsettled.insert(topic_partition);
+            }
         })?;
+        // It compared the pointer, so a swap before it that has not been made never will be.
+        self.unsettled.remove(&topic_partition);
         self.graveyard.bury(self.now(), garbage);
         self.on_kept(partition, topic, kept);
         Ok(())
@@ -441,6 +472,7 @@ impl Rounds {
     async fn remove_topic(&mut self, topic_id: TopicId) -> Result<(), ArchiveError> {
         self.kept.retain(|partition, _| partition.topic_id != topic_id);
         self.waiting.retain(|partition, _| partition.topic_id != topic_id);
+        self.unsettled.retain(|partition| partition.topic_id != topic_id);
         let store = Arc::clone(self.start.standing.store());
         let pointers = store.list(&pointer_prefix(topic_id)).await.map_err(super::LoadError::from)?;
         if !pointers.entries.is_empty() {

@@ -12,11 +12,12 @@
 
 use super::compact::{DirtyPass, PassProgress, Survivors, rewrite_groups};
 use super::error::ArchiveError;
+use super::resting::Resting;
 use super::rewrite::{Rewrite, Rewritten};
 use crate::segment::manifest::{Manifest, Segment};
 use crate::store::ObjectPath;
 use crate::types::{Moment, Offset, TopicPartition};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ pub(super) struct Upkeep {
     candidates: VecDeque<TopicPartition>,
     queued: HashSet<TopicPartition>,
     /// Partitions that are left alone until then, as something went wrong there.
-    resting: HashMap<TopicPartition, Moment>,
+    pub resting: Resting,
     pub pass: Option<RunningPass>,
     pub job: Option<RunningJob>,
     /// When dirty partitions are looked for again.
@@ -141,13 +142,12 @@ impl Upkeep {
     }
 
     pub fn rests(&self, topic_partition: TopicPartition, now: Moment) -> bool {
-        self.resting.get(&topic_partition).is_some_and(|until| *until > now)
+        self.resting.rests(topic_partition, now)
     }
 
     /// Something went wrong: the partition is left alone for a while, and a pass of it begins again later.
     pub fn rest(&mut self, topic_partition: TopicPartition, now: Moment) {
-        self.resting.retain(|_, until| *until > now);
-        self.resting.insert(topic_partition, now + REST);
+        self.resting.rest(topic_partition, now + REST);
         if self.is_in_pass(topic_partition) {
             self.pass = None;
         }

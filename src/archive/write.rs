@@ -27,13 +27,18 @@ impl WriteJob<'_> {
     pub async fn run(&self, reader: &Reader, store: &ObjectStore) -> Result<Option<Segment>, ArchiveError> {
         let Range { start, end } = self.unarchived.from..self.unarchived.to;
         let mut writer = SegmentWriter::new(self.partition.topic_partition(), self.options)?;
+        let mut gathered = Gathered::default();
         for span in &self.unarchived.spans {
-            writer = self.add_span(reader, span, writer).await?;
+            if let Some(batches) = gathered.add(self.batches(reader, span).await?) {
+                writer = blocking(move || append_all(writer, &batches)).await??;
+            }
         }
-        if writer.rows() == 0 {
-            return Ok(None);
-        }
-        let written = blocking(move || writer.finish(start..end)).await??;
+        let batches = gathered.batches;
+        let finish = move || {
+            let writer = append_all(writer, &batches)?;
+            if writer.rows() == 0 { Ok(None) } else { writer.finish(start..end).map(Some) }
+        };
+        let Some(written) = blocking(finish).await?? else { return Ok(None) };
         let made = Made { unique: clock::random_id(), leader_epoch: self.leader_epoch, level: 0 };
         let segment = entry_of(written.summary, made);
         let path = paths::segment(&self.topic.name, self.partition.topic_partition(), &segment.name());
@@ -41,25 +46,41 @@ impl WriteJob<'_> {
         Ok(Some(segment))
     }
 
-    async fn add_span(
-        &self,
-        reader: &Reader,
-        span: &IndexEntry,
-        mut writer: SegmentWriter,
-    ) -> Result<SegmentWriter, ArchiveError> {
+    /// The batches of a span that the segment is to have.
+    async fn batches(&self, reader: &Reader, span: &IndexEntry) -> Result<Vec<Bytes>, ArchiveError> {
         let bytes = reader.span(span).await?;
         let aborted = self.partition.aborted_in(span.offsets.clone());
         let batches = data_batches(&[bytes], aborted)?;
         let wanted = self.unarchived.from.max(self.log_start_offset)..self.unarchived.to;
-        let batches: Vec<Bytes> = batches.with(std::slice::from_ref(&wanted));
-        Ok(blocking(move || {
-            for batch in &batches {
-                writer.append(batch)?;
-            }
-            Ok::<_, WriteError>(writer)
-        })
-        .await??)
+        Ok(batches.with(std::slice::from_ref(&wanted)))
     }
+}
+
+/// Batches that wait for a thread: a partition may have many small spans, and each way there and back has its price.
+#[derive(Debug, Default)]
+struct Gathered {
+    batches: Vec<Bytes>,
+    bytes: usize,
+}
+
+/// What is worth the way to a thread, in bytes of batches.
+const WORTH_A_THREAD: usize = 1024 * 1024;
+
+impl Gathered {
+    /// Adds batches; gives all that are there, once they are worth it.
+    fn add(&mut self, batches: Vec<Bytes>) -> Option<Vec<Bytes>> {
+        self.bytes += batches.iter().map(Bytes::len).sum::<usize>();
+        self.batches.extend(batches);
+        let is_worth_it = self.bytes >= WORTH_A_THREAD;
+        is_worth_it.then(|| std::mem::take(self).batches)
+    }
+}
+
+fn append_all(mut writer: SegmentWriter, batches: &[Bytes]) -> Result<SegmentWriter, WriteError> {
+    for batch in batches {
+        writer.append(batch)?;
+    }
+    Ok(writer)
 }
 
 /// What a segment's name and its level say of where it comes from.
@@ -94,3 +115,6 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, ArchiveError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| ArchiveError::Closed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use super::error::CliError;
 use super::format::{self, Format, Shown};
 use super::options::Output;
 use crate::segment::{ChunkId, DamagedSegment, LoadError, ReadAt, SegmentReader};
+use crate::store::{ObjectPath, ObjectStore};
 use crate::types::PartitionIndex;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
@@ -11,7 +12,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use url::Url;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SegmentCommand {
@@ -21,8 +23,8 @@ pub(super) enum SegmentCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct CatArgs {
-    /// A segment's file: `cenote topic files` prints where they are.
-    file: PathBuf,
+    /// A segment's file, by its path or by the URL of its object: `cenote topic files` prints where they are.
+    file: String,
     /// How to write a record: value, key-value, json, or a pattern of %t topic, %p partition, %o offset, %T time,
     /// %k key, %K its length, %v value, %S its length, %h headers, %%, \n, \t [default: value, or json with
     /// --output json].
@@ -33,9 +35,16 @@ pub(super) struct CatArgs {
     output: Output,
 }
 
-/// A file of this machine.
-struct LocalFile {
-    file: File,
+/// Where the bytes are.
+enum Source {
+    /// In a file of this machine.
+    File(File),
+    /// In a bucket; the process's environment says who asks.
+    Object(ObjectStore, ObjectPath),
+}
+
+struct Segment {
+    source: Source,
     size: u64,
 }
 
@@ -45,15 +54,14 @@ const ID_CHARS: usize = 32;
 
 pub(super) async fn run(command: SegmentCommand) -> Result<(), CliError> {
     let SegmentCommand::Cat(args) = command;
-    let failed = |why: &dyn std::fmt::Display| CliError::Failed(format!("{}: {why}", args.file.display()));
+    let failed = |why: &dyn std::fmt::Display| CliError::Failed(format!("{}: {why}", args.file));
     let default = if args.output == Output::Json { Format::Json } else { Format::Value };
     let format = args.format.clone().unwrap_or(default);
-    let file = File::open(&args.file).map_err(|error| failed(&error))?;
-    let size = file.metadata().map_err(|error| failed(&error))?.len();
-    let reader = SegmentReader::open(LocalFile { file, size }).await;
+    let segment = Segment::open(&args.file).await.map_err(|error| failed(&error))?;
+    let reader = SegmentReader::open(segment).await;
     let reader = reader.map_err(|error| failed(&said(&error)))?;
     let topic_partition = reader.footer().topic_partition();
-    let topic = topic_of(&args.file).unwrap_or_else(|| topic_partition.topic_id.to_string());
+    let topic = topic_of(Path::new(&args.file)).unwrap_or_else(|| topic_partition.topic_id.to_string());
     let mut out = io::BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout());
     let chunks = reader.footer().chunks();
     for chunk in (chunks.start.0..chunks.end.0).map(ChunkId) {
@@ -81,24 +89,50 @@ fn said(error: &LoadError<io::Error>) -> String {
     }
 }
 
-impl ReadAt for LocalFile {
+impl Segment {
+    async fn open(place: &str) -> io::Result<Segment> {
+        let Some((store, object)) = object_of(place) else {
+            let file = File::open(place)?;
+            let size = file.metadata()?.len();
+            return Ok(Segment { source: Source::File(file), size });
+        };
+        let store = ObjectStore::open(&store).map_err(io::Error::other)?;
+        let object = ObjectPath::parse(object).map_err(io::Error::other)?;
+        let size = store.size(&object).await.map_err(io::Error::other)?;
+        Ok(Segment { source: Source::Object(store, object), size })
+    }
+}
+
+/// The folder and the name of an object, if that is what it is; a path of this machine otherwise.
+fn object_of(place: &str) -> Option<(Url, &str)> {
+    let (folder, name) = place.rsplit_once('/')?;
+    let folder = Url::parse(folder).ok().filter(|folder| matches!(folder.scheme(), "s3" | "gs" | "az"))?;
+    Some((folder, name))
+}
+
+impl ReadAt for Segment {
     type Error = io::Error;
 
     fn size(&self) -> u64 {
         self.size
     }
 
-    fn read(&self, range: Range<u64>) -> impl Future<Output = io::Result<Bytes>> + Send {
-        let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
-        let mut bytes = vec![0; length];
-        let read = self.file.read_exact_at(&mut bytes, range.start);
-        std::future::ready(read.map(|()| bytes.into()))
+    async fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        match &self.source {
+            Source::File(file) => {
+                let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
+                let mut bytes = vec![0; length];
+                file.read_exact_at(&mut bytes, range.start)?;
+                Ok(bytes.into())
+            }
+            Source::Object(store, object) => store.get_range(object, range).await.map_err(io::Error::other),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::topic_of;
+    use super::{object_of, topic_of};
     use std::path::Path;
 
     #[test]
@@ -109,8 +143,21 @@ mod tests {
             (format!("topics/{id}/partition=0/x.parquet"), None),
             ("x.parquet".to_owned(), None),
             ("/home/someone/files/x.parquet".to_owned(), None),
+            (format!("s3://bucket/prefix/topics/a-{id}/partition=0/x.parquet"), Some("a")),
         ] {
             assert_eq!(topic_of(Path::new(&path)).as_deref(), name, "{path}");
+        }
+    }
+    #[test]
+    fn a_url_names_an_object_and_anything_else_a_file() {
+        for (place, found) in [
+            ("s3://bucket/a/partition=0/x.parquet", Some(("s3://bucket/a/partition=0", "x.parquet"))),
+            ("gs://bucket/x.parquet", Some(("gs://bucket", "x.parquet"))),
+            ("/a/s3:/x.parquet", None),
+            ("x.parquet", None),
+        ] {
+            let parsed = object_of(place);
+            assert_eq!(parsed.as_ref().map(|(folder, name)| (folder.as_str(), *name)), found, "{place}");
         }
     }
 }

@@ -92,8 +92,9 @@ impl Alterable {
         change: impl FnOnce(&Overrides) -> Result<Overrides, SettingError>,
     ) -> Result<(), Refused> {
         let checked = match self {
-            Alterable::Topic(topic) => change(&topic.overrides)
-                .and_then(|overrides| topic::settings::check_all(&overrides).map(|_| ())),
+            Alterable::Topic(topic) => change(&topic.overrides).and_then(|overrides| {
+                topic::settings::check_change(&topic.overrides, &overrides).map(|_| ())
+            }),
             Alterable::Group(group_id) => change(&context.group_settings.overrides(group_id))
                 .and_then(|overrides| group::settings::check_all(&overrides).map(|_| ())),
         };

@@ -268,6 +268,7 @@ async fn read_all(
             Look::Plan(plan) => plan,
             Look::Refused(code) => return Err(code),
         };
+        let partition = sought.found.clone()?;
         let bytes_max = u64::try_from(sought.wanted.bytes_max).unwrap_or(0).min(left);
         let limit = ReadLimit { bytes_max, first_batch };
         // What will not be sent is not read either.
@@ -277,12 +278,13 @@ async fn read_all(
             first_batch = FirstBatch::WithinLimit;
             left = left.saturating_sub(plan.bytes.min(bytes_max));
         }
-        Ok((plan, limit))
+        Ok((partition, plan, limit))
     });
     let shares: Vec<_> = shares.collect();
     let reads = shares.into_iter().map(|share| async move {
-        let (plan, limit) = share?;
-        context.reader.read(&plan, limit).await.map_err(|error| code_of(&error))
+        let (partition, plan, limit) = share?;
+        let read = context.reader.read_or_plan_again(&partition, terms.isolation, &plan, limit).await;
+        read.map_err(|error| code_of(&error))?.ok_or(ErrorCode::OffsetOutOfRange)
     });
     stream::iter(reads).buffered(READS_AT_ONCE).collect().await
 }
@@ -290,7 +292,7 @@ async fn read_all(
 fn code_of(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::Unavailable(_) => ErrorCode::KafkaStorageError,
-        ReadError::Damaged(_) => ErrorCode::CorruptMessage,
+        ReadError::Missing(_) | ReadError::Damaged(_) => ErrorCode::CorruptMessage,
     }
 }
 

@@ -107,6 +107,6 @@ async fn look_up(
 async fn find(context: &Context, partition: &Partition, query: TimeQuery) -> Found {
     context.reader.find(partition, query).await.map_err(|error| match error {
         ReadError::Unavailable(_) => ErrorCode::KafkaStorageError,
-        ReadError::Damaged(_) => ErrorCode::CorruptMessage,
+        ReadError::Missing(_) | ReadError::Damaged(_) => ErrorCode::CorruptMessage,
     })
 }

@@ -6,6 +6,14 @@
 //! offset on. The log start does not matter here: rows below it are kept until they are archived, as they tell what the
 //! producers of the partition did.
 //!
+//! Objects are handed on one by one, as there may be more of them than memory for their rows; a few are read ahead, and
+//! none twice but the first of each journal.
+//! *In which order.* Within a journal the rows of a partition ascend: a merged object stands in the list where what it was
+//! made of stood, and all of them before what is numbered. A session writes under its view, which is its rows' leader
+//! epoch, and a later session's view is greater; so journals come in the order of the epochs that they begin with. Where
+//! sessions serve side by side one journal may have to wait for rows of another: who takes the rows in (`log/recovery.rs`)
+//! has to bear with that, and sees to it that no row is missing and none comes twice.
+//!
 //! On one machine a stored object is itself the record of its commit, as the lock makes the broker the only
 //! writer. A journal's end is then found in this order, which differs from the obvious one on purpose: the
 //! objects past the last known commit are verified, *then made durable* (they may be in the page cache
@@ -18,7 +26,8 @@ use super::session::EndedJournal;
 use crate::store::{ObjectStore, StoreError, paths};
 use crate::types::SessionId;
 use crate::wire::batch::BatchHeader;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::future::try_join_all;
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 
 /// A committed object of an ended journal.
@@ -55,6 +64,8 @@ pub enum RecoveryError {
 
 /// Objects whose index is read at the same time.
 const READS_AT_ONCE: usize = 32;
+/// And their bytes together, if one is not larger: an index takes up to as much memory as its object has bytes.
+const BYTES_AT_ONCE: u64 = 64 * 1024 * 1024;
 /// Objects of one session, so that a listing has a limit.
 const OBJECTS_MAX: usize = 50_000_000;
 
@@ -79,22 +90,55 @@ pub(super) async fn find_end(
     Ok(tail.last().copied().unwrap_or(committed))
 }
 
-/// Reads what the ended journals hold, in the order of their sessions and objects.
-pub async fn recover(
-    store: &ObjectStore,
-    ended: &[EndedJournal],
-) -> Result<Vec<RecoveredObject>, RecoveryError> {
-    let mut objects = Vec::new();
+/// Reads what the ended journals hold: the rows of each journal in their order, and journals by their epochs.
+pub fn recover<'a>(
+    store: &'a ObjectStore,
+    ended: &'a [EndedJournal],
+) -> BoxStream<'a, Result<RecoveredObject, RecoveryError>> {
+    let read = move |together: Vec<Wanted>| async move {
+        let reads = together.into_iter().map(|wanted| read_index(store, wanted));
+        let read: Vec<RecoveredObject> = try_join_all(reads).await?;
+        Ok::<_, RecoveryError>(stream::iter(read.into_iter().map(Ok::<_, RecoveryError>)))
+    };
+    let planned = async move {
+        Ok::<_, RecoveryError>(stream::iter(
+            plan(store, ended).await?.into_iter().map(Ok::<_, RecoveryError>),
+        ))
+    };
+    stream::once(planned).try_flatten().and_then(read).try_flatten().boxed()
+}
+
+/// The objects that are to be read, those together that are read at the same time.
+async fn plan(store: &ObjectStore, ended: &[EndedJournal]) -> Result<Vec<Vec<Wanted>>, RecoveryError> {
+    let mut journals = Vec::new();
     for journal in ended {
-        let wanted = wanted(store, journal).await?;
-        let reads = wanted.into_iter().map(|wanted| read_index(store, wanted));
-        let read: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
-        objects.extend(read);
+        let objects = wanted(store, journal).await?;
+        if let Some(first) = objects.first() {
+            let first = read_index(store, *first).await?;
+            let epoch = first.index.rows.iter().map(|row| row.leader_epoch).min();
+            journals.push((epoch, objects));
+        }
     }
-    Ok(objects)
+    journals.sort_by_key(|(epoch, _)| *epoch);
+    let mut planned: Vec<Vec<Wanted>> = Vec::new();
+    let mut bytes = 0;
+    for wanted in journals.into_iter().flat_map(|(_, objects)| objects) {
+        bytes += wanted.bytes;
+        match planned.last_mut() {
+            Some(together) if together.len() < READS_AT_ONCE && bytes <= BYTES_AT_ONCE => {
+                together.push(wanted);
+            }
+            _ => {
+                bytes = wanted.bytes;
+                planned.push(vec![wanted]);
+            }
+        }
+    }
+    Ok(planned)
 }
 
 /// An object whose index is to be read.
+#[derive(Clone, Copy, Debug)]
 struct Wanted {
     name: ObjectName,
     bytes: u64,

@@ -4,6 +4,7 @@
 //! A transactional batch that finds no transaction open is not taken: its caller asks the coordinator and
 //! comes again with the answer, which is checked in the same step that appends.
 
+use super::checkpoint::WaitingRow;
 use super::partition::{Partition, State};
 use super::producer_state::{Accepted, Admission, BatchIdentity, BatchKind, MarkerAdmission, SequenceError};
 use super::stability::Ended;
@@ -127,10 +128,10 @@ impl Partition {
         let base_offset = state.log_end_offset;
         let offsets = base_offset..base_offset + i64::from(incoming.record_count);
         let row = self.row(&incoming, offsets.clone(), ordinal);
-        let index = row.index.clone();
+        let waiting = WaitingRow::of(&row.index);
         let ticket = journal.append(AppendRow { row, permit: Arc::clone(permit) })?;
         state.log_end_offset = offsets.end;
-        state.checkpoint.push(index);
+        state.checkpoint.push(waiting);
         if let Some(identity) = incoming.identity {
             let (max_timestamp, ticket) = (incoming.max_timestamp, ticket.clone());
             state.take(Accepted { identity, ordinal, offsets, max_timestamp, ticket, now });
@@ -171,10 +172,10 @@ impl Partition {
         }
         let row = self.marker_row(&marker, state.log_end_offset, now);
         let offset = row.index.offsets.start;
-        let index = row.index.clone();
+        let waiting = WaitingRow::of(&row.index);
         let ticket = journal.append(AppendRow { row, permit: Arc::clone(permit) })?;
         state.log_end_offset = offset + 1;
-        state.checkpoint.push(index);
+        state.checkpoint.push(waiting);
         state.end(&marker, offset, ticket.clone(), now);
         Ok(MarkerTaken::Written { ticket })
     }

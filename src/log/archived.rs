@@ -1,10 +1,10 @@
 //! The part of a partition's log that lies in segments.
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, CheckpointView};
 use super::index::IndexEntry;
 use super::partition::Partition;
 use super::producer_state::ProducerTable;
-use crate::segment::manifest::{EpochStart, Manifest, ProducerSnapshot, Segment};
+use crate::segment::manifest::{EpochStart, Manifest, Segment};
 use crate::store::{ObjectPath, paths};
 use crate::types::{Offset, Timestamp, TopicName, TopicPartition};
 use std::ops::Range;
@@ -41,6 +41,15 @@ pub struct Unarchived {
     pub bytes: u64,
     /// Where they lie, in order.
     pub spans: Vec<IndexEntry>,
+}
+
+/// Rows of idempotent producers that a partition keeps until they are archived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaitingRows {
+    /// All of them.
+    pub all: u64,
+    /// Those below the last stable offset, which may be archived now.
+    pub archivable: u64,
 }
 
 /// How far a partition is archived, at one moment.
@@ -166,22 +175,34 @@ impl Partition {
         epochs
     }
 
-    /// The producers as they stand at `offset`, which is not above the last stable offset.
+    /// What tells the producers as they stand at `offset`, which is not above the last stable offset. Taking it costs
+    /// next to nothing; asking it replays rows.
     #[must_use]
-    pub fn producers_at(&self, offset: Offset, now: Timestamp) -> Vec<ProducerSnapshot> {
-        self.state().checkpoint.at(offset, now)
+    pub fn checkpoint_at(&self, offset: Offset) -> CheckpointView {
+        self.state().checkpoint.view_at(offset)
+    }
+
+    /// The rows that are kept to tell the producers at the archived offset. Costs nothing.
+    #[must_use]
+    pub fn waiting_rows(&self) -> WaitingRows {
+        let state = self.state();
+        let archivable = state.checkpoint.rows_before(state.last_stable_offset());
+        WaitingRows { all: state.checkpoint.rows() as u64, archivable: archivable as u64 }
     }
 
     /// A manifest has become the partition's. Gives the spans that nobody needs any more.
     pub fn on_archived(&self, archived: ArchivedLog) -> Vec<IndexEntry> {
+        let offset = archived.manifest.archived_offset();
+        let producers = || Arc::new(ProducerTable::restore(archived.manifest.producers()));
+        let producers = (offset > self.archived_offset()).then(producers);
         let mut state = self.state();
         state.log_start_offset = state.log_start_offset.max(archived.manifest.log_start_offset());
-        let (offset, before) = (archived.manifest.archived_offset(), state.archived_offset());
-        if offset > before {
-            state.checkpoint.on_archived(offset, archived.manifest.producers());
-        }
+        let passed = producers.map(|producers| state.checkpoint.on_archived(offset, producers));
         state.archived = Some(archived);
-        state.trim()
+        let unneeded = state.trim();
+        drop(state);
+        drop(passed);
+        unneeded
     }
 
     /// What retention looks at of the journal: the spans from the archived offset on.

@@ -5,11 +5,10 @@ use super::index::IndexEntry;
 use super::objects::{JournalNeeds, ObjectUse};
 use super::partition::Partition;
 use crate::cache::{Cache, CacheKey};
-use crate::journal::{CommittedObject, ObjectName, ObjectNumber, RecoveredObject};
-use crate::meta::keys::journal_starts::MergedObject;
-use crate::types::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition};
+use crate::journal::{CommittedObject, ObjectName};
+use crate::types::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
 use parking_lot::RwLock;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -78,7 +77,7 @@ impl BrokerLog {
         &self.needs
     }
 
-    /// Takes over what was archived. To be called before [`BrokerLog::recover`].
+    /// Takes over what was archived. To be called before [`BrokerLog::recovery`].
     pub fn recover_archived(&self, topic_partition: TopicPartition, archived: ArchivedLog) {
         if let Some(partition) = self.partition(topic_partition) {
             partition.on_recovered_manifest(archived);
@@ -132,76 +131,5 @@ impl BrokerLog {
         let range = byte_range.start as usize..byte_range.end as usize;
         let key = CacheKey::new(name.session, name.as_u64(), byte_range);
         self.cache.insert(key, object.bytes.slice(range));
-    }
-
-    /// Takes over what earlier sessions committed. Rows of topics that are gone are passed over.
-    pub fn recover(&self, objects: &[RecoveredObject], now: Timestamp) -> Result<(), LogError> {
-        let used = objects.iter().map(|object| ObjectUse::of(object.index.byte_ranges.iter().cloned()));
-        let mut used: Vec<ObjectUse> = used.collect();
-        let mut by_partition: BTreeMap<TopicPartition, Vec<(usize, usize)>> = BTreeMap::new();
-        for (object, recovered) in objects.iter().enumerate() {
-            for (span, recovered) in recovered.index.spans.iter().enumerate() {
-                by_partition.entry(recovered.topic_partition).or_default().push((object, span));
-            }
-        }
-        for (topic_partition, mut places) in by_partition {
-            let Some(partition) = self.partition(topic_partition) else { continue };
-            places.sort_by_key(|(object, span)| objects[*object].index.spans[*span].offsets.start);
-            let mut expected = partition.archived_offset();
-            for (object, span) in places {
-                let entry = IndexEntry::new(objects[object].name, &objects[object].index.spans[span]);
-                // What is archived already is not needed of the journal.
-                if entry.offsets.end <= partition.archived_offset() {
-                    continue;
-                }
-                if expected != partition.archived_offset() || entry.offsets.start > expected {
-                    check_follows(topic_partition, expected, &entry)?;
-                }
-                used[object].add(&entry);
-                expected = entry.offsets.end;
-                partition.on_recovered_span(entry);
-            }
-        }
-        objects.iter().zip(used).for_each(|(object, used)| self.recover_needs(object, used));
-        self.recover_producers(objects, now)
-    }
-
-    fn recover_needs(&self, object: &RecoveredObject, used: ObjectUse) {
-        let session = object.name.session;
-        match object.name.number {
-            ObjectNumber::Flushed(seq) => self.needs.on_flushed(session, seq, used),
-            ObjectNumber::Merged(number) => {
-                let merged = MergedObject { number, bytes: object.bytes, puts: object.puts };
-                self.needs.on_merged(session, merged, used, &[]);
-            }
-        }
-    }
-
-    /// Rows in the order of their offsets; objects of one session are, and sessions by their first rows.
-    fn recover_producers(&self, objects: &[RecoveredObject], now: Timestamp) -> Result<(), LogError> {
-        let idempotent =
-            objects.iter().flat_map(|object| &object.index.rows).filter(|row| row.producer_id.0 >= 0);
-        let mut rows: Vec<_> = idempotent.collect();
-        rows.sort_by_key(|row| (row.topic_partition, row.offsets.start));
-        for row in rows {
-            if let Some(partition) = self.partition(row.topic_partition) {
-                if row.offsets.end <= partition.archived_offset() {
-                    continue;
-                }
-                let (partition_of, offset) = (row.topic_partition, row.offsets.start);
-                let wrong = |_| LogError::WrongTransaction { partition: partition_of, offset };
-                partition.on_recovered_row(row, now).map_err(wrong)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn check_follows(partition: TopicPartition, expected: Offset, entry: &IndexEntry) -> Result<(), LogError> {
-    let from = entry.offsets.start;
-    match from.cmp(&expected) {
-        std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Greater => Err(LogError::Hole { partition, from: expected, to: from }),
-        std::cmp::Ordering::Less => Err(LogError::Overlap { partition, offset: from }),
     }
 }

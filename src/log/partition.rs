@@ -1,7 +1,7 @@
 //! One partition of the log: the owner of its offsets, its producers, and the index of what is committed.
 
 use super::archived::{ArchivedLog, SegmentRef};
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, WaitingRow};
 use super::index::{IndexEntry, PartitionIndex};
 use super::producer_state::{Accepted, ActiveProducer, BatchIdentity, ProducerTable};
 use super::read_plan::{IsolationLevel, OutOfRange, ReadPlan, plan, plan_archived};
@@ -123,7 +123,7 @@ impl Partition {
                 state.end(&marker, row.offsets.start, CommitTicket::committed(), now);
             }
         }
-        state.checkpoint.push(row.clone());
+        state.checkpoint.push(WaitingRow::of(row));
         let readable_from = state.readable_from();
         state.stability.on_committed(row.offsets.end, readable_from);
         Ok(())
@@ -346,7 +346,7 @@ impl State {
     }
 }
 
-pub(super) fn accepted(row: &RowIndex, ordinal: Option<TransactionOrdinal>, now: Timestamp) -> Accepted {
+fn accepted(row: &RowIndex, ordinal: Option<TransactionOrdinal>, now: Timestamp) -> Accepted {
     let record_count = i32::try_from(row.offsets.end - row.offsets.start).expect("a batch counts in i32");
     let identity = BatchIdentity {
         producer_id: row.producer_id,

@@ -52,8 +52,11 @@ pub enum ReadError {
     /// The store did not answer in time; it may later.
     #[error("the object store does not answer: {0}")]
     Unavailable(String),
-    /// The store has other bytes than were committed, or none: someone must look.
-    #[error("committed bytes are missing or damaged: {0}")]
+    /// An object is not there. It may have been replaced since it was named; if it is still named, someone must look.
+    #[error("committed bytes are missing: {0}")]
+    Missing(String),
+    /// The store has other bytes than were committed: someone must look.
+    #[error("committed bytes are damaged: {0}")]
     Damaged(String),
 }
 
@@ -61,7 +64,8 @@ impl From<StoreError> for ReadError {
     fn from(error: StoreError) -> ReadError {
         match error {
             StoreError::Unavailable { .. } => ReadError::Unavailable(error.to_string()),
-            StoreError::Missing { .. } | StoreError::Refused { .. } => ReadError::Damaged(error.to_string()),
+            StoreError::Missing { .. } => ReadError::Missing(error.to_string()),
+            StoreError::Refused { .. } => ReadError::Damaged(error.to_string()),
         }
     }
 }
@@ -70,7 +74,8 @@ const STORE_READS_MAX: usize = 32;
 /// Readers for whom the next spans are read while they take in the last ones.
 const READ_AHEADS_MAX: usize = 16;
 const READ_AHEAD_BYTES: u64 = 1024 * 1024;
-/// A reader waits this long for one span; clients ask again.
+/// A reader waits this long for one span, and for all that it reads of segments; clients ask again. Far less than what is
+/// replaced is kept for.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Reader {
@@ -98,15 +103,42 @@ impl Reader {
         &self.cache
     }
 
+    /// As [`Reader::read`], of this partition. If an object is not there that the plan names, what it had may lie elsewhere
+    /// since: then the partition is asked once more. None: the log does not have the plan's first offset any more.
+    pub async fn read_or_plan_again(
+        &self,
+        partition: &Partition,
+        isolation: IsolationLevel,
+        plan: &ReadPlan,
+        limit: ReadLimit,
+    ) -> Result<Option<PartitionRead>, ReadError> {
+        match self.read(plan, limit).await {
+            Err(ReadError::Missing(why)) => tracing::info!(why, "a read is planned again"),
+            read => return read.map(Some),
+        }
+        // Within what the first plan has memory for.
+        let limit = ReadLimit { bytes_max: limit.bytes_max.min(plan.bytes), ..limit };
+        let Ok(mut again) = partition.read_plan(plan.from, isolation, limit.bytes_max) else {
+            return Ok(None);
+        };
+        again.trim(limit);
+        let read = self.read(&again, limit).await;
+        if let Err(ReadError::Missing(why)) = &read {
+            tracing::error!(why, "committed bytes are missing");
+        }
+        read.map(Some)
+    }
+
     /// The batches of the plan, from the one that holds its first offset up to its end, within `limit`.
     pub async fn read(&self, plan: &ReadPlan, limit: ReadLimit) -> Result<PartitionRead, ReadError> {
         if limit.bytes_max == 0 && limit.first_batch == FirstBatch::WithinLimit {
             return Ok(PartitionRead { end: plan.from, next_span: plan.from, ..PartitionRead::default() });
         }
-        if plan.from < plan.archived_to
-            && let Some(read) = self.read_segments(plan, limit).await?
-        {
-            return Ok(read);
+        if plan.from < plan.archived_to {
+            let reading = tokio::time::timeout(READ_TIMEOUT, self.read_segments(plan, limit));
+            if let Some(read) = reading.await.unwrap_or_else(|_elapsed| Err(too_late()))? {
+                return Ok(read);
+            }
         }
         self.read_spans(plan, limit).await
     }
@@ -207,9 +239,7 @@ impl Reader {
         let span = match tokio::time::timeout(READ_TIMEOUT, loading).await {
             Ok(Ok(span)) => span,
             Ok(Err(error)) => return Err(cause_of(&error)),
-            Err(_elapsed) => {
-                return Err(ReadError::Unavailable(format!("no answer within {READ_TIMEOUT:?}")));
-            }
+            Err(_elapsed) => return Err(too_late()),
         };
         // A cache may mistake one entry for another: it never says so, hence a look at what came.
         let is_it = span.len() as u64 == entry.size()
@@ -227,6 +257,10 @@ impl Reader {
         }
         Ok(bytes)
     }
+}
+
+fn too_late() -> ReadError {
+    ReadError::Unavailable(format!("no answer within {READ_TIMEOUT:?}"))
 }
 
 pub(super) fn key_of(entry: &IndexEntry) -> CacheKey {

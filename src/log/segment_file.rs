@@ -91,7 +91,8 @@ impl From<SegmentFileError> for ReadError {
             SegmentFileError::Store(StoreError::Unavailable { .. }) => {
                 ReadError::Unavailable(error.to_string())
             }
-            SegmentFileError::Store(_) | SegmentFileError::Damaged { .. } => {
+            SegmentFileError::Store(StoreError::Missing { .. }) => ReadError::Missing(error.to_string()),
+            SegmentFileError::Store(StoreError::Refused { .. }) | SegmentFileError::Damaged { .. } => {
                 ReadError::Damaged(error.to_string())
             }
         }

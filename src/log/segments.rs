@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Chunks are read in groups, and each is decoded once, however many ask for it meanwhile. Decoding is work for a
-//! processor, so it has threads of its own, few enough that those who read at the tail do not feel it.
+//! processor, so it is done in the background: those who produce, and those who read at the tail, do not feel it.
 //!
 //! Memory: a limited number of groups is on its way at once, for all readers together, each with a permit. Whoever waits
 //! for a chunk that somebody else loads may hold permits meanwhile, so a load must never wait for one: it is begun with it.
@@ -15,6 +15,7 @@ use super::archived::SegmentRef;
 use super::reader::ReadError;
 use super::segment_file::SegmentFile;
 use super::time_lookup::FoundOffset;
+use crate::background::{Background, Turn};
 use crate::cache::{Cache, CacheKey};
 use crate::segment::{
     Chunk, ChunkCodec, ChunkId, ChunkRows, DamagedSegment, FetchedRanges, Row, SegmentFooter,
@@ -38,8 +39,8 @@ pub(super) struct Segments {
     footers: foyer::Cache<Uuid, Arc<SegmentFooter>>,
     /// Groups of chunks that are read or decoded at once.
     groups: Arc<Semaphore>,
-    /// Chunks that are decoded at once.
-    decoding: Arc<Semaphore>,
+    /// Decodes chunks.
+    decoding: Background,
 }
 
 /// The bytes of a group, and its place among those that are on their way.
@@ -76,16 +77,15 @@ impl std::fmt::Debug for Segments {
 
 impl Segments {
     pub fn new(cache: Cache, store: ObjectStore) -> Segments {
+        Segments::with_groups(cache, store, Arc::new(Semaphore::new(GROUPS_MAX)))
+    }
+
+    /// With a permit of `groups` for each group of chunks that is on its way.
+    pub fn with_groups(cache: Cache, store: ObjectStore, groups: Arc<Semaphore>) -> Segments {
         let weigh = |_: &Uuid, footer: &Arc<SegmentFooter>| footer.memory();
         let footers = foyer::CacheBuilder::new(FOOTER_BYTES).with_shards(1).with_weighter(weigh).build();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Segments {
-            cache,
-            store,
-            footers,
-            groups: Arc::new(Semaphore::new(GROUPS_MAX)),
-            decoding: Arc::new(Semaphore::new(threads.div_ceil(2))),
-        }
+        let decoding = Background::start("decode", Background::share_of_processors());
+        Segments { cache, store, footers, groups, decoding }
     }
 
     /// The chunk that answers a reader at `from`; nothing, if the segment has no row from there on.
@@ -153,7 +153,7 @@ impl Segments {
             let _permit = permit;
             Ok(look(&footer.decode_rows(chunk, &fetched)?))
         };
-        self.decode(self.turn().await, file, work).await
+        self.decode(self.decoding.turn().await, file, work).await
     }
 
     /// The chunk from the cache, or from the store, and then those behind it too.
@@ -188,7 +188,7 @@ impl Segments {
     ) -> Result<Bytes, ReadError> {
         let end = ChunkId(group_of(file, chunk).end);
         let fetched = Arc::new(Fetched { ranges: file.fetch(chunk..end).await?, _permit: permit });
-        let turn = self.turn().await;
+        let turn = self.decoding.turn().await;
         let (ahead, behind, rest) = (self.clone(), file.clone(), Arc::clone(&fetched));
         tokio::spawn(async move { ahead.decode_ahead(&behind, chunk.0 + 1..end.0, rest).await });
         self.decode_batches(turn, file, chunk, fetched).await
@@ -200,7 +200,7 @@ impl Segments {
             let key = key_of(file, chunk, &file.footer().chunk_offsets(chunk)?);
             let (decoder, file, fetched) = (self.clone(), file.clone(), Arc::clone(&fetched));
             let decode = move || async move {
-                let turn = decoder.turn().await;
+                let turn = decoder.decoding.turn().await;
                 decoder.decode_batches(turn, &file, chunk, fetched).await
             };
             (!self.cache.holds(&key)).then(|| self.cache.get_or_load(key, decode))
@@ -246,14 +246,9 @@ impl Segments {
         Arc::clone(&self.groups).acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    /// A turn on the threads for decoding: first come, first served.
-    async fn turn(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.decoding).acquire_owned().await.expect("the semaphore is never closed")
-    }
-
     async fn decode_batches(
         &self,
-        turn: OwnedSemaphorePermit,
+        turn: Turn,
         file: &SegmentFile,
         chunk: ChunkId,
         fetched: Arc<Fetched>,
@@ -262,19 +257,15 @@ impl Segments {
             .await
     }
 
-    /// Work for a processor, on a thread where it may take its time.
+    /// Work for a processor, in its turn.
     async fn decode<T: Send + 'static>(
         &self,
-        turn: OwnedSemaphorePermit,
+        turn: Turn,
         file: &SegmentFile,
         work: impl FnOnce(&SegmentFooter) -> Result<T, DamagedSegment> + Send + 'static,
     ) -> Result<T, ReadError> {
         let footer = Arc::clone(file.footer());
-        let work = move || {
-            let _turn = turn;
-            work(&footer)
-        };
-        let decoded = tokio::task::spawn_blocking(work).await;
+        let decoded = turn.run(move || work(&footer)).await;
         let decoded = decoded.map_err(|error| ReadError::Unavailable(error.to_string()))?;
         Ok(decoded.map_err(|fault| file.damaged(fault))?)
     }

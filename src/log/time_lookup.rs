@@ -29,8 +29,20 @@ pub struct FoundOffset {
 }
 
 impl Reader {
-    /// Looks among the committed records of `partition`.
+    /// Looks among the committed records of `partition`; once more, if an object has gone meanwhile that was to be read.
     pub async fn find(
+        &self,
+        partition: &Partition,
+        query: TimeQuery,
+    ) -> Result<Option<FoundOffset>, ReadError> {
+        match self.find_once(partition, query).await {
+            Err(ReadError::Missing(why)) => tracing::info!(why, "a look-up is begun again"),
+            found => return found,
+        }
+        self.find_once(partition, query).await
+    }
+
+    async fn find_once(
         &self,
         partition: &Partition,
         query: TimeQuery,

@@ -1,8 +1,9 @@
 //! The object store, narrowed to what the log rests on: whole-object PUT, ranged GET, LIST and DELETE.
 //!
 //! It never puts conditionally, never appends, never renames, and knows nothing of what objects hold. Every
-//! operation ends within [`OPERATION_DEADLINE`], its retries included; every answer has as many bytes as was
-//! asked for, or is an error. On a local directory a PUT that was answered survives a power cut.
+//! operation ends within [`OPERATION_DEADLINE`], its retries included, but for the PUT of a large object, which has a
+//! second more for each MiB; every answer has as many bytes as was asked for, or is an error. On a local directory a
+//! PUT that was answered survives a power cut.
 
 mod claim;
 mod error;
@@ -33,6 +34,10 @@ use std::time::Duration;
 
 /// How long one operation may take with all its retries; a listing: how long one page may take.
 pub const OPERATION_DEADLINE: Duration = Duration::from_secs(15);
+/// Objects above this are large: more than the journal makes of its own accord, so that its PUTs are repeated soon.
+const LARGE_BYTES: usize = 16 << 20;
+/// What a link to the store carries at least, in bytes a second.
+const BYTES_PER_SECOND_MIN: usize = 1 << 20;
 
 /// A handle to the store; all clones are one.
 #[derive(Clone)]
@@ -42,6 +47,8 @@ pub struct ObjectStore {
 
 struct Shared {
     backend: Arc<dyn object_store::ObjectStore>,
+    /// The same for PUTs of large objects: a request takes as long as it has to, and the deadline is ours alone.
+    bulk: Arc<dyn object_store::ObjectStore>,
     local: Option<Arc<LocalDirectory>>,
     name: String,
     metrics: Option<Arc<Metrics>>,
@@ -66,9 +73,17 @@ impl ObjectStore {
     /// A store upon any backend, such as one that injects faults; `name` is for messages.
     #[must_use]
     pub fn with_backend(backend: Arc<dyn object_store::ObjectStore>, name: &str) -> ObjectStore {
-        ObjectStore {
-            shared: Arc::new(Shared { backend, local: None, name: name.to_owned(), metrics: None }),
-        }
+        let bulk = Arc::clone(&backend);
+        ObjectStore::with_backends(backend, bulk, name)
+    }
+
+    fn with_backends(
+        backend: Arc<dyn object_store::ObjectStore>,
+        bulk: Arc<dyn object_store::ObjectStore>,
+        name: &str,
+    ) -> ObjectStore {
+        let name = name.to_owned();
+        ObjectStore { shared: Arc::new(Shared { backend, bulk, local: None, name, metrics: None }) }
     }
 
     fn on_directory(
@@ -77,15 +92,17 @@ impl ObjectStore {
         name: &str,
     ) -> ObjectStore {
         let (backend, local) = (Arc::new(backend), Some(Arc::new(local)));
-        ObjectStore { shared: Arc::new(Shared { backend, local, name: name.to_owned(), metrics: None }) }
+        let (bulk, name) = (Arc::clone(&backend), name.to_owned());
+        ObjectStore { shared: Arc::new(Shared { backend, bulk, local, name, metrics: None }) }
     }
 
     /// The same store, whose requests are counted.
     #[must_use]
     pub fn counted(&self, metrics: Arc<Metrics>) -> ObjectStore {
-        let Shared { backend, local, name, .. } = &*self.shared;
-        let (backend, local, name) = (Arc::clone(backend), local.clone(), name.clone());
-        ObjectStore { shared: Arc::new(Shared { backend, local, name, metrics: Some(metrics) }) }
+        let Shared { backend, bulk, local, name, .. } = &*self.shared;
+        let (backend, bulk) = (Arc::clone(backend), Arc::clone(bulk));
+        let (local, name, metrics) = (local.clone(), name.clone(), Some(metrics));
+        ObjectStore { shared: Arc::new(Shared { backend, bulk, local, name, metrics }) }
     }
 
     fn count(&self, operation: StoreOperation, path: Option<&ObjectPath>) {
@@ -107,15 +124,19 @@ impl ObjectStore {
         if let Some(metrics) = &self.shared.metrics {
             metrics.store.put(kind_of(Some(path)), body.len() as u64);
         }
+        let (backend, deadline) = match body.len() {
+            ..=LARGE_BYTES => (&self.shared.backend, OPERATION_DEADLINE),
+            large => (&self.shared.bulk, large_deadline(large)),
+        };
         let work = async {
             if let Some(local) = &self.shared.local {
                 local.prepare_for(path).await?;
             }
-            let put = self.shared.backend.put(path.inner(), PutPayload::from(body)).await;
+            let put = backend.put(path.inner(), PutPayload::from(body)).await;
             // What is missing is the bucket, not the object.
             put.map(drop).map_err(|error| StoreError::from_backend(path, error).refuse_missing())
         };
-        within_deadline(path, work).await
+        within(deadline, path, work).await
     }
 
     /// Reads a whole object.
@@ -244,8 +265,21 @@ async fn within_deadline<T>(
     place: &impl fmt::Display,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    match tokio::time::timeout(OPERATION_DEADLINE, work).await {
+    within(OPERATION_DEADLINE, place, work).await
+}
+
+async fn within<T>(
+    deadline: Duration,
+    place: &impl fmt::Display,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(deadline, work).await {
         Ok(answer) => answer,
-        Err(_) => Err(StoreError::unavailable(place, &format!("no answer in {OPERATION_DEADLINE:?}"))),
+        Err(_) => Err(StoreError::unavailable(place, &format!("no answer in {deadline:?}"))),
     }
+}
+
+/// How long the PUT of a large object may take.
+fn large_deadline(bytes: usize) -> Duration {
+    OPERATION_DEADLINE + Duration::from_secs(bytes.div_ceil(BYTES_PER_SECOND_MIN) as u64)
 }

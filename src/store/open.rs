@@ -4,11 +4,11 @@ use super::error::one_line;
 use super::local::LocalDirectory;
 use super::{ObjectPath, ObjectStore};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, RetryConfig};
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -39,6 +39,8 @@ const ACCEPTED: &str =
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of a PUT of a large object; longer than any deadline of ours.
+const BULK_TIMEOUT: &str = "1 hour";
 const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRIES_MAX: usize = 8;
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
@@ -101,14 +103,14 @@ fn open_s3(url: &Url, variables: impl Iterator<Item = (String, String)>) -> Resu
         .get_config_value(&AmazonS3ConfigKey::S3Endpoint)
         .or_else(|| builder.get_config_value(&AmazonS3ConfigKey::Endpoint));
     let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let built = builder
+    let builder = builder
         .with_bucket_name(bucket)
         .with_allow_http(plain)
         // Deletes are few, and not every server like S3 knows the bulk form.
         .with_disable_bulk_delete(true)
-        .with_retry(retry_config())
-        .build();
-    with_prefix(url, built, prefix)
+        .with_retry(retry_config());
+    let bulk = builder.clone().with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), BULK_TIMEOUT);
+    with_prefix(url, builder.build(), bulk.build(), prefix)
 }
 
 fn open_gs(url: &Url, variables: impl Iterator<Item = (String, String)>) -> Result<ObjectStore, OpenError> {
@@ -119,8 +121,9 @@ fn open_gs(url: &Url, variables: impl Iterator<Item = (String, String)>) -> Resu
             builder = builder.with_config(key, value);
         }
     }
-    let built = builder.with_bucket_name(bucket).with_retry(retry_config()).build();
-    with_prefix(url, built, prefix)
+    let builder = builder.with_bucket_name(bucket).with_retry(retry_config());
+    let bulk = builder.clone().with_config(GoogleConfigKey::Client(ClientConfigKey::Timeout), BULK_TIMEOUT);
+    with_prefix(url, builder.build(), bulk.build(), prefix)
 }
 
 fn open_az(url: &Url, variables: impl Iterator<Item = (String, String)>) -> Result<ObjectStore, OpenError> {
@@ -131,8 +134,9 @@ fn open_az(url: &Url, variables: impl Iterator<Item = (String, String)>) -> Resu
             builder = builder.with_config(key, value);
         }
     }
-    let built = builder.with_container_name(container).with_retry(retry_config()).build();
-    with_prefix(url, built, prefix)
+    let builder = builder.with_container_name(container).with_retry(retry_config());
+    let bulk = builder.clone().with_config(AzureConfigKey::Client(ClientConfigKey::Timeout), BULK_TIMEOUT);
+    with_prefix(url, builder.build(), bulk.build(), prefix)
 }
 
 fn bucket_and_prefix(url: &Url) -> Result<(&str, Option<ObjectPath>), OpenError> {
@@ -152,14 +156,17 @@ fn bucket_and_prefix(url: &Url) -> Result<(&str, Option<ObjectPath>), OpenError>
 fn with_prefix<T: object_store::ObjectStore>(
     url: &Url,
     built: object_store::Result<T>,
+    bulk: object_store::Result<T>,
     prefix: Option<ObjectPath>,
 ) -> Result<ObjectStore, OpenError> {
-    let backend = built.map_err(|error| unusable(url, &one_line(&error)))?;
-    let backend: Arc<dyn object_store::ObjectStore> = match prefix {
-        Some(prefix) => Arc::new(PrefixStore::new(backend, prefix.inner().clone())),
-        None => Arc::new(backend),
+    let below = |built: object_store::Result<T>| -> Result<Arc<dyn object_store::ObjectStore>, OpenError> {
+        let backend = built.map_err(|error| unusable(url, &one_line(&error)))?;
+        Ok(match &prefix {
+            Some(prefix) => Arc::new(PrefixStore::new(backend, prefix.inner().clone())),
+            None => Arc::new(backend),
+        })
     };
-    Ok(ObjectStore::with_backend(backend, url.as_str()))
+    Ok(ObjectStore::with_backends(below(built)?, below(bulk)?, url.as_str()))
 }
 
 fn client_options() -> ClientOptions {

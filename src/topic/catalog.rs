@@ -225,7 +225,7 @@ impl Catalog {
         if overrides == known.topic.overrides {
             return Ok(known.topic);
         }
-        let settings = settings::check_all(&overrides)?;
+        let settings = settings::check_change(&known.topic.overrides, &overrides)?;
         let topic =
             self.write_changed(&known, Topic { overrides, settings, ..(*known.topic).clone() }).await?;
         tracing::info!(topic = %topic.name, overrides = ?topic.overrides, "topic settings changed");

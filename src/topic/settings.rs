@@ -15,9 +15,18 @@ use crate::settings::{Overrides, SettingError};
 
 /// Checks all of a topic's own settings, one by one and against each other.
 pub fn check_all(overrides: &Overrides) -> Result<TopicSettings, SettingError> {
-    SETTINGS.check_names(overrides)?;
-    let settings = TopicSettings::parse(overrides)?;
-    check_archive_bytes(overrides)?;
+    check_change(&Overrides::new(), overrides)
+}
+
+/// Checks what a topic's own settings become. Those that stay as they are were taken once, by this release or another, and
+/// are no reason to refuse a change of others.
+pub fn check_change(before: &Overrides, after: &Overrides) -> Result<TopicSettings, SettingError> {
+    let is_changed = |(name, value): &(&String, &String)| before.get(*name) != Some(*value);
+    let changed = after.iter().filter(is_changed).map(|(name, value)| (name.clone(), value.clone()));
+    let changed: Overrides = changed.collect();
+    SETTINGS.check_names(&changed)?;
+    let settings = TopicSettings::parse(after)?;
+    check_archive_bytes(&changed)?;
     Ok(settings)
 }
 

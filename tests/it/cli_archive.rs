@@ -130,38 +130,32 @@ fn what_the_door_cannot_answer_is_one_line() {
     check_fails(kafka, 2, &["--admin", "http://"]);
 }
 
-fn fsck(broker: &Broker, arguments: &[&str]) -> Command {
-    let mut command = cenote();
-    command.arg("fsck").arg("--data").arg(broker.data()).args(arguments);
-    command
-}
-
 #[test]
 fn a_stopped_broker_is_checked_and_a_running_one_is_not() {
     let mut broker = Broker::start();
     let topic = archived_topic(&broker, 10);
     let files = run(at_the_door(&broker, &["topic", "files", &topic]), "");
     let file = Path::new(files.lines().next().expect("a segment"));
-    check_fails(fsck(&broker, &[]), 1, &["in use by another broker", "stop it first"]);
+    check_fails(broker.fsck(&[]), 1, &["in use by another broker", "stop it first"]);
     broker.kill();
-    let text = run(fsck(&broker, &[]), "");
+    let text = run(broker.fsck(&[]), "");
     assert!(text.contains("segments   2 files, 20 rows") && text.ends_with("clean\n"), "{text}");
 
     // A segment that was put and never named, as a crash leaves it.
     let orphan =
         file.with_file_name(format!("{:020}-{:020}-1-0123456789abcdef0123456789abcdef.parquet", 100, 199));
     std::fs::copy(file, &orphan).expect("a copy");
-    let report = json(fsck(&broker, &["--output", "json"]));
+    let report = json(broker.fsck(&["--output", "json"]));
     assert_eq!(
         (&report["problems_total"], &report["orphans"]["segments"]["objects"]),
         (&0.into(), &1.into())
     );
-    let report = json(fsck(&broker, &["--repair", "--output", "json"]));
+    let report = json(broker.fsck(&["--repair", "--output", "json"]));
     assert!(report["repaired"]["objects"].as_u64() >= Some(1) && !orphan.exists(), "{report}");
 
     let bytes = std::fs::read(file).expect("its bytes");
     std::fs::write(file, &bytes[..bytes.len() - 1]).expect("written");
-    check_fails(fsck(&broker, &["--repair"]), 1, &["1 problem"]);
+    check_fails(broker.fsck(&["--repair"]), 1, &["1 problem"]);
     std::fs::write(file, &bytes).expect("written");
     broker.start_again();
     let read = run(over_tcp(&broker, &["consume", &topic, "--until", "end", "--format", "%o "]), "");

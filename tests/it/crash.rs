@@ -1,133 +1,28 @@
 //! `kill -9` in the middle of idempotent produce: what was acknowledged is read back exactly once, in order.
 
 use crate::produce_consume::{consume, consumer_of};
+use crate::support::archive::files_below;
+use crate::support::load::{Acknowledged, Load, Sent};
 use crate::support::requests::{LATEST, Topic};
 use crate::support::{Batch, Broker};
-use rdkafka::ClientContext;
-use rdkafka::config::ClientConfig;
-use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::message::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const KILLS: usize = 20;
 const KILLS_WHILE_ARCHIVED: usize = 50;
-const PARTITIONS: i32 = 3;
+pub const PARTITIONS: i32 = 3;
 /// Acknowledgements awaited between two kills, so that every kill meets traffic.
 const ACKS_BETWEEN_KILLS: usize = 40;
 /// Records sent and not yet reported.
 const IN_FLIGHT_MAX: usize = 300;
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// One acknowledged record: where the broker said it lies.
-struct Acknowledged {
-    number: usize,
-    partition: i32,
-    offset: i64,
-}
-
-/// Notes every delivery report.
-struct Reports {
-    acknowledged: Mutex<Sender<Acknowledged>>,
-    failed: Arc<Mutex<Vec<String>>>,
-    in_flight: Mutex<Receiver<()>>,
-}
-
-impl ClientContext for Reports {
-    fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
-    fn error(&self, _: rdkafka::error::KafkaError, _: &str) {}
-}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
-        let _ = self.in_flight.lock().expect("the reports").try_recv();
-        match result {
-            Ok(message) => {
-                let partition = message.partition();
-                let acknowledged = Acknowledged { number, partition, offset: message.offset() };
-                let _ = self.acknowledged.lock().expect("the reports").send(acknowledged);
-            }
-            Err((error, _)) => self.failed.lock().expect("the reports").push(format!("{number}: {error}")),
-        }
-    }
-}
-
-struct Load {
-    reports: Receiver<Acknowledged>,
-    failed: Arc<Mutex<Vec<String>>>,
-    stop: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<usize>,
-}
-
-/// Produces numbered records, round robin over the partitions, until told to stop; then flushes.
-fn start_load(broker: &Broker, topic: &Topic) -> Load {
-    let (sender, reports) = channel();
-    // Bounded, so that a broker that is away does not find a mountain when it is back.
-    let (place, in_flight) = sync_channel(IN_FLIGHT_MAX);
-    let failed = Arc::new(Mutex::new(Vec::new()));
-    let context = Reports {
-        acknowledged: Mutex::new(sender),
-        failed: Arc::clone(&failed),
-        in_flight: Mutex::new(in_flight),
-    };
-    let producer: ThreadedProducer<Reports> = ClientConfig::new()
-        .set("bootstrap.servers", broker.bootstrap())
-        .set("enable.idempotence", "true")
-        .set("linger.ms", "1")
-        .set("batch.num.messages", "10")
-        .set("message.timeout.ms", "120000")
-        .set("retry.backoff.ms", "20")
-        .set("retry.backoff.max.ms", "100")
-        .set("reconnect.backoff.ms", "20")
-        .set("reconnect.backoff.max.ms", "100")
-        .create_with_context(context)
-        .expect("a producer");
-    let stop = Arc::new(AtomicBool::new(false));
-    let (name, stopped) = (topic.name.clone(), Arc::clone(&stop));
-    let thread = std::thread::spawn(move || {
-        let mut number = 0;
-        while !stopped.load(Ordering::Relaxed) {
-            place.send(()).expect("the producer holds the other end");
-            send(&producer, &name, number);
-            number += 1;
-        }
-        producer.flush(DEADLINE).expect("all delivered in the end");
-        number
-    });
-    Load { reports, failed, stop, thread }
-}
-
-fn send(producer: &ThreadedProducer<Reports>, topic: &str, number: usize) {
-    let payload = number.to_string();
-    let partition = i32::try_from(number % usize::try_from(PARTITIONS).expect("small")).expect("small");
-    let record = BaseRecord::<(), str, usize>::with_opaque_to(topic, number).partition(partition);
-    producer.send(record.payload(&payload)).map_err(|(error, _)| error).expect("room in the queue");
-}
-
-impl Load {
-    /// Takes the reports of `count` more acknowledged records.
-    fn await_acknowledged(&self, count: usize, into: &mut Vec<Acknowledged>) {
-        let deadline = Instant::now() + DEADLINE;
-        for _ in 0..count {
-            let left = deadline.saturating_duration_since(Instant::now());
-            into.push(self.reports.recv_timeout(left).expect("acknowledgements go on after a restart"));
-        }
-    }
-
-    /// Stops the load and returns how many records were sent.
-    fn finish(self, into: &mut Vec<Acknowledged>) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        let sent = self.thread.join().expect("the load");
-        into.extend(self.reports.iter());
-        assert_eq!(*self.failed.lock().expect("the reports"), Vec::<String>::new(), "no delivery failed");
-        sent
-    }
+/// Records are told apart by their number, and go round robin over the partitions.
+pub fn numbered(number: usize) -> Sent {
+    let partition = i32::try_from(number % PARTITIONS as usize).expect("small");
+    Sent { partition, key: None, value: Some(number.to_string()) }
 }
 
 /// Everything that can be read: per partition the texts in the order of their offsets.
@@ -157,9 +52,17 @@ fn read_all(broker: &Broker, topic: &Topic) -> BTreeMap<i32, Vec<(i64, usize)>> 
 }
 
 fn check_exactly_once(broker: &Broker, topic: &Topic, acknowledged: &[Acknowledged], sent: usize) {
-    let read = read_all(broker, topic);
+    check_once_and_in_order(&read_all(broker, topic), acknowledged, sent);
+}
+
+/// Whether what was read, by partition with offsets and numbers, is all that was acknowledged, and nothing twice.
+pub fn check_once_and_in_order(
+    read: &BTreeMap<i32, Vec<(i64, usize)>>,
+    acknowledged: &[Acknowledged],
+    sent: usize,
+) {
     let mut seen = BTreeSet::new();
-    for (partition, records) in &read {
+    for (partition, records) in read {
         for (place, &(offset, number)) in records.iter().enumerate() {
             assert_eq!(offset, i64::try_from(place).expect("small"), "no hole in partition {partition}");
             assert!(number < sent, "only what was sent");
@@ -193,9 +96,9 @@ fn check_load_with_kills(kills: usize, besides: Besides) {
     };
     let mut broker = options.start();
     let topic = broker.connect().create_topic_with("kill", PARTITIONS, &[]);
-    let load = start_load(&broker, &topic);
+    let load = Load::start(&broker, &topic, IN_FLIGHT_MAX, numbered);
     let mut acknowledged = Vec::new();
-    let segments = |broker: &Broker| files_below(&broker.data().join("store").join("topics"));
+    let segments = |broker: &Broker| files_below(&broker.data().join("store").join("topics")).len();
     for kill in 0..kills {
         let before = segments(&broker);
         load.await_acknowledged(ACKS_BETWEEN_KILLS, &mut acknowledged);
@@ -220,16 +123,7 @@ fn check_load_with_kills(kills: usize, besides: Besides) {
     check_exactly_once(&broker, &topic, &acknowledged, sent);
 }
 
-fn files_below(directory: &Path) -> usize {
-    let entries = std::fs::read_dir(directory).into_iter().flatten();
-    let counts = entries.map(|entry| {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() { files_below(&path) } else { 1 }
-    });
-    counts.sum()
-}
-
-fn delete_if_there(directory: &Path) {
+pub fn delete_if_there(directory: &Path) {
     match std::fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             panic!("{}: {error}", directory.display())

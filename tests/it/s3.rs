@@ -1,17 +1,32 @@
 //! The whole broker with its journal on an S3 server: what is acknowledged lies there, and nowhere else.
 
+use crate::support::archive::files_below;
 use crate::support::broker::BrokerOptions;
-use crate::support::requests::LATEST;
+use crate::support::requests::{LATEST, Topic, creatable};
 use crate::support::s3_server::{BUCKET, S3Server};
-use crate::support::{Batch, Broker};
+use crate::support::{Batch, Broker, NONE};
 
-fn broker_on(server: &S3Server) -> BrokerOptions {
-    let store = format!("s3://{BUCKET}/prefix");
+pub fn broker_on(server: &S3Server) -> BrokerOptions {
+    broker_below(server, "prefix")
+}
+
+/// A broker whose objects lie below this prefix of the bucket.
+pub fn broker_below(server: &S3Server, prefix: &str) -> BrokerOptions {
+    let store = format!("s3://{BUCKET}/{prefix}");
     let mut options = Broker::options().arguments(&["--store", &store]);
     for (name, value) in server.variables() {
         options = options.variable(name, &value);
     }
     options
+}
+
+/// A topic with a short name. The server keeps what it knows of an object in a file whose name is made of the object's
+/// whole path, and file systems take 255 letters in a name.
+pub fn short_topic(broker: &Broker, settings: &[(&str, &str)]) -> Topic {
+    let name = "a".to_owned();
+    let created = broker.connect().try_create_topic(creatable(&name, 1, settings));
+    assert_eq!(created.error_code, NONE, "{:?}", created.error_message);
+    Topic { name, id: created.topic_id }
 }
 
 fn check_durable(delete_cache: bool) {
@@ -35,7 +50,7 @@ fn check_durable(delete_cache: bool) {
     let mut client = broker.connect();
     assert_eq!(client.all_values(&topic), expected);
     assert_eq!(client.list_offset(&topic, LATEST).offset, 10);
-    assert!(!server.objects().is_empty(), "the journal lies in the bucket");
+    assert!(!files_below(&server.bucket()).is_empty(), "the journal lies in the bucket");
 }
 
 #[test]

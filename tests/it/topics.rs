@@ -426,7 +426,7 @@ fn unknown_topic(client: &mut Client, name: &str) -> i16 {
     client.metadata(&[name], false).topics[0].error_code
 }
 
-fn await_unknown(client: &mut Client, name: &str) {
+pub fn await_unknown(client: &mut Client, name: &str) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while unknown_topic(client, name) != ResponseError::UnknownTopicOrPartition.code() {
         assert!(Instant::now() < deadline, "{name} is still known");
@@ -442,7 +442,7 @@ fn await_partitions(client: &mut Client, topic: &Topic, count: usize) {
     assert_eq!(client.fetch(topic, 0, AT_ONCE).error_code, NONE);
 }
 
-fn delete_by_name(client: &mut Client, name: &str) -> i16 {
+pub fn delete_by_name(client: &mut Client, name: &str) -> i16 {
     let state = DeleteTopicState::default().with_name(Some(topic_name(name)));
     let request = DeleteTopicsRequest::default().with_topics(vec![state]).with_timeout_ms(10_000);
     client.call(6, &request).responses[0].error_code

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 const TOPIC: TopicId = TopicId(Uuid::from_u128(1));
 const DELETED: TopicId = TopicId(Uuid::from_u128(2));
+const UNSETTLED: TopicId = TopicId(Uuid::from_u128(4));
 const ENDED: SessionId = SessionId(Uuid::from_u128(3));
 const OWN: LeaderEpoch = LeaderEpoch(5);
 const OWN_SESSION: SessionId = SessionId(Uuid::from_u128(8));
@@ -20,9 +21,16 @@ fn segment(topic_id: TopicId, epoch: i32, unique: u128) -> ObjectPath {
     paths::segment(&topic, TopicPartition { topic_id, partition: PartitionIndex(0) }, &name)
 }
 
+fn of(topic_id: TopicId) -> TopicPartition {
+    TopicPartition { topic_id, partition: PartitionIndex(0) }
+}
+
 fn root(topic_id: TopicId, unique: u128) -> ObjectPath {
-    let topic_partition = TopicPartition { topic_id, partition: PartitionIndex(0) };
-    paths::manifest_object(topic_partition, ManifestObject::Root(Uuid::from_u128(unique)))
+    paths::manifest_object(of(topic_id), ManifestObject::Root(Uuid::from_u128(unique)))
+}
+
+fn part(topic_id: TopicId, unique: u128) -> ObjectPath {
+    paths::manifest_object(of(topic_id), ManifestObject::Part(Uuid::from_u128(unique)))
 }
 
 fn number(view: i32, attempt: u32) -> MergeNumber {
@@ -33,6 +41,7 @@ fn check(objects: &[(ObjectPath, u64)], expected: &Verdict) {
     let references = References {
         objects: HashSet::from([segment(TOPIC, 4, 1), root(TOPIC, 1)]),
         on_their_way: BTreeSet::from([DELETED]),
+        unsettled: BTreeSet::from([of(UNSETTLED)]),
         journals: BTreeMap::from([(ENDED, 3..=5)]),
         merged: HashSet::from([(ENDED, number(4, 1)), (OWN_SESSION, number(5, 0))]),
     };
@@ -53,6 +62,10 @@ fn litter_is_what_an_earlier_session_put_and_nothing_names() {
         (root(TOPIC, 1), false),
         (root(TOPIC, 2), true),
         (root(DELETED, 3), false),
+        (root(UNSETTLED, 4), false),
+        (part(UNSETTLED, 5), false),
+        (part(TOPIC, 6), true),
+        (segment(UNSETTLED, 4, 7), true),
         (paths::journal_object(ENDED, 2), true),
         (paths::journal_object(ENDED, 3), false),
         (paths::journal_object(ENDED, 5), false),

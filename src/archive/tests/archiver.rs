@@ -6,23 +6,29 @@ use crate::clock::Clock;
 use crate::config::{ArchiveConfig, CacheConfig, JournalConfig};
 use crate::journal::{BrokerSession, Joining, Journal, JournalStart};
 use crate::limits::{MemoryBudget, Purpose};
-use crate::log::{BrokerLog, Incoming, Partition, Reader};
+use crate::log::{BatchIdentity, BrokerLog, Incoming, Partition, Reader};
 use crate::meta::MetadataStore;
 use crate::meta::faults::FaultyStore;
 use crate::metrics::Metrics;
 use crate::store::{ObjectStore, paths};
 use crate::topic::{Catalog, NewTopic};
 use crate::types::{
-    BrokerId, LeaderEpoch, Offset, PartitionIndex, SessionId, Timestamp, TopicName, TopicPartition,
+    BrokerId, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, SessionId, Timestamp,
+    TopicName, TopicPartition,
 };
 use crate::wire::batch::{BatchBuilder, BatchHeader, Codec, NO_PRODUCER};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::task::JoinError;
 use uuid::Uuid;
 
+/// Rows of producers that may wait.
+const WAITING_ROWS_MAX: u64 = 20;
 const NOW: Timestamp = Timestamp(0);
 const DAY: Duration = Duration::from_secs(86_400);
 /// The swap's, and those of every attempt to rewrite the standing after it.
@@ -30,11 +36,14 @@ const ANSWERS_OF_A_SWAP: usize = 5;
 
 struct World {
     metadata: Arc<FaultyStore>,
+    metrics: Arc<Metrics>,
     store: ObjectStore,
     journal: Journal,
     log: Arc<BrokerLog>,
     partition: Arc<Partition>,
     archive: Archive,
+    /// Ends if the archiver fails.
+    fault: Pin<Box<dyn Future<Output = JoinError> + Send>>,
 }
 
 impl World {
@@ -65,7 +74,8 @@ impl World {
         let (journal, run) = Journal::start(start, Box::new(move |object| committed.on_committed(&object)));
         tokio::spawn(run);
         let loaded = load(metadata.as_ref(), &store, &catalog).await.expect("loads");
-        let archive = Archive::start(ArchiveStart {
+        let of_world = Arc::clone(&metrics);
+        let (archive, fault) = Archive::start(ArchiveStart {
             config: ArchiveConfig { bytes: 1 << 20, age, age_max: DAY },
             session: session_id,
             leader_epoch,
@@ -77,16 +87,31 @@ impl World {
             catalog,
             loaded,
             metrics,
+            waiting_rows_max: WAITING_ROWS_MAX,
         });
-        World { metadata: faulty, store, journal, log, partition, archive }
+        let fault = Box::pin(fault);
+        World { metadata: faulty, metrics: of_world, store, journal, log, partition, archive, fault }
     }
 
     async fn append(&self) {
+        self.append_as(None).await;
+    }
+
+    /// Batches of one producer, each with one record.
+    async fn append_idempotent(&self, sequences: Range<i32>) {
+        for base_sequence in sequences {
+            let (producer_id, producer_epoch) = (ProducerId(7), ProducerEpoch(0));
+            let identity = BatchIdentity { producer_id, producer_epoch, base_sequence, record_count: 1 };
+            self.append_as(Some(identity)).await;
+        }
+    }
+
+    async fn append_as(&self, identity: Option<BatchIdentity>) {
         let mut builder = BatchBuilder::new();
         builder.append(NOW, None, Some(b"value"), &[]);
         let batch = builder.finish(Codec::None, NO_PRODUCER);
         let attributes = BatchHeader::decode(&batch).expect("just built").attributes;
-        let incoming = Incoming { batch, record_count: 1, max_timestamp: NOW, identity: None, attributes };
+        let incoming = Incoming { batch, record_count: 1, max_timestamp: NOW, identity, attributes };
         let permit = Arc::new(MemoryBudget::new(1 << 20).try_reserve(1, Purpose::Other).expect("free"));
         let appended = self.partition.append(&self.journal, incoming, &permit, NOW).expect("taken");
         let mut ticket = appended.ticket;
@@ -153,4 +178,35 @@ async fn what_has_not_paid_waits_and_goes_soon_after_it_has() {
     world.append().await;
     assert_eq!(world.archived_after(86_300).await, 2);
     assert_eq!(world.archived_after(200).await, 3, "after a day it goes whatever it has paid");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_with_too_many_rows_of_producers_is_archived_before_its_time() {
+    let world = World::new(DAY).await;
+    let rows = || (world.partition.waiting_rows().all, world.metrics.archive.waiting_rows.get());
+    world.append_idempotent(0..20).await;
+    assert_eq!(world.archived_after(2).await, 0, "as many as may wait");
+    assert_eq!(rows(), (20, 20));
+    world.append_idempotent(20..21).await;
+    // The last one may not have been committed yet when the archiver looked.
+    let archived = world.archived_after(2).await;
+    assert!(archived >= 20, "{archived}");
+    assert_eq!(rows(), (21 - archived as u64, 21 - archived));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_archiver_learns_that_it_failed() {
+    let mut world = World::new(DAY).await;
+    world.archive.panic().await;
+    let error = world.fault.as_mut().await;
+    assert!(error.is_panic(), "{error}");
+    world.flush().await.expect_err("nobody archives any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_archiver_that_is_closed_has_not_failed() {
+    let mut world = World::new(DAY).await;
+    world.archive.close();
+    let wait = tokio::time::timeout(Duration::from_secs(60), world.fault.as_mut()).await;
+    assert!(wait.is_err(), "{wait:?}");
 }

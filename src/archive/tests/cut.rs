@@ -1,6 +1,6 @@
 //! When a partition is archived.
 
-use super::super::cut::{ArchiveCut, CutSettings, JournalPressure, PutShare, Unarchived, decide};
+use super::super::cut::{ArchiveCut, CutSettings, JournalPressure, PutShare, Unarchived, decide, to_relieve};
 use crate::config::ArchiveConfig;
 use crate::topic::{Cleanup, TopicSettings};
 use crate::types::Moment;
@@ -114,5 +114,55 @@ proptest! {
             }
             prop_assert!(segment_puts <= number + 1, "{segment_puts} after {} objects", number + 1);
         }
+    }
+}
+
+/// Cuts where 1,000 rows may wait: what is archivable of each partition, what is held besides, and who is cut.
+fn check_relief(archivable: &[u64], held: u64, expected: &[usize]) {
+    let waiting = archivable.iter().sum::<u64>() + held;
+    let partitions = archivable.iter().copied().enumerate();
+    assert_eq!(to_relieve(1_000, waiting, partitions), expected, "{archivable:?} and {held} held");
+}
+
+#[test]
+fn where_too_many_rows_wait_those_go_that_have_the_most() {
+    check_relief(&[], 0, &[]);
+    check_relief(&[400, 600], 0, &[]);
+    check_relief(&[400, 601], 0, &[1]);
+    check_relief(&[100, 150, 100, 200, 300, 151], 0, &[4]);
+    check_relief(&[300, 300, 300, 300], 0, &[0, 1]);
+    check_relief(&[5_000], 0, &[0]);
+    // Partitions with nothing to archive are no partitions to cut.
+    check_relief(&[0, 10, 0], 5_000, &[]);
+    let many = [2; 600];
+    check_relief(&many, 0, &(0..225).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_held_does_not_have_others_cut_again_and_again() {
+    check_relief(&[10, 20], 990, &[]);
+    check_relief(&[100, 149], 990, &[]);
+    check_relief(&[100, 150], 990, &[1, 0]);
+    check_relief(&[100, 150, 60], 700, &[1, 0, 2]);
+    check_relief(&[100, 150], 1_000_000, &[1, 0]);
+    check_relief(&[249], 1_000_000, &[]);
+}
+
+/// Whatever is held, and however the load is spread: so many segments at most for so many rows that came.
+#[test]
+fn relief_writes_no_flood_of_segments() {
+    for held in [0, 700, 999, 5_000] {
+        let (mut partitions, mut cuts, mut came) = ([0_u64; 100], 0, 0);
+        for round in 0..10_000_usize {
+            partitions[round * 7 % 100] += 1;
+            came += 1;
+            let waiting = partitions.iter().sum::<u64>() + held;
+            for cut in to_relieve(1_000, waiting, partitions.into_iter().enumerate()) {
+                partitions[cut] = 0;
+                cuts += 1;
+            }
+        }
+        assert!(cuts * 250 <= came * 100, "{cuts} cuts for {came} rows while {held} are held");
+        assert!(partitions.iter().sum::<u64>() + held <= 1_000.max(held + 250));
     }
 }

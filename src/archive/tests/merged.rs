@@ -27,6 +27,7 @@ use crate::types::{
 };
 use crate::wire::batch::{BatchBuilder, BatchHeader, Codec, NO_PRODUCER, ProducerStamp};
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -290,7 +291,7 @@ impl World {
             segments: Vec::new(),
             archived_offset: to,
             leader_epochs: led.epochs_in(unarchived.from, to),
-            producers: led.producers_at(to, NOW),
+            producers: led.checkpoint_at(to).producers(NOW),
         };
         let manifest = self.manifest(index).append_segments(archived).expect("legal").manifest;
         self.swap(index, manifest);
@@ -445,7 +446,7 @@ async fn recovered(
         log.recover_archived(*topic_partition, archived.clone());
     }
     ended.iter().for_each(|ended| log.needs().on_ended(ended));
-    let objects = recover(store, ended).await.expect("all there");
+    let objects = recover(store, ended).try_collect::<Vec<_>>().await.expect("all there");
     log.recover(&objects, NOW).expect("without contradictions");
     log
 }
@@ -469,7 +470,7 @@ async fn batch_end(reader: &Reader, spans: &[crate::log::IndexEntry], offset: Of
 /// A producer as it stands at the end of what is stable or, of an open transaction, where it begins.
 fn snapshot_of(partition: &Partition, producer: i64) -> Option<ProducerSnapshot> {
     let end = partition.ends().high_watermark;
-    partition.producers_at(end, NOW).into_iter().find(|known| known.producer_id.0 == producer)
+    partition.checkpoint_at(end).producers(NOW).into_iter().find(|known| known.producer_id.0 == producer)
 }
 
 fn incoming(producer: i64, base_sequence: i32, records: i32, transactional: bool) -> Incoming {
@@ -519,7 +520,7 @@ async fn tell(log: &BrokerLog, reader: &Reader) -> BTreeMap<TopicPartition, Told
         let told_of = Told {
             ends,
             bytes: bytes.concat(),
-            producers: partition.producers_at(ends.high_watermark, NOW),
+            producers: partition.checkpoint_at(ends.high_watermark).producers(NOW),
             aborted: partition.aborted_in(read_from..ends.high_watermark),
         };
         told.insert(partition.topic_partition(), told_of);

@@ -445,8 +445,8 @@ async fn read(
     let reserving = shared.memory.reserve(bytes, Purpose::Other);
     let permit = tokio::time::timeout(MEMORY_WAIT_MAX, reserving).await;
     let permit = permit.map_err(|_| DeliveryError::NoMemory)?;
-    let read = shared.reader.read(&plan, limit).await?;
-    Ok((read.bytes > 0).then_some((read, permit)))
+    let read = shared.reader.read_or_plan_again(partition, isolation, &plan, limit).await?;
+    Ok(read.filter(|read| read.bytes > 0).map(|read| (read, permit)))
 }
 
 /// Where a group begins that never fetched from this partition: Kafka's `share.auto.offset.reset`.
@@ -506,7 +506,7 @@ impl From<ReadError> for DeliveryError {
     fn from(error: ReadError) -> DeliveryError {
         match error {
             ReadError::Unavailable(why) => DeliveryError::Storage(why),
-            ReadError::Damaged(why) => DeliveryError::Damaged(why),
+            ReadError::Missing(why) | ReadError::Damaged(why) => DeliveryError::Damaged(why),
         }
     }
 }

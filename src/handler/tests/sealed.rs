@@ -8,6 +8,7 @@ use crate::wire::ErrorCode;
 use crate::wire::messages::CreateTopicsRequest;
 use crate::wire::messages::create_topics_request::CreatableTopic;
 use crate::wire::messages::fetch_response::PartitionData;
+use futures_util::TryStreamExt;
 use std::sync::Arc;
 
 const BY_NAME: i16 = 12;
@@ -86,7 +87,7 @@ async fn a_sealed_session_acknowledges_nothing_and_what_it_took_is_never_seen() 
     for _ in 0..2 {
         assert_eq!(produced(&world, &topic).await, Some(ErrorCode::NotLeaderOrFollower));
     }
-    let objects = recover(&world.store, &ended).await.expect("all there");
+    let objects = recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect("all there");
     let rows: Vec<_> = objects.iter().flat_map(|object| &object.index.rows).collect();
     assert_eq!(rows.len(), 1, "the batch from before");
     assert_eq!(world.context.partition(&topic, 0).expect("there").ends().high_watermark.get(), 3);

@@ -3,6 +3,7 @@
 use super::super::{
     Admitted, AdvertisedListener, ClusterInfo, ConnectionInfo, Context, FetchSessions, Handle, Handler,
 };
+use crate::archive::cut::WAITING_ROWS_MAX;
 use crate::archive::{self, Archive, ArchiveStart};
 use crate::cache::Cache;
 use crate::clock::Clock;
@@ -24,6 +25,7 @@ use crate::wire::{
     encode_request, messages,
 };
 use bytes::{Buf, Bytes};
+use futures_util::TryStreamExt;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -183,7 +185,7 @@ async fn context(
     for manifest in &loaded.manifests {
         log.recover_archived(manifest.topic_partition, manifest.archived_log());
     }
-    let objects = recover(store, &ended).await.expect("all there");
+    let objects = recover(store, &ended).try_collect::<Vec<_>>().await.expect("all there");
     ended.iter().for_each(|ended| log.needs().on_ended(ended));
     let session_id = session.id();
     log.recover(&objects, clock.now()).expect("without contradictions");
@@ -226,7 +228,7 @@ async fn context(
         catalog: Arc::clone(&catalog),
         groups: groups.clone(),
     });
-    let archive = Archive::start(ArchiveStart {
+    let (archive, _fault) = Archive::start(ArchiveStart {
         config: config.archive,
         session: session_id,
         leader_epoch: LeaderEpoch(view.0),
@@ -238,6 +240,7 @@ async fn context(
         catalog: Arc::clone(&catalog),
         loaded,
         metrics: Arc::clone(&metrics),
+        waiting_rows_max: WAITING_ROWS_MAX,
     });
     Arc::new(Context {
         catalog,

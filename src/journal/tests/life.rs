@@ -12,7 +12,8 @@ use crate::meta::keys::journal_starts::{self, MergedObject};
 use crate::meta::{EmbeddedStore, MetadataStore, Transaction, Write};
 use crate::metrics::Metrics;
 use crate::store::{ObjectStore, paths};
-use crate::types::{BrokerId, MergeNumber, Offset, SessionId, Timestamp, ViewNumber};
+use crate::types::{BrokerId, LeaderEpoch, MergeNumber, Offset, SessionId, Timestamp, ViewNumber};
+use futures_util::TryStreamExt;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +85,7 @@ async fn a_batch_is_acknowledged_when_it_is_committed_and_recovered_by_the_next_
 
     let (second, ended) = world.join(2).await.expect("joins");
     assert_eq!(second.view().0, 2);
-    let objects = recover(&world.store, &ended).await.expect("all there");
+    let objects = recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect("all there");
     let offsets: Vec<_> =
         objects.iter().flat_map(|object| &object.index.rows).map(|row| row.offsets.start).collect();
     assert_eq!(offsets, [Offset(0), Offset(1), Offset(2)]);
@@ -126,7 +127,7 @@ async fn a_sealed_session_commits_nothing_more() {
     assert_eq!(journal.append(after).err(), Some(JournalClosed));
 
     // What the sealed session still put is litter: the end was written before.
-    assert_eq!(recover(&world.store, &ended).await.expect("one object").len(), 1);
+    assert_eq!(recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect("one object").len(), 1);
 }
 
 #[tokio::test]
@@ -173,11 +174,48 @@ async fn a_committed_object_that_is_missing_stops_the_start() {
     append(&journal, 1, 1).await.settled().await;
     world.store.delete(&paths::journal_object(session_id(1), 1)).await.expect("in memory");
     let (_, ended) = world.join(2).await.expect("joins");
-    let error = recover(&world.store, &ended).await.expect_err("must not start");
+    let error = recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect_err("must not start");
     assert!(
         matches!(error, RecoveryError::Missing(name) if name.number == ObjectNumber::Flushed(1)),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn objects_are_handed_on_before_all_of_them_are_read() {
+    let world = World::new();
+    world.join(1).await.expect("joins");
+    for seq in 1..=100 {
+        let id = super::super::ObjectId { session: session_id(1), seq };
+        let object = encode(id, vec![row(partition(1, 0), seq as i64 - 1, &["v"])]);
+        world.store.put(&paths::journal_object(id.session, seq), object.bytes).await.expect("in memory");
+    }
+    let (_, ended) = world.join(2).await.expect("joins");
+    let path = paths::journal_object(session_id(1), 100);
+    world.store.put(&path, vec![0; 1_000].into()).await.expect("in memory");
+    let mut objects = recover(&world.store, &ended);
+    for seq in 1..=96 {
+        let object = objects.try_next().await.expect("whole").expect("there");
+        assert_eq!(object.name.number, ObjectNumber::Flushed(seq));
+    }
+    let error = objects.try_next().await.expect_err("the last one is damaged, and read with its neighbours");
+    assert!(matches!(error, RecoveryError::Damaged { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn journals_come_in_the_order_of_their_epochs() {
+    let world = World::new();
+    for (session, epoch, offset) in [(1, 3, 2), (2, 1, 0), (3, 2, 1)] {
+        let mut row = row(partition(1, 0), offset, &["v"]);
+        row.index.leader_epoch = LeaderEpoch(epoch);
+        let id = super::super::ObjectId { session: session_id(session), seq: 1 };
+        let object = encode(id, vec![row]);
+        world.store.put(&paths::journal_object(id.session, 1), object.bytes).await.expect("in memory");
+    }
+    let ended = [whole(1, 1), whole(2, 1), whole(3, 1), whole(4, 0)];
+    let objects = recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect("all there");
+    let offsets: Vec<_> = objects.iter().map(|object| object.index.rows[0].offsets.start.get()).collect();
+    assert_eq!(offsets, [0, 1, 2]);
 }
 
 #[tokio::test]
@@ -200,16 +238,17 @@ async fn merged_objects_are_recovered_first_and_numbered_ones_from_the_first_tha
     let (_, ended) = world.join(2).await.expect("joins");
     assert_eq!(ended, [EndedJournal { session: session_id(1), start, final_seq: 3 }]);
 
-    let error = recover(&world.store, &ended).await.expect_err("must not start");
+    let error = recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect_err("must not start");
     assert!(matches!(error, RecoveryError::Missing(missing) if missing == name), "{error}");
     let damaged = object.bytes.slice(..object.bytes.len() - 200);
     world.store.put(&name.path(), damaged).await.expect("in memory");
-    assert!(recover(&world.store, &ended).await.is_err());
+    assert!(recover(&world.store, &ended).try_collect::<Vec<_>>().await.is_err());
     world.store.put(&name.path(), object.bytes).await.expect("in memory");
     for seq in [1, 2] {
         world.store.delete(&paths::journal_object(session_id(1), seq)).await.expect("in memory");
     }
-    let objects = recover(&world.store, &ended).await.expect("those are not needed any more");
+    let objects =
+        recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect("those are not needed any more");
     let found: Vec<_> = objects.iter().map(|object| (object.name.number, object.puts)).collect();
     assert_eq!(found, [(ObjectNumber::Merged(number), 7), (ObjectNumber::Flushed(3), 1_000_000)]);
     let offsets: Vec<_> =

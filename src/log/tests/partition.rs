@@ -201,6 +201,32 @@ async fn a_hole_or_two_batches_at_one_offset_stop_the_partition() {
 }
 
 #[tokio::test]
+async fn rows_that_come_early_wait_for_those_before_them_and_are_judged_like_any_others() {
+    let hole = |from, to| LogError::Hole { partition: partition(0), from: Offset(from), to: Offset(to) };
+    let overlap = |offset| LogError::Overlap { partition: partition(0), offset: Offset(offset) };
+    let table: [(&[i64], Result<i64, LogError>); 8] = [
+        (&[8, 6, 4, 2, 0], Ok(10)),
+        (&[4, 0, 8, 2, 6], Ok(10)),
+        (&[4, 2], Err(hole(0, 2))),
+        (&[0, 8, 4, 6], Err(hole(2, 4))),
+        (&[0, 4, 4, 2], Err(overlap(4))),
+        (&[0, 4, 2, 4], Err(overlap(4))),
+        (&[0, 3, 4, 2], Err(overlap(3))),
+        (&[0, 3, 1], Err(overlap(1))),
+    ];
+    for (bases, expected) in table {
+        let batches: Vec<_> = bases.iter().map(|base| (*base, 1)).collect();
+        let recovered = recover(&batches).await;
+        let found = recovered.as_ref().map(|partition| partition.ends().high_watermark.get());
+        assert_eq!(found.map_err(Clone::clone), expected, "{bases:?}");
+        if let Ok(partition) = recovered {
+            let [producer] = partition.active_producers(Timestamp(0)).try_into().expect("one producer");
+            assert_eq!(producer.last_sequence, 9, "{bases:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_row_of_a_transaction_that_cannot_be_open_there_stops_the_partition() {
     let batch = |ordinal| RowTransaction::Batch { ordinal: TransactionOrdinal(ordinal) };
     let marker = |ordinal| RowTransaction::Marker {

@@ -19,6 +19,7 @@ use crate::types::{
     Verdict, ViewNumber,
 };
 use crate::wire::batch::{self, BatchBuilder, Codec, DecodedBatch, ProducerStamp};
+use futures_util::TryStreamExt;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -330,7 +331,8 @@ impl World {
         let log = Arc::new(BrokerLog::new(LeaderEpoch(session.view().0), cache.clone()));
         log.ensure(TOPIC, 1);
         ended.iter().for_each(|ended| log.needs().on_ended(ended));
-        log.recover(&recover(&store, &ended).await.expect("all there"), Timestamp(0)).expect("in order");
+        log.recover(&recover(&store, &ended).try_collect::<Vec<_>>().await.expect("all there"), Timestamp(0))
+            .expect("in order");
         // Objects of one or two batches, one after the other.
         let config = JournalConfig { flush_interval: Duration::ZERO, flush_bytes: 150, puts_in_flight: 1 };
         let metrics = Arc::new(Metrics::new());

@@ -13,11 +13,15 @@ use crate::wire::batch::{BatchBuilder, Codec, NO_PRODUCER};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// Two rows a chunk, 32 chunks a group: more groups than may be on their way at once.
 const ROWS: i64 = 2_560;
 const PAGE_ROWS: usize = 2;
+const GROUP_CHUNKS: i64 = 32;
+/// More than any reader takes from its start to where it waits.
+const SETTLED_TURNS: usize = 1_000;
 
 async fn segment(store: &ObjectStore) -> SegmentRef {
     let topic_partition =
@@ -73,4 +77,37 @@ async fn readers_of_all_chunks_at_once_all_get_on_and_no_chunk_is_decoded_twice(
     }
     let chunks = u64::try_from(ROWS).expect("positive") / PAGE_ROWS as u64;
     assert_eq!(metrics.cache.misses.get(), chunks, "each chunk was decoded once");
+}
+
+/// The order in which it is needed: whoever has the only room reads a group, and finds that each of its other chunks is
+/// asked for by one reader, who came before and waits for room.
+#[tokio::test]
+async fn who_reads_a_group_never_keeps_its_room_from_those_that_it_waits_for() {
+    let (store, metrics) = (ObjectStore::in_memory(), Arc::new(Metrics::new()));
+    let config = CacheConfig { memory_bytes: 64 << 20, disk_bytes: 0 };
+    let cache = Cache::open(config, Path::new("unused"), metrics).await.expect("opens");
+    let wanted = segment(&store).await;
+    let groups = Arc::new(Semaphore::new(1));
+    let segments = Segments::with_groups(cache, store, Arc::clone(&groups));
+    let behind = segments.read(&wanted, Offset(ROWS)).await.expect("a footer, which is kept");
+    assert!(behind.is_none(), "there is no chunk behind the last row");
+
+    let room = groups.acquire().await.expect("nobody closes it");
+    let chunks = (0..GROUP_CHUNKS).map(|chunk| {
+        let (segments, wanted) = (segments.clone(), wanted.clone());
+        let first = Offset(chunk * PAGE_ROWS as i64);
+        tokio::spawn(async move { segments.read(&wanted, first).await })
+    });
+    let readers: Vec<_> = chunks.collect();
+    // One thread, where whoever can go on does so at each of these: in the end all wait for room.
+    for _ in 0..SETTLED_TURNS {
+        tokio::task::yield_now().await;
+    }
+    assert!(readers.iter().all(|reader| !reader.is_finished()));
+    drop(room);
+    for reader in readers {
+        let read =
+            tokio::time::timeout(Duration::from_secs(20), reader).await.expect("nobody waits for ever");
+        assert!(read.expect("no panic").expect("readable").is_some());
+    }
 }

@@ -1,6 +1,6 @@
 //! The table against Apache Kafka 4.3.1: its names, types, defaults, limits and words, as `LogConfig` states them.
 
-use super::{Cleanup, CompressionType, SETTINGS, TimestampType, TopicSettings, check_all};
+use super::{Cleanup, CompressionType, SETTINGS, TimestampType, TopicSettings, check_all, check_change};
 use crate::settings::{Overrides, SettingError, SettingType};
 
 /// Name, type and default of every setting, in the order of the names.
@@ -208,6 +208,27 @@ fn a_size_of_segments_that_was_stored_without_a_limit_is_clamped() {
     assert_eq!(bytes("9223372036854775807"), Some(1 << 30));
     assert_eq!((bytes("1073741824"), bytes("5"), bytes("-1")), (Some(1 << 30), Some(5), None));
     assert_eq!(parse(&[("cenote.archive.bytes", "1073741824")]).archive_bytes, Some(1 << 30));
+}
+
+#[test]
+fn what_stays_as_it_is_stored_does_not_have_a_change_of_others_refused() {
+    let (too_large, unknown) = (("cenote.archive.bytes", "9223372036854775807"), ("nope", "1"));
+    let stored = overrides(&[too_large, unknown]);
+    let check = |after: &[(&str, &str)]| {
+        let checked = check_change(&stored, &overrides(after));
+        checked
+            .map(|settings| (settings.retention_ms, settings.archive_bytes))
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(check(&[too_large, unknown, ("retention.ms", "5")]), Ok((Some(5), Some(1 << 30))));
+    assert_eq!(check(&[("retention.ms", "5")]), Ok((Some(5), None)));
+    let larger = "Invalid value 1073741825 for configuration cenote.archive.bytes: Value must be no more than 1073741824";
+    assert_eq!(check(&[("cenote.archive.bytes", "1073741825"), unknown]), Err(larger.to_owned()));
+    assert_eq!(check(&[unknown, ("other", "1")]), Err("Unknown topic config name: other".to_owned()));
+    assert_eq!(
+        check(&[too_large, ("retention.ms", "x")]).expect_err("no number"),
+        "Invalid value x for configuration retention.ms: Not a number of type LONG"
+    );
 }
 
 #[test]

@@ -171,6 +171,14 @@ impl Broker {
         self.start_again();
     }
 
+    /// `cenote fsck` on its stores, for when it does not run.
+    pub fn fsck(&self, arguments: &[&str]) -> Command {
+        let mut command = cenote();
+        command.arg("fsck").arg("--data").arg(self.data()).args(&self.options.arguments).args(arguments);
+        command.envs(self.options.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
     /// Resident memory of the process, in KiB.
     pub fn resident_kib(&self) -> u64 {
         let child = self.running.as_ref().expect("a running broker");

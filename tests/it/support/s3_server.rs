@@ -48,19 +48,21 @@ impl S3Server {
         ]
     }
 
-    /// The files that hold the bucket's objects.
-    pub fn objects(&self) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        let mut directories = vec![self.root.path().join(BUCKET)];
-        while let Some(directory) = directories.pop() {
-            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-                match entry.path() {
-                    path if path.is_dir() => directories.push(path),
-                    path => found.push(path),
-                }
-            }
-        }
-        found
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The directory whose files are the bucket's objects.
+    pub fn bucket(&self) -> PathBuf {
+        self.root.path().join(BUCKET)
+    }
+
+    /// The file that is the object of an `s3://` URL.
+    pub fn file(&self, url: &str) -> PathBuf {
+        let object = url.strip_prefix("s3://").expect("an s3:// URL");
+        assert!(object.starts_with(&format!("{BUCKET}/")), "the only bucket there is");
+        self.root.path().join(object)
     }
 }
 
