@@ -385,12 +385,6 @@ fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     counter
 }
 
-fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
-    let gauge = Gauge::default();
-    registry.register(name, help, gauge.clone());
-    gauge
-}
-
 fn bytes(registry: &mut Registry, name: &str, help: &str) -> Counter {
     let counter = Counter::<u64, AtomicU64>::default();
     registry.register_with_unit(name, help, Unit::Bytes, counter.clone());
