@@ -6,7 +6,7 @@ use crate::archive::{self, Archive, ArchiveStart};
 use crate::background::Background;
 use crate::cache::{Cache, CacheError};
 use crate::clock::{self, Clock};
-use crate::config::Config;
+use crate::config::{Config, MetadataConfig};
 use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupSettingsError, GroupsConfig, GroupsStart};
 use crate::handler::{AdvertisedListener, ClusterInfo, Context, FetchSessions, Handler};
@@ -18,7 +18,8 @@ use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, LogError, ProducerIds, Reader};
 use crate::meta::keys::{DecodeKeyError, cluster, journals};
 use crate::meta::{
-    self, Compare, CountedStore, EmbeddedStore, MetadataError, MetadataStore, Standing, Transaction, Write,
+    self, Compare, CountedStore, EmbeddedStore, EtcdStore, MetadataError, MetadataStore, Standing,
+    Transaction, Write,
 };
 use crate::metrics::Metrics;
 use crate::segment::manifest::POINTERS;
@@ -123,11 +124,7 @@ impl Foundation {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Result<Foundation, StartError> {
-        let metadata: Arc<dyn MetadataStore> = if config.store.scheme() == "memory" {
-            Arc::new(EmbeddedStore::in_memory())
-        } else {
-            Arc::new(EmbeddedStore::open(&config.data.join("metadata"))?)
-        };
+        let metadata = open_metadata(&config, &metrics).await?;
         let metadata: Arc<dyn MetadataStore> = Arc::new(CountedStore::new(metadata, Arc::clone(&metrics)));
         let store = ObjectStore::open(&config.store)?.counted(Arc::clone(&metrics));
         store.probe().await?;
@@ -145,6 +142,16 @@ impl Foundation {
             stopping: CancellationToken::new(),
         })
     }
+}
+
+/// Where the metadata of `config` lies.
+async fn open_metadata(config: &Config, metrics: &Metrics) -> Result<Arc<dyn MetadataStore>, StartError> {
+    let metadata: Arc<dyn MetadataStore> = match &config.metadata {
+        MetadataConfig::Etcd(etcd) => Arc::new(EtcdStore::open(etcd, &metrics.metadata).await?),
+        MetadataConfig::Embedded if config.store.scheme() == "memory" => Arc::new(EmbeddedStore::in_memory()),
+        MetadataConfig::Embedded => Arc::new(EmbeddedStore::open(&config.data.join("metadata"))?),
+    };
+    Ok(metadata)
 }
 
 /// Which cluster the metadata store belongs to, made at the first start; and the object store with it.

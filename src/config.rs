@@ -3,11 +3,13 @@
 //! What is written anywhere is text first (`settings`), and becomes a value in one place each (`parse`).
 //! A [`Config`] that exists is a legal one.
 
+mod etcd;
 mod listeners;
 mod parse;
 mod settings;
 mod variables;
 
+pub use etcd::{EtcdConfig, EtcdTls, Login, MetadataConfig, Secret};
 pub use parse::{Complaint, duration, size};
 pub use settings::{ConfigError, Effective, Flags, SETTINGS, Setting, Source, Sources, resolve};
 pub use variables::{UnknownVariable, unknown_variables};
@@ -26,8 +28,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where objects go: `file:///…`, `s3://…`, `gs://…`, `az://…` or `memory:`.
     pub store: Url,
-    /// Where metadata goes: `embedded:` (below `data`).
-    pub metadata: Url,
+    /// Where metadata goes.
+    pub metadata: MetadataConfig,
     /// Where Kafka is spoken.
     pub listeners: Vec<Listener>,
     /// Where health and metrics are served.

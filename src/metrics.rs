@@ -90,6 +90,12 @@ pub struct MetadataMetrics {
     pub transactions: Counter,
     /// The keys that they write.
     pub writes: Counter,
+    /// What the store takes on disk, in bytes; 0: not known.
+    pub size_bytes: Gauge,
+    /// What of it is in use.
+    pub size_in_use_bytes: Gauge,
+    /// Where the store takes no more; 0: it does not say.
+    pub quota_bytes: Gauge,
 }
 
 /// The numbers of one API: how many requests, how big, and how long they took.
@@ -360,20 +366,23 @@ impl MetadataMetrics {
             lists: counter(registry, "metadata_lists", "Prefixes listed in the metadata store"),
             transactions: counter(registry, "metadata_transactions", "Transactions of the metadata store"),
             writes: counter(registry, "metadata_writes", "Keys written in the metadata store"),
+            size_bytes: gauge(registry, "metadata_size_bytes", "Bytes of the metadata store"),
+            size_in_use_bytes: gauge(registry, "metadata_size_in_use_bytes", "Bytes of it that are in use"),
+            quota_bytes: gauge(registry, "metadata_quota_bytes", "Bytes at which it takes no more writes"),
         }
     }
-}
-
-fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
-    let counter = Counter::<u64, AtomicU64>::default();
-    registry.register(name, help, counter.clone());
-    counter
 }
 
 fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     let gauge = Gauge::default();
     registry.register(name, help, gauge.clone());
     gauge
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::<u64, AtomicU64>::default();
+    registry.register(name, help, counter.clone());
+    counter
 }
 
 fn bytes(registry: &mut Registry, name: &str, help: &str) -> Counter {

@@ -4,8 +4,9 @@ use super::error::CliError;
 use super::options::Output;
 use super::serve::{self, ServeArgs};
 use crate::archive::{Count, FsckReport, Repair, fsck};
-use crate::config::Config;
-use crate::meta::{EmbeddedStore, MetadataStore, OpenError};
+use crate::config::{Config, MetadataConfig};
+use crate::meta::{EmbeddedStore, EtcdStore, MetadataStore, OpenError};
+use crate::metrics::Metrics;
 use crate::store::ObjectStore;
 use clap::Args;
 use std::io::{self, Write};
@@ -25,10 +26,10 @@ pub(super) struct FsckArgs {
 
 pub(super) async fn run(args: FsckArgs) -> Result<(), CliError> {
     let (config, _sources) = serve::settings(&args.serve)?;
-    let metadata = open_metadata(&config)?;
+    let repair = if args.repair { Repair::DeleteOrphans } else { Repair::No };
+    let metadata = open_metadata(&config, repair).await?;
     let failed = |error: &dyn std::fmt::Display| CliError::Failed(error.to_string());
     let store = ObjectStore::open(&config.store).map_err(|error| failed(&error))?;
-    let repair = if args.repair { Repair::DeleteOrphans } else { Repair::No };
     let report = fsck(metadata, &store, repair).await.map_err(|error| failed(&error))?;
     let mut out = io::stdout().lock();
     match args.output {
@@ -46,9 +47,19 @@ pub(super) async fn run(args: FsckArgs) -> Result<(), CliError> {
 }
 
 /// Opens what is there, and makes nothing.
-fn open_metadata(config: &Config) -> Result<Arc<dyn MetadataStore>, CliError> {
+async fn open_metadata(config: &Config, repair: Repair) -> Result<Arc<dyn MetadataStore>, CliError> {
     if config.store.scheme() == "memory" {
         return Err(CliError::Usage("--store is memory:, of which nothing is left to check".to_owned()));
+    }
+    if let MetadataConfig::Etcd(etcd) = &config.metadata {
+        // Whether brokers still write cannot be seen from here, as the lock of the embedded store shows it.
+        if repair == Repair::DeleteOrphans {
+            return Err(CliError::Usage(
+                "--repair is not there for a cluster: its brokers delete orphans".to_owned(),
+            ));
+        }
+        let store = EtcdStore::open(etcd, &Metrics::new().metadata).await;
+        return Ok(Arc::new(store.map_err(|error| CliError::Failed(error.to_string()))?));
     }
     let directory = config.data.join("metadata");
     let missing = |what: &dyn std::fmt::Display, setting: &str| {

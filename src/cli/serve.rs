@@ -18,7 +18,8 @@ pub struct ServeArgs {
     /// [default: the directory store below --data] [env: CENOTE_STORE]
     #[arg(long, value_name = "URL")]
     store: Option<String>,
-    /// Where metadata goes: embedded: (below --data) [default: embedded:] [env: CENOTE_METADATA]
+    /// Where metadata goes: embedded: (below --data), etcd://h1:2379,h2:2379/prefix, or etcds://… for TLS; a password is
+    /// best given in CENOTE_METADATA_PASSWORD [default: embedded:] [env: CENOTE_METADATA]
     #[arg(long, value_name = "URL")]
     metadata: Option<String>,
     /// Where Kafka is spoken: [NAME=]tcp://host:port, tls://… or quic://…; may be repeated. Names are

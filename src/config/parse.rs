@@ -111,17 +111,6 @@ pub fn store_url(text: &str) -> Result<Url, Complaint> {
     if whole { Ok(url) } else { Err(format!("is not an object store; {accepted}")) }
 }
 
-/// Where metadata goes.
-pub fn metadata_url(text: &str) -> Result<Url, Complaint> {
-    match Url::parse(text) {
-        Ok(url) if url.scheme() == "embedded" => Ok(url),
-        Ok(url) if url.scheme() == "etcd" => {
-            Err("is not available in this version, which has no cluster yet; accepted: embedded:".to_owned())
-        }
-        _ => Err("is not a metadata store; accepted: embedded:".to_owned()),
-    }
-}
-
 /// An address with a port, or `off`.
 pub fn http_address(text: &str) -> Result<Option<SocketAddr>, Complaint> {
     if text == "off" {

@@ -1,5 +1,6 @@
 //! Where settings come from: flag, then environment, then file, then default. One table, one precedence.
 
+use super::etcd;
 use super::listeners::{add_advertised, add_listener};
 use super::parse::{self, Complaint};
 use super::variables::nearest;
@@ -165,8 +166,9 @@ pub fn resolve(
 ) -> Result<(Config, Sources), ConfigError> {
     let file = read_file(flags, env)?;
     let gathered = SETTINGS.iter().map(|setting| gather(setting, flags, env, file.as_ref())).collect();
-    let mut given = Given { settings: gathered };
+    let mut given = Given { settings: gathered, metadata_password: env(etcd::PASSWORD_VARIABLE) };
     let config = given.config()?;
+    given.hide_password();
     Ok((config, given.settings))
 }
 
@@ -260,6 +262,7 @@ fn in_file(key: &str, path: &Path) -> String {
 /// The texts of all settings, on their way to values.
 struct Given {
     settings: Vec<Effective>,
+    metadata_password: Option<String>,
 }
 
 impl Given {
@@ -277,7 +280,7 @@ impl Given {
         let listeners = self.listeners()?;
         Ok(Config {
             broker_id: BrokerId(self.value("broker-id", |text| parse::number(text, &(0..=i32::MAX)))?),
-            metadata: self.value("metadata", parse::metadata_url)?,
+            metadata: self.value("metadata", |text| etcd::metadata(text, self.metadata_password.clone()))?,
             tls: self.tls(&listeners)?,
             listeners,
             http: self.value("http", parse::http_address)?,
@@ -406,7 +409,15 @@ impl Given {
         self.settings.iter_mut().find(|setting| setting.key == key).expect("every key used is in the table")
     }
 
+    /// What is shown from here on has no password in it.
+    fn hide_password(&mut self) {
+        for value in &mut self.get_mut("metadata").values {
+            *value = etcd::shown(value);
+        }
+    }
+
     fn error(&self, key: &str, text: &str, complaint: &str) -> ConfigError {
+        let text = if key == "metadata" { etcd::shown(text) } else { text.to_owned() };
         ConfigError { name: self.name(key), problem: format!("{text:?} {complaint}") }
     }
 

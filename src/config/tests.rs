@@ -26,7 +26,7 @@ fn nothing_given_is_a_broker_on_this_machine() {
     let config = resolve_with(&[], &[]).unwrap();
     assert!(config.data.is_absolute() && config.data.ends_with("cenote-data"));
     assert_eq!(config.store.to_file_path().unwrap(), config.data.join("store"));
-    assert_eq!(config.metadata.as_str(), "embedded:");
+    assert_eq!(config.metadata, MetadataConfig::Embedded);
     assert_eq!(config.http, Some("127.0.0.1:9644".parse().unwrap()));
     assert_eq!(config.journal.flush_interval, Duration::ZERO);
     assert_eq!(config.journal.flush_bytes, 8 << 20);
@@ -116,7 +116,7 @@ fn what_is_refused() {
         ("store", &["ftp://x"], "is not an object store"),
         ("store", &["s3://"], "accepted: file:///directory"),
         ("store", &["nothing"], "is not a URL"),
-        ("metadata", &["etcd://127.0.0.1:2379"], "is not available in this version"),
+        ("metadata", &["etcd://127.0.0.1"], "which is not host:port"),
         ("http", &["nowhere"], "accepted: off, 127.0.0.1:9644"),
         ("log", &["loud"], "is not a log filter"),
         ("log", &["info,"], "is not a log filter"),
@@ -195,4 +195,15 @@ fn the_file_in_the_readme_is_a_legal_one() {
     let config = resolve_with(&[("config", &[file.path().to_str().unwrap()])], &[]).unwrap();
     assert_eq!(config.topics.num_partitions, 6);
     assert_eq!(config.listeners[1].advertised, Some(("broker.example.org".to_owned(), 9093)));
+}
+
+#[test]
+fn a_password_for_metadata_is_never_shown() {
+    let url = "etcd://user:hush@h:1/p";
+    let flags = Flags { values: [("metadata", vec![url.to_owned()])].into(), ..Flags::default() };
+    let (config, sources) = resolve(&flags, &|_| None).unwrap();
+    let shown = format!("{config:?} {sources:?}");
+    assert!(!shown.contains("hush") && shown.contains("etcd://user:***@h:1/p"), "{shown}");
+    let line = resolve_with(&[("metadata", &["etcd://user:hush@h"])], &[]).unwrap_err();
+    assert!(!line.contains("hush"), "{line}");
 }

@@ -5,7 +5,8 @@ use super::settings::SETTINGS;
 /// What all our variables begin with.
 const PREFIX: &str = "CENOTE_";
 /// Those that are no settings of `cenote serve`.
-const OTHERS: [&str; 3] = ["CENOTE_CONFIG", "CENOTE_BOOTSTRAP", "CENOTE_ADMIN"];
+const OTHERS: [&str; 4] =
+    ["CENOTE_CONFIG", "CENOTE_BOOTSTRAP", "CENOTE_ADMIN", super::etcd::PASSWORD_VARIABLE];
 /// More than a person mistypes; what follows is not told.
 const UNKNOWN_MAX: usize = 10;
 /// Longer than any of ours by far: the work of a comparison is bounded.

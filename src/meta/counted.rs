@@ -1,9 +1,13 @@
 //! A metadata store whose operations are counted.
 
-use super::{Entry, Listing, MetadataError, MetadataStore, Transaction, TransactionAnswer};
+use super::{
+    Entry, Fullness, Lease, Listing, MetadataError, MetadataStore, Revision, Transaction, TransactionAnswer,
+    Watch,
+};
 use crate::metrics::Metrics;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Passes everything on, and counts it.
 #[derive(Debug)]
@@ -35,6 +39,18 @@ impl MetadataStore for CountedStore {
         self.metrics.metadata.transactions.inc();
         self.metrics.metadata.writes.inc_by(transaction.writes.len() as u64);
         self.store.transact(transaction)
+    }
+
+    fn watch(&self, prefix: &str, after: Revision) -> Watch {
+        self.store.watch(prefix, after)
+    }
+
+    fn lease(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, MetadataError>> {
+        self.store.lease(ttl)
+    }
+
+    fn fullness(&self) -> Option<Fullness> {
+        self.store.fullness()
     }
 
     fn sole_writer(&self) -> bool {

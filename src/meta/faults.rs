@@ -1,11 +1,15 @@
 //! A store that holds back and loses answers, for tests.
 
-use super::{EmbeddedStore, Entry, Listing, MetadataError, MetadataStore, Transaction, TransactionAnswer};
+use super::{
+    EmbeddedStore, Entry, Fullness, Lease, Listing, MetadataError, MetadataStore, Revision, Transaction,
+    TransactionAnswer, Watch,
+};
 use futures_util::future::BoxFuture;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// Gets wait for a permit each; the next answers to transactions may be lost after they were applied.
+/// Gets wait for a permit each; the next answers to transactions that write may be lost after they were applied.
 #[derive(Debug)]
 pub(crate) struct FaultyStore {
     pub(crate) inner: EmbeddedStore,
@@ -51,12 +55,25 @@ impl MetadataStore for FaultyStore {
 
     fn transact(&self, transaction: Transaction) -> BoxFuture<'_, Result<TransactionAnswer, MetadataError>> {
         Box::pin(async move {
+            let writes = !transaction.writes.is_empty();
             let answer = self.inner.transact(transaction).await;
-            if take(&self.answers_to_lose) {
+            if writes && take(&self.answers_to_lose) {
                 return Err(MetadataError::Unknown("lost".into()));
             }
             answer
         })
+    }
+
+    fn watch(&self, prefix: &str, after: Revision) -> Watch {
+        self.inner.watch(prefix, after)
+    }
+
+    fn lease(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, MetadataError>> {
+        self.inner.lease(ttl)
+    }
+
+    fn fullness(&self) -> Option<Fullness> {
+        self.inner.fullness()
     }
 
     fn sole_writer(&self) -> bool {

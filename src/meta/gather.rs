@@ -5,7 +5,7 @@
 //! for the answer.
 
 use super::settle::{Change, SettleError, Settled};
-use super::{OPERATIONS_MAX, Standing, TRANSACTION_BYTES_MAX, Write};
+use super::{Compare, OPERATIONS_MAX, Standing, TRANSACTION_BYTES_MAX, Write};
 use tokio::sync::{mpsc, oneshot};
 
 /// Takes changes and gathers them. Clones are the same gatherer.
@@ -131,15 +131,9 @@ impl Batch {
 const STANDING_BYTES_MAX: usize = 1024;
 
 fn bytes_of(change: &Change) -> usize {
-    let written = change.writes.iter().map(|write| match write {
-        Write::Put(key, value) => 2 * key.len() + value.len(),
-        Write::Delete(key) => 2 * key.len(),
-    });
-    // A compared key is as long as the one that is written, or about.
-    written.sum::<usize>() + change.compares.len() * KEY_BYTES_ABOUT
+    let compares = change.compares.iter().map(Compare::bytes);
+    compares.chain(change.writes.iter().map(Write::bytes)).sum()
 }
-
-const KEY_BYTES_ABOUT: usize = 512;
 
 #[cfg(test)]
 mod tests;

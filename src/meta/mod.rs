@@ -4,10 +4,13 @@
 
 mod counted;
 mod embedded;
+mod etcd;
 mod gather;
 pub mod keys;
+mod lease;
 mod settle;
 mod standing;
+mod watch;
 
 #[cfg(test)]
 mod contract;
@@ -16,12 +19,16 @@ pub(crate) mod faults;
 
 pub use counted::CountedStore;
 pub use embedded::{EmbeddedStore, OpenError};
+pub use etcd::EtcdStore;
 pub use gather::Gatherer;
+pub use lease::{Lease, LeaseId};
 pub use settle::{Change, SettleError, Settled};
 pub use standing::{Standing, StandingError};
+pub use watch::{KeyChange, Mirror, Watch, WatchEvent};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use std::time::Duration;
 
 /// A number that grows with every applied transaction of the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +59,8 @@ pub enum Compare {
 pub enum Write {
     /// Sets the key.
     Put(String, Bytes),
+    /// Sets the key, which goes with the lease; a later write without one frees it.
+    PutLeased(String, Bytes, LeaseId),
     /// Removes the key; nothing if it is absent.
     Delete(String),
 }
@@ -82,8 +91,10 @@ pub struct Transaction {
 
 /// Compares, or writes and reads together, of one transaction: etcd's own limit.
 pub const OPERATIONS_MAX: usize = 128;
-/// Keys and values of one transaction together: etcd's own limit, in bytes.
+/// A transaction as it is sent: etcd's own limit, in bytes.
 pub const TRANSACTION_BYTES_MAX: usize = 1_572_864;
+/// What an operation takes besides its key and value: lengths, revisions, and the prefix of a cluster's keys.
+const OPERATION_BYTES: usize = 128;
 
 impl Transaction {
     /// Whether every store takes it: etcd's limits hold for all, so that what runs on one machine runs on many.
@@ -104,24 +115,45 @@ impl Transaction {
         }
     }
 
+    /// As it is sent; the reads go twice, for either outcome.
     fn bytes(&self) -> usize {
-        let compares = self.compares.iter().map(|compare| match compare {
-            Compare::Absent(key) | Compare::Unchanged(key, _) => key.len(),
-        });
-        let writes = self.writes.iter().map(|write| match write {
-            Write::Put(key, value) => key.len() + value.len(),
-            Write::Delete(key) => key.len(),
-        });
-        compares.chain(writes).chain(self.reads.iter().map(String::len)).sum()
+        let compares = self.compares.iter().map(Compare::bytes);
+        let writes = self.writes.iter().map(Write::bytes);
+        let reads = self.reads.iter().map(|key| 2 * (key.len() + OPERATION_BYTES));
+        compares.chain(writes).chain(reads).sum()
+    }
+}
+
+impl Compare {
+    /// The key that is compared.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Compare::Absent(key) | Compare::Unchanged(key, _) => key,
+        }
+    }
+
+    /// What it adds to a transaction.
+    fn bytes(&self) -> usize {
+        self.key().len() + OPERATION_BYTES
     }
 }
 
 impl Write {
+    /// What it adds to a transaction.
+    fn bytes(&self) -> usize {
+        let value = match self {
+            Write::Put(_, value) | Write::PutLeased(_, value, _) => value.len(),
+            Write::Delete(_) => 0,
+        };
+        self.key().len() + value + OPERATION_BYTES
+    }
+
     /// The key that is set or removed.
     #[must_use]
     pub fn key(&self) -> &str {
         match self {
-            Write::Put(key, _) | Write::Delete(key) => key,
+            Write::Put(key, _) | Write::PutLeased(key, _, _) | Write::Delete(key) => key,
         }
     }
 }
@@ -146,6 +178,17 @@ pub struct Listing {
     pub revision: Revision,
 }
 
+/// How full a store is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fullness {
+    /// What it takes on disk.
+    pub bytes: u64,
+    /// What of it is in use; the rest comes back to the disk when the store is defragmented.
+    pub in_use_bytes: u64,
+    /// Past this it takes no more writes; none: it does not say.
+    pub quota_bytes: Option<u64>,
+}
+
 /// Why an operation has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
@@ -165,6 +208,13 @@ pub trait MetadataStore: Send + Sync + std::fmt::Debug + 'static {
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Listing, MetadataError>>;
     /// Compares and writes, atomically.
     fn transact(&self, transaction: Transaction) -> BoxFuture<'_, Result<TransactionAnswer, MetadataError>>;
+    /// Tells what changes below `prefix`, from the first change after the revision `after` on. Where the store no longer
+    /// knows all of it, a listing comes first.
+    fn watch(&self, prefix: &str, after: Revision) -> Watch;
+    /// A lease that is kept while what is returned lives, and whose keys go within about `ttl` of its end.
+    fn lease(&self, ttl: Duration) -> BoxFuture<'_, Result<Lease, MetadataError>>;
+    /// How full the store is, as it was last seen; none: not known, or without a limit.
+    fn fullness(&self) -> Option<Fullness>;
     /// Whether a lock makes this process the only writer, so that a stored journal object may itself be
     /// the record of its commit (then journal commits are [`Durability::Deferred`]).
     fn sole_writer(&self) -> bool;

@@ -2,6 +2,10 @@
 //!
 //! Reading a key after a lost answer proves nothing: what was sent may still land. So the session first rewrites its
 //! own standing, which every change compares; what it reads then is final.
+//!
+//! Its own change is known by what it wrote. So where two sessions may write one key, the value must say whose write it
+//! is, as topic ids, the names of manifests and the members of a view do; where the values are equal all the same, so is
+//! what both wanted.
 
 use super::{Compare, Entry, MetadataError, Revision, Standing, Transaction, Write};
 
@@ -10,7 +14,7 @@ use super::{Compare, Entry, MetadataError, Revision, Standing, Transaction, Writ
 pub struct Change {
     /// Conditions.
     pub compares: Vec<Compare>,
-    /// Effects, at least one. The first one tells whether the change was made, so its key is compared too.
+    /// Effects, at least one. They tell whether the change was made, so their keys are compared too.
     pub writes: Vec<Write>,
     /// Keys to read if a compare does not hold.
     pub reads: Vec<String>,
@@ -59,10 +63,11 @@ impl Standing {
                 Err(MetadataError::Unknown(cause)) => {
                     tracing::warn!(cause, key = change.writes[0].key(), "a change has no answer yet");
                     let revision = self.rewrite().await?;
-                    let evidence = self.store().get(change.writes[0].key()).await?;
-                    if change.is_done(evidence.as_ref()) {
-                        let written = evidence.map_or(revision, |entry| entry.mod_revision);
-                        return Ok(Settled::Applied(written));
+                    let reads = change.writes.iter().map(|write| write.key().to_owned()).collect();
+                    let evidence = Transaction { reads, ..Transaction::default() };
+                    let evidence = self.store().transact(evidence).await?.reads;
+                    if let Some(written) = change.done_at(&evidence) {
+                        return Ok(Settled::Applied(written.unwrap_or(revision)));
                     }
                 }
                 Err(error @ MetadataError::Refused(_)) => return Err(error.into()),
@@ -106,16 +111,26 @@ impl Standing {
 }
 
 impl Change {
-    /// Whether the first key is as the change makes it, by another write than the one that was compared.
-    fn is_done(&self, evidence: Option<&Entry>) -> bool {
-        match (&self.writes[0], evidence) {
-            (Write::Put(key, value), Some(entry)) => {
-                let before = Compare::Unchanged(key.clone(), entry.mod_revision);
-                entry.value == *value && !self.compares.contains(&before)
+    /// The revision that made the change, if `evidence`, read at one revision after the standing was rewritten, shows that
+    /// it was made: all its keys are as it makes them, by one write, which is not one that it compared. A change that
+    /// deletes and does not put leaves no revision.
+    fn done_at(&self, evidence: &[Option<Entry>]) -> Option<Option<Revision>> {
+        let mut written = None;
+        for (write, entry) in self.writes.iter().zip(evidence) {
+            match (write, entry) {
+                (Write::Put(key, value) | Write::PutLeased(key, value, _), Some(entry)) => {
+                    let before = Compare::Unchanged(key.clone(), entry.mod_revision);
+                    let is_ours = entry.value == *value && !self.compares.contains(&before);
+                    if !is_ours || written.is_some_and(|written| written != entry.mod_revision) {
+                        return None;
+                    }
+                    written = Some(entry.mod_revision);
+                }
+                (Write::Delete(_), None) => {}
+                _ => return None,
             }
-            (Write::Delete(_), None) => true,
-            _ => false,
         }
+        Some(written)
     }
 }
 

@@ -10,6 +10,7 @@ mod cli_groups;
 mod cli_share_groups;
 mod compaction;
 mod crash;
+mod etcd;
 mod exactly_once;
 mod fetch_rules;
 mod groups;

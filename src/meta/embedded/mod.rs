@@ -10,23 +10,32 @@
 //! Invariants: one writer at a time; revisions grow, also over a crash that loses deferred writes; no more than
 //! [`DEFERRED_MAX`] deferred writes are ever not yet on disk. It never waits for the disk on an async thread.
 
+mod leases;
 mod lock;
 mod syncer;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod watches;
 
 pub use lock::Holder;
 
-use super::{Durability, Entry, Listing, MetadataError, MetadataStore, Transaction, TransactionAnswer};
+use super::lease::Lease;
+use super::{
+    Durability, Entry, Fullness, KeyChange, Listing, MetadataError, MetadataStore, Revision, Transaction,
+    TransactionAnswer, Watch,
+};
 use futures_util::future::BoxFuture;
+use leases::Leases;
 use lock::DirectoryLock;
 use redb::backends::InMemoryBackend;
 use redb::{Builder, Database};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use syncer::{Progress, Syncer};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use watches::{Watches, Watching};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +78,15 @@ struct Shared {
     database: Database,
     writer: Arc<Mutex<()>>,
     progress: Progress,
+    watches: Watches,
+    leases: Leases,
+}
+
+/// What became of a transaction, and what is to be told of it.
+#[derive(Debug)]
+struct Applied {
+    answer: TransactionAnswer,
+    changes: Vec<KeyChange>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -111,8 +129,13 @@ impl EmbeddedStore {
 
     fn start(database: Database, lock: Option<DirectoryLock>) -> Result<EmbeddedStore, MetadataError> {
         tables::prepare(&database, DEFERRED_MAX)?;
-        let shared =
-            Arc::new(Shared { database, writer: Arc::new(Mutex::new(())), progress: Progress::default() });
+        let shared = Arc::new(Shared {
+            database,
+            writer: Arc::default(),
+            progress: Progress::default(),
+            watches: Watches::default(),
+            leases: Leases::default(),
+        });
         let syncer = Syncer::start(Arc::clone(&shared))
             .map_err(|error| MetadataError::Refused(format!("no thread: {error}")))?;
         Ok(EmbeddedStore { shared, _lock: lock, syncer: Some(syncer) })
@@ -127,6 +150,7 @@ impl EmbeddedStore {
 
     async fn write(&self, transaction: Transaction) -> Result<TransactionAnswer, MetadataError> {
         let guard = Arc::clone(&self.shared.writer).lock_owned().await;
+        self.shared.leases.check(&transaction)?;
         let full = self.shared.progress.deferred() >= DEFERRED_MAX;
         if transaction.durability == Durability::Deferred && !full {
             return self.shared.write(&transaction, Durability::Deferred, &guard);
@@ -150,7 +174,9 @@ impl Shared {
         durability: Durability,
         _writer: &OwnedMutexGuard<()>,
     ) -> Result<TransactionAnswer, MetadataError> {
-        let answer = tables::write(&self.database, transaction, durability)?;
+        let mut applied = tables::write(&self.database, transaction, durability);
+        self.watches.tell(&mut applied);
+        let answer = applied?.answer;
         match durability {
             Durability::Deferred if answer.applied => self.progress.on_deferred(),
             Durability::Immediate if answer.applied => self.progress.on_durable(),
@@ -187,6 +213,27 @@ impl MetadataStore for EmbeddedStore {
                 false => self.write(transaction).await,
             }
         })
+    }
+
+    fn watch(&self, prefix: &str, after: Revision) -> Watch {
+        let watching = Watching {
+            store: Arc::downgrade(&self.shared),
+            told: self.shared.watches.subscribe(),
+            prefix: prefix.to_owned(),
+            seen: after,
+        };
+        Watch::start(|events| watching.run(events))
+    }
+
+    fn lease(&self, _ttl: Duration) -> BoxFuture<'_, Result<Lease, MetadataError>> {
+        let id = self.shared.leases.grant();
+        let (lease, keeper) = Lease::new(id, None);
+        tokio::spawn(leases::keep(Arc::downgrade(&self.shared), id, keeper));
+        Box::pin(std::future::ready(Ok(lease)))
+    }
+
+    fn fullness(&self) -> Option<Fullness> {
+        None
     }
 
     fn sole_writer(&self) -> bool {

@@ -2,15 +2,20 @@
 //!
 //! `entries`: key (UTF-8) -> mod revision (8 bytes, big-endian), then the value.
 //! `state`: `"revision"` -> the last transaction's revision; `"format"` -> 1.
+//! `leases`: key -> the lease it goes with. Leases end with the process, so those of an earlier run are over: their keys
+//! are removed when the store is opened.
 
+use super::Applied;
 use crate::meta::{
-    Compare, Durability, Entry, Listing, MetadataError, Revision, Transaction, TransactionAnswer, Write,
+    Compare, Durability, Entry, KeyChange, LeaseId, Listing, MetadataError, Revision, Transaction,
+    TransactionAnswer, Write,
 };
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 const ENTRIES: TableDefinition<&str, &[u8]> = TableDefinition::new("entries");
 const STATE: TableDefinition<&str, u64> = TableDefinition::new("state");
+const LEASES: TableDefinition<&str, i64> = TableDefinition::new("leases");
 const REVISION: &str = "revision";
 const FORMAT: &str = "format";
 const FORMAT_NUMBER: u64 = 1;
@@ -21,7 +26,11 @@ const REVISION_BYTES: usize = 8;
 pub(super) fn prepare(database: &Database, lost_max: u64) -> Result<(), MetadataError> {
     let transaction = database.begin_write().map_err(not_done)?;
     {
-        transaction.open_table(ENTRIES).map_err(not_done)?;
+        let mut entries = transaction.open_table(ENTRIES).map_err(not_done)?;
+        let mut leases = transaction.open_table(LEASES).map_err(not_done)?;
+        while let Some((key, _lease)) = leases.pop_first().map_err(not_done)? {
+            entries.remove(key.value()).map_err(not_done)?;
+        }
         let mut state = transaction.open_table(STATE).map_err(not_done)?;
         let format = state.get(FORMAT).map_err(not_done)?.map(|format| format.value());
         if let Some(other) = format.filter(|format| *format != FORMAT_NUMBER) {
@@ -72,14 +81,14 @@ pub(super) fn write(
     database: &Database,
     transaction: &Transaction,
     durability: Durability,
-) -> Result<TransactionAnswer, MetadataError> {
+) -> Result<Applied, MetadataError> {
     let writing = begin(database, durability)?;
-    let answer = apply(&writing, transaction)?;
-    match answer.applied {
+    let applied = apply(&writing, transaction)?;
+    match applied.answer.applied {
         true => writing.commit().map_err(maybe_done)?,
         false => writing.abort().map_err(not_done)?,
     }
-    Ok(answer)
+    Ok(applied)
 }
 
 /// An empty commit that is on disk, and with it all before it.
@@ -97,26 +106,51 @@ fn begin(database: &Database, durability: Durability) -> Result<WriteTransaction
     Ok(transaction)
 }
 
-fn apply(writing: &WriteTransaction, transaction: &Transaction) -> Result<TransactionAnswer, MetadataError> {
+fn apply(writing: &WriteTransaction, transaction: &Transaction) -> Result<Applied, MetadataError> {
     let mut entries = writing.open_table(ENTRIES).map_err(not_done)?;
     let mut state = writing.open_table(STATE).map_err(not_done)?;
     let mut revision = revision_of(&state)?;
+    let mut changes = Vec::new();
     let applied = holds(&entries, &transaction.compares)?;
     if applied {
+        let mut leases = writing.open_table(LEASES).map_err(not_done)?;
         revision = Revision(revision.0 + 1);
         state.insert(REVISION, revision.0).map_err(not_done)?;
         for write in &transaction.writes {
+            let bound = match write {
+                Write::PutLeased(key, _, lease) => leases.insert(key.as_str(), lease.0).map(drop),
+                Write::Put(key, _) | Write::Delete(key) => leases.remove(key.as_str()).map(drop),
+            };
+            bound.map_err(not_done)?;
             match write {
-                Write::Put(key, value) => {
+                Write::Put(key, value) | Write::PutLeased(key, value, _) => {
                     entries.insert(key.as_str(), encode(revision, value).as_slice()).map_err(not_done)?;
+                    let (key, value) = (key.clone(), value.clone());
+                    changes.push(KeyChange::Put(Entry { key, value, mod_revision: revision }));
                 }
                 Write::Delete(key) => {
-                    entries.remove(key.as_str()).map_err(not_done)?;
+                    if entries.remove(key.as_str()).map_err(not_done)?.is_some() {
+                        changes.push(KeyChange::Deleted(key.clone()));
+                    }
                 }
             }
         }
     }
-    Ok(TransactionAnswer { applied, revision, reads: read_all(&entries, &transaction.reads)? })
+    let reads = read_all(&entries, &transaction.reads)?;
+    Ok(Applied { answer: TransactionAnswer { applied, revision, reads }, changes })
+}
+
+/// The keys that go with a lease.
+pub(super) fn keys_of(database: &Database, lease: LeaseId) -> Result<Vec<String>, MetadataError> {
+    let snapshot = database.begin_read().map_err(not_done)?;
+    let mut keys = Vec::new();
+    for row in snapshot.open_table(LEASES).map_err(not_done)?.iter().map_err(not_done)? {
+        let (key, of) = row.map_err(not_done)?;
+        if of.value() == lease.0 {
+            keys.push(key.value().to_owned());
+        }
+    }
+    Ok(keys)
 }
 
 fn holds(

@@ -1,6 +1,6 @@
 use super::{EmbeddedStore, OpenError};
 use crate::meta::contract::{self, applied, put, value, writing};
-use crate::meta::{CountedStore, Durability, MetadataStore, Transaction};
+use crate::meta::{CountedStore, Durability, MetadataStore, Transaction, Write};
 use crate::metrics::Metrics;
 use std::sync::Arc;
 
@@ -85,4 +85,40 @@ async fn no_more_than_the_limit_is_ever_deferred() {
         assert!(store.shared.progress.deferred() <= super::DEFERRED_MAX);
     }
     assert!(store.sole_writer());
+}
+
+#[tokio::test]
+async fn leased_keys_live_as_long_as_the_process() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = EmbeddedStore::open(directory.path()).expect("it opens");
+    let lease = store.lease(std::time::Duration::from_millis(1)).await.expect("the store answers");
+    let leased = |key: &str| Write::PutLeased(key.into(), "1".into(), lease.id());
+    let writes = vec![leased("goes"), leased("freed")];
+    applied(&store, writing(vec![], writes)).await.expect("applied");
+    applied(&store, writing(vec![], vec![put("freed", "2")])).await.expect("applied");
+    assert!(lease.is_valid() && lease.valid_until().is_none());
+    let crashed = tempfile::tempdir().expect("a directory");
+    std::fs::copy(directory.path().join("metadata.redb"), crashed.path().join("metadata.redb"))
+        .expect("copied");
+    let after = EmbeddedStore::open(crashed.path()).expect("it is repaired");
+    assert_eq!(value(&after, "goes").await, None);
+    assert_eq!(value(&after, "freed").await.as_deref(), Some("2"));
+    assert_eq!(value(&store, "goes").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_reader_that_is_too_slow_gets_a_listing() {
+    let store = EmbeddedStore::in_memory();
+    let begun = applied(&store, writing(vec![], vec![put("slow/a", "0")])).await.expect("applied");
+    let mut mirror = contract::listed(&store, "slow/").await;
+    let mut watch = store.watch("slow/", begun);
+    let mut last = begun;
+    for number in 0..5_000 {
+        let text = number.to_string();
+        last = applied(&store, deferred("slow/a", &text)).await.expect("applied");
+    }
+    contract::follow(&mut watch, &mut mirror, last).await;
+    assert_eq!(mirror.entries, contract::listed(&store, "slow/").await.entries);
+    drop(store);
+    assert_eq!(watch.next().await, None, "a watch ends with its store");
 }

@@ -1,7 +1,7 @@
 //! What the metadata store holds, one file per key: its path, its value, and how the value is written.
 //!
 //! Values are JSON objects with `"v": 1` in them; a value of a newer release is an error, never a guess.
-//! Topics have keys of their own in the topic room.
+//! Topics have keys of their own in the topic room; etcd has `compaction` and `pulse` beside ours (`meta/etcd`).
 
 pub mod cluster;
 pub mod journal_starts;

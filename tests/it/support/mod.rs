@@ -6,6 +6,8 @@ pub mod batches;
 pub mod broker;
 pub mod chance;
 pub mod engines;
+#[allow(dead_code, reason = "some of it is for the tests of the metadata store")]
+pub mod etcd;
 pub mod load;
 pub mod ports;
 pub mod quic;

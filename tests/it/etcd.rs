@@ -1,0 +1,106 @@
+//! The whole broker with its metadata on etcd: what it acknowledges outlives its disk, and it comes back when etcd does.
+
+use crate::support::broker::{Broker, BrokerOptions, cenote};
+use crate::support::etcd::Etcd;
+use crate::support::requests::{LATEST, PRODUCE_BY_NAME, produce_request};
+use crate::support::{Batch, NONE};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A broker whose own directory holds nothing of value: objects lie in `store`, metadata in etcd.
+fn broker_on(etcd: &Etcd, store: &TempDir) -> BrokerOptions {
+    let metadata = format!("etcd://{}/it", etcd.members());
+    let store = format!("file://{}", store.path().display());
+    Broker::options().arguments(&["--metadata", &metadata, "--store", &store])
+}
+
+fn store() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+#[test]
+fn what_is_acknowledged_outlives_the_broker_and_its_disk() {
+    let Some(etcd) = Etcd::start("a broker on etcd", 1) else { return };
+    let store = store();
+    let mut broker = broker_on(&etcd, &store).start();
+    let topic = broker.connect().create_topic("etcd");
+    let (producer_id, epoch) = broker.connect().init_producer_id();
+    let mut expected = Vec::new();
+    for round in 0..4 {
+        let mut client = broker.connect();
+        let name = format!("round-{round}");
+        let batch = Batch::numbered(&name, 2).by_producer(producer_id, epoch, round * 2);
+        assert_eq!(client.produce(&topic, &batch), i64::from(round) * 2);
+        expected.extend([format!("{name}-0"), format!("{name}-1")]);
+        broker.kill();
+        if round % 2 == 0 {
+            broker.start_again();
+        } else {
+            // Another machine: nothing but the two stores is left.
+            broker = broker_on(&etcd, &store).start();
+        }
+        let mut client = broker.connect();
+        assert_eq!(client.produce(&topic, &batch), i64::from(round) * 2, "a repeat is known");
+        assert_eq!(client.all_values(&topic), expected);
+        assert_eq!(client.list_offset(&topic, LATEST).offset, i64::from(round) * 2 + 2);
+    }
+    assert!(!broker.data().join("metadata").exists(), "metadata lies in etcd alone");
+    assert!(broker.stop("TERM").success());
+    let mut fsck = cenote();
+    let metadata = format!("etcd://{}/it", etcd.members());
+    let store = format!("file://{}", store.path().display());
+    let checked =
+        fsck.args(["fsck", "--metadata", &metadata, "--store", &store]).output().expect("the cenote binary");
+    let text = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success() && text.contains("clean"), "{text}");
+}
+
+#[test]
+fn a_broker_waits_for_a_paused_etcd_and_goes_on_without_a_restart() {
+    let Some(etcd) = Etcd::start("a broker on a paused etcd", 1) else { return };
+    let store = store();
+    let broker = broker_on(&etcd, &store).start();
+    let mut client = broker.connect();
+    let topic = client.create_topic("paused");
+    assert_eq!(client.produce(&topic, &Batch::numbered("before", 1)), 0);
+    etcd.pause();
+    let request = produce_request(&topic.name, 0, -1, Batch::numbered("meanwhile", 1).encode());
+    let waiting = client.send(PRODUCE_BY_NAME, &request);
+    let paused = Instant::now();
+    // What is committed is served, and takes time: nobody names an end meanwhile.
+    let mut reader = broker.connect();
+    while paused.elapsed() < Duration::from_secs(6) {
+        assert_eq!(reader.fetch_batches(&topic, 0).len(), 1);
+    }
+    etcd.resume();
+    let resumed = Instant::now();
+    let answer = client.receive::<kafka_protocol::messages::ProduceRequest>(PRODUCE_BY_NAME, waiting);
+    assert_eq!(answer.responses[0].partition_responses[0].error_code, NONE);
+    println!("acknowledged {:?} after etcd went on", resumed.elapsed());
+    assert!(resumed.elapsed() < Duration::from_secs(5));
+    assert_eq!(client.all_values(&topic), ["before-0", "meanwhile-0"]);
+}
+
+#[test]
+fn a_broker_outlives_a_restart_of_etcd() {
+    let Some(mut etcd) = Etcd::start("a broker whose etcd restarts", 1) else { return };
+    let store = store();
+    let broker = broker_on(&etcd, &store).start();
+    let mut client = broker.connect();
+    let topic = client.create_topic("restarted");
+    for round in 0..3 {
+        assert_eq!(client.produce(&topic, &Batch::numbered(&round.to_string(), 1)), round);
+        etcd.kill(0);
+        etcd.restart(0);
+    }
+    assert_eq!(client.all_values(&topic), ["0-0", "1-0", "2-0"]);
+}
+
+#[test]
+fn a_password_in_the_settings_is_not_shown() {
+    let mut command = cenote();
+    let url = "etcd://user:hush@127.0.0.1:1/p";
+    let shown = command.args(["config", "--metadata", url]).output().expect("the cenote binary");
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned() + &String::from_utf8_lossy(&shown.stderr);
+    assert!(text.contains("user:***@127.0.0.1:1/p") && !text.contains("hush"), "{text}");
+}
