@@ -79,10 +79,14 @@ impl Turn {
     ) -> Result<T, NotDone> {
         let (done, outcome) = oneshot::channel();
         let Turn { work: queue, permit } = self;
+        #[cfg(test)]
+        let clock = tests::hold_clock();
         let work = move || {
             let _permit = permit;
             // Whoever asked may have gone.
             let _ = done.send(work());
+            #[cfg(test)]
+            drop(clock);
         };
         // There is room, as there are no more turns than places.
         queue.try_send(Box::new(work)).map_err(|_ended| NotDone)?;
@@ -117,9 +121,18 @@ fn yield_to_others() {}
 #[cfg(test)]
 mod tests {
     use super::{Background, NotDone};
+    use futures_util::FutureExt;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
+
+    /// A clock that a test has paused goes on by itself when nobody has anything to do. It does not know of these threads,
+    /// but of the runtime's: one of those waits until what is returned is dropped.
+    pub(super) fn hold_clock() -> mpsc::Sender<()> {
+        let (held, released) = mpsc::channel();
+        tokio::task::spawn_blocking(move || released.recv());
+        held
+    }
 
     #[tokio::test]
     async fn work_is_done_and_a_panic_ends_only_what_panicked() {
@@ -156,7 +169,7 @@ mod tests {
         // The first has the turn, or will have it: they are given in the order of asking.
         tokio::task::yield_now().await;
         let given_up = background.run(|| panic!("nobody asks for this any more"));
-        drop(given_up);
+        assert_eq!(given_up.now_or_never(), None, "it asked, and waits");
         go.send(()).expect("it waits");
         assert_eq!(first.await.expect("no panic"), Ok(Ok(())));
         assert_eq!(background.run(|| 5).await, Ok(5));

@@ -295,7 +295,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         log: Arc::clone(&log),
         reader: reader.clone(),
         catalog: Arc::clone(&catalog),
-        background: Background::start("archive", 1),
+        background: Background::start("archive", Background::share_of_processors()),
         loaded,
         metrics: Arc::clone(metrics),
         waiting_rows_max: WAITING_ROWS_MAX,

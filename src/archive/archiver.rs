@@ -87,15 +87,10 @@ impl Archive {
         let unfinished = janitor::unfinished_before(&start.standing, start.clock.now());
         let litter =
             look_for_litter(start.store.clone(), start.session, unfinished, calls.clone(), closed.clone());
-        let litter = tokio::spawn(litter);
+        // If this panics, it is not looked for until the next start.
+        tokio::spawn(litter);
         let rounds = tokio::spawn(run(Rounds::new(start), received, closed.clone()));
-        let fault = async move {
-            tokio::select! {
-                error = fault_of(litter) => error,
-                error = fault_of(rounds) => error,
-            }
-        };
-        (Archive { calls, closed }, fault)
+        (Archive { calls, closed }, fault_of(rounds))
     }
 
     /// Archives what these partitions have, whatever its size and age.

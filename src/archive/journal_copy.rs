@@ -102,7 +102,7 @@ impl JournalCopy {
             })
             .await?;
         let bytes = encoded.bytes.len() as u64;
-        store.put(&name.path(), encoded.bytes).await?;
+        store.put_bulk(&name.path(), encoded.bytes).await?;
         Ok(MergedSpans {
             session: self.session,
             object: MergedObject { number: self.number, bytes, puts: self.puts },

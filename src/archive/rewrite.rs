@@ -89,7 +89,7 @@ impl Rewrite {
             return Ok(Rewritten::Replaced { with: None, rows_gone });
         }
         let written = background.run(move || writing.writer.finish(offsets)).await??;
-        store.put(&self.path, written.bytes).await?;
+        store.put_bulk(&self.path, written.bytes).await?;
         Ok(Rewritten::Replaced { with: Some(entry_of(written.summary, self.made)), rows_gone })
     }
 

@@ -48,7 +48,7 @@ impl WriteJob<'_> {
         let made = Made { unique: clock::random_id(), leader_epoch: self.leader_epoch, level: 0 };
         let segment = entry_of(written.summary, made);
         let path = paths::segment(&self.topic.name, self.partition.topic_partition(), &segment.name());
-        store.put(&path, written.bytes).await?;
+        store.put_bulk(&path, written.bytes).await?;
         Ok(Some(segment))
     }
 

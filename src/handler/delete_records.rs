@@ -9,20 +9,30 @@ use crate::wire::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
 use crate::wire::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Up to the high watermark.
 const ALL: i64 = -1;
 /// Where nothing was deleted.
 const NO_WATERMARK: i64 = -1;
 
+/// The archiver, which does it, may be at other work: it is waited for as long as the client says, within these.
+const PATIENCE_MIN: Duration = Duration::from_secs(1);
+const PATIENCE_MAX: Duration = Duration::from_secs(60);
+
 /// Answers the request, partition by partition.
 pub async fn handle(context: &Context, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+    let patience = Duration::from_millis(request.timeout_ms.max(0).unsigned_abs().into());
+    let deadline = Instant::now() + patience.clamp(PATIENCE_MIN, PATIENCE_MAX);
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for wanted in &topic.partitions {
             let result = DeleteRecordsPartitionResult::default().with_partition_index(wanted.partition_index);
-            partitions.push(match delete(context, &topic.name, wanted).await {
+            let deleted = tokio::time::timeout_at(deadline, delete(context, &topic.name, wanted)).await;
+            // It may be done yet.
+            partitions.push(match deleted.unwrap_or(Err(ErrorCode::RequestTimedOut)) {
                 Ok(log_start_offset) => result.with_low_watermark(log_start_offset.get()),
                 Err(code) => result.with_low_watermark(NO_WATERMARK).with_error_code(code.code()),
             });

@@ -1,7 +1,7 @@
 //! The object store, narrowed to what the log rests on: whole-object PUT, ranged GET, LIST and DELETE.
 //!
 //! It never puts conditionally, never appends, never renames, and knows nothing of what objects hold. Every
-//! operation ends within [`OPERATION_DEADLINE`], its retries included, but for the PUT of a large object, which has a
+//! operation ends within [`OPERATION_DEADLINE`], its retries included, but for [`ObjectStore::put_bulk`], which has a
 //! second more for each MiB; every answer has as many bytes as was asked for, or is an error. On a local directory a
 //! PUT that was answered survives a power cut.
 
@@ -37,8 +37,6 @@ use std::time::Duration;
 
 /// How long one operation may take with all its retries; a listing: how long one page may take.
 pub const OPERATION_DEADLINE: Duration = Duration::from_secs(15);
-/// Objects above this are large: more than the journal makes of its own accord, so that its PUTs are repeated soon.
-const LARGE_BYTES: usize = 16 << 20;
 /// What a link to the store carries at least, in bytes a second.
 const BYTES_PER_SECOND_MIN: usize = 1 << 20;
 
@@ -50,7 +48,7 @@ pub struct ObjectStore {
 
 struct Shared {
     backend: Arc<dyn object_store::ObjectStore>,
-    /// The same for PUTs of large objects: a request takes as long as it has to, and the deadline is ours alone.
+    /// The same for PUTs in bulk: a request takes as long as it has to, and the deadline is ours alone.
     bulk: Arc<dyn object_store::ObjectStore>,
     local: Option<Arc<LocalDirectory>>,
     name: String,
@@ -123,14 +121,27 @@ impl ObjectStore {
     /// Stores an object, over whatever was there. An error says nothing about whether it is stored: repeat it
     /// with the same bytes.
     pub async fn put(&self, path: &ObjectPath, body: Bytes) -> Result<(), StoreError> {
+        self.put_by(&self.shared.backend, OPERATION_DEADLINE, path, body).await
+    }
+
+    /// The same for objects that nobody waits for, such as segments: it has a second more for each MiB, so that slow links
+    /// get there as well. One that hangs is found out later.
+    pub async fn put_bulk(&self, path: &ObjectPath, body: Bytes) -> Result<(), StoreError> {
+        let more = Duration::from_secs(body.len().div_ceil(BYTES_PER_SECOND_MIN) as u64);
+        self.put_by(&self.shared.bulk, OPERATION_DEADLINE + more, path, body).await
+    }
+
+    async fn put_by(
+        &self,
+        backend: &Arc<dyn object_store::ObjectStore>,
+        deadline: Duration,
+        path: &ObjectPath,
+        body: Bytes,
+    ) -> Result<(), StoreError> {
         self.count(StoreOperation::Put, Some(path));
         if let Some(metrics) = &self.shared.metrics {
             metrics.store.put(kind_of(Some(path)), body.len() as u64);
         }
-        let (backend, deadline) = match body.len() {
-            ..=LARGE_BYTES => (&self.shared.backend, OPERATION_DEADLINE),
-            large => (&self.shared.bulk, large_deadline(large)),
-        };
         let work = async {
             if let Some(local) = &self.shared.local {
                 local.prepare_for(path).await?;
@@ -294,9 +305,4 @@ async fn within<T>(
         Ok(answer) => answer,
         Err(_) => Err(StoreError::unavailable(place, &format!("no answer in {deadline:?}"))),
     }
-}
-
-/// How long the PUT of a large object may take.
-fn large_deadline(bytes: usize) -> Duration {
-    OPERATION_DEADLINE + Duration::from_secs(bytes.div_ceil(BYTES_PER_SECOND_MIN) as u64)
 }

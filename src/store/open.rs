@@ -39,7 +39,7 @@ const ACCEPTED: &str =
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Of a PUT of a large object; longer than any deadline of ours.
+/// Of a PUT in bulk; longer than any deadline of ours.
 const BULK_TIMEOUT: &str = "1 hour";
 const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRIES_MAX: usize = 8;

@@ -201,3 +201,12 @@ pub fn cluster_marker() -> ObjectPath {
 pub(super) fn legal(text: &str) -> ObjectPath {
     ObjectPath::parse(text).expect("made of legal characters only")
 }
+
+/// Whether a path is that of a segment, of a manifest's object, or of a journal's.
+#[must_use]
+pub fn is_ours(path: &ObjectPath) -> bool {
+    parse_segment(path).is_some()
+        || parse_manifest_object(path).is_some()
+        || parse_journal_object(path).is_some()
+        || parse_merged_object(path).is_some()
+}

@@ -3,7 +3,7 @@
 //!
 //! To delete one that somebody still writes does no harm: its renaming fails, and so the PUT, which is repeated.
 
-use super::StoreError;
+use super::{ObjectPath, StoreError, paths};
 use crate::types::Timestamp;
 use std::fs::Metadata;
 use std::io;
@@ -32,12 +32,14 @@ pub(super) fn delete(file: &UnfinishedFile) -> Result<(), StoreError> {
     }
 }
 
-/// Files below `root` that were last written before `before`. Goes through all directories: takes its time.
+/// Files that were to be objects of ours, below `root`, and were last written before `before`. Goes through all
+/// directories of ours: takes its time.
 pub(super) fn find(root: &Path, before: Timestamp) -> Result<Vec<UnfinishedFile>, StoreError> {
     let mut found = Vec::new();
-    let mut directories = vec![root.to_path_buf()];
+    let ours = [paths::segments_prefix(), paths::manifests_prefix(), paths::journals_prefix()];
+    let mut directories: Vec<PathBuf> = ours.iter().map(|prefix| root.join(prefix.as_str())).collect();
     while let Some(directory) = directories.pop() {
-        look_into(&directory, before, &mut directories, &mut found)
+        look_into(root, &directory, before, &mut directories, &mut found)
             .map_err(|error| StoreError::from_io(&directory.display(), error))?;
         if found.len() >= FILES_MAX {
             break;
@@ -47,6 +49,7 @@ pub(super) fn find(root: &Path, before: Timestamp) -> Result<Vec<UnfinishedFile>
 }
 
 fn look_into(
+    root: &Path,
     directory: &Path,
     before: Timestamp,
     directories: &mut Vec<PathBuf>,
@@ -62,7 +65,7 @@ fn look_into(
         let kind = entry.file_type()?;
         if kind.is_dir() {
             directories.push(entry.path());
-        } else if kind.is_file() && is_staged(&entry.file_name().to_string_lossy()) {
+        } else if kind.is_file() && is_staged(root, &entry.path()) {
             match entry.metadata() {
                 Ok(metadata) if written_before(&metadata, before) => {
                     found.push(UnfinishedFile { path: entry.path(), bytes: metadata.len() });
@@ -75,10 +78,12 @@ fn look_into(
     Ok(())
 }
 
-/// Whether listings pass over a file of this name. No object is named so.
-fn is_staged(name: &str) -> bool {
-    let suffix = name.split_once('#').map(|(_, suffix)| suffix);
-    suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()))
+/// Whether listings pass over this file, and it was to be an object of ours.
+fn is_staged(root: &Path, file: &Path) -> bool {
+    let path = file.strip_prefix(root).ok().and_then(Path::to_str);
+    let Some((object, suffix)) = path.and_then(|path| path.split_once('#')) else { return false };
+    let is_number = !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && ObjectPath::parse(object).is_ok_and(|object| paths::is_ours(&object))
 }
 
 fn written_before(metadata: &Metadata, before: Timestamp) -> bool {

@@ -6,13 +6,19 @@ use crate::archive::cut::{self, CutSettings, JournalPressure};
 use crate::log::Partition;
 use tokio::sync::mpsc;
 
+/// Partitions that are looked at in one go.
+const YIELD_EVERY: usize = 256;
+
 impl Rounds {
     /// Archives those partitions that have most of the rows, if too many wait in all; whoever asks meanwhile is answered in
     /// between. A partition that could not be archived a moment ago is as good as held.
     pub(super) async fn relieve(&mut self, calls: &mut mpsc::Receiver<Call>) {
         let partitions = self.start.log.partitions();
         let (mut all, mut archivable) = (0, Vec::new());
-        for partition in &partitions {
+        for (looked_at, partition) in partitions.iter().enumerate() {
+            if looked_at % YIELD_EVERY == 0 {
+                tokio::task::yield_now().await;
+            }
             let rows = partition.waiting_rows();
             all += rows.all;
             if rows.archivable > 0 && !self.rests(partition.topic_partition()) {

@@ -166,3 +166,21 @@ fn relief_writes_no_flood_of_segments() {
         assert!(partitions.iter().sum::<u64>() + held <= 1_000.max(held + 250));
     }
 }
+
+/// One partition that is busy, many that are not, and more rows held than may wait: those with a row or two are left alone
+/// for as long as the busy one has what makes room.
+#[test]
+fn relief_does_not_cut_what_is_quiet_because_of_what_is_held() {
+    let (mut partitions, mut cuts, mut came) = ([0_u64; 100], 0, 0_u64);
+    for round in 0..10_000_usize {
+        partitions[if round % 10 == 0 { 1 + round / 10 % 99 } else { 0 }] += 1;
+        came += 1;
+        let waiting = partitions.iter().sum::<u64>() + 5_000;
+        for cut in to_relieve(1_000, waiting, partitions.into_iter().enumerate()) {
+            partitions[cut] = 0;
+            cuts += 1;
+        }
+    }
+    assert!(cuts * 25 <= came, "{cuts} cuts for {came} rows");
+    assert!(partitions.iter().sum::<u64>() <= 250);
+}

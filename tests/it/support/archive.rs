@@ -56,7 +56,7 @@ pub fn sound(broker: &Broker, arguments: &[&str]) -> Value {
 /// Objects that nothing refers to, of all kinds.
 pub fn orphans(report: &Value) -> u64 {
     let count = |kind: &str| report["orphans"][kind]["objects"].as_u64().expect("a number");
-    count("segments") + count("manifests") + count("journal")
+    count("segments") + count("manifests") + count("journal") + count("unfinished")
 }
 
 /// All files below a directory. It may change meanwhile.
