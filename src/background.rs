@@ -82,9 +82,11 @@ impl Turn {
         #[cfg(test)]
         let clock = tests::hold_clock();
         let work = move || {
-            let _permit = permit;
+            let outcome = work();
+            // A panic drops it as well.
+            drop(permit);
             // Whoever asked may have gone.
-            let _ = done.send(work());
+            let _ = done.send(outcome);
             #[cfg(test)]
             drop(clock);
         };

@@ -145,8 +145,8 @@ pub const WAITING_ROWS_MAX: u64 = 2_000_000;
 ///
 /// Rows above a last stable offset cannot go. If they alone come to almost as much as may wait, a few rows of others would
 /// take the sum above it again and again, and each time all others would be cut, whatever they have. So nothing is cut
-/// before a quarter of `max` can go, and never more than half of what can: the many that have a row or two are left to their
-/// time. What is held comes on top, for as long as a transaction may last.
+/// before a quarter of `max` can go, and where what is held leaves no room at all, never more than half of what can: the
+/// many that have a row or two are left to their time. What is held comes on top, for as long as a transaction may last.
 #[must_use]
 pub fn to_relieve<P>(max: u64, waiting: u64, archivable: impl IntoIterator<Item = (P, u64)>) -> Vec<P> {
     if waiting <= max {
@@ -158,7 +158,8 @@ pub fn to_relieve<P>(max: u64, waiting: u64, archivable: impl IntoIterator<Item 
         return Vec::new();
     }
     archivable.sort_by_key(|(_, rows)| Reverse(*rows));
-    let mut surplus = (waiting - (max - max / 4)).min(all / 2);
+    let left = max - max / 4;
+    let mut surplus = if waiting - all >= left { all / 2 } else { waiting - left };
     let is_cut = |(_, rows): &(P, u64)| {
         let is_cut = surplus > 0;
         surplus = surplus.saturating_sub(*rows);

@@ -142,9 +142,9 @@ fn where_too_many_rows_wait_those_go_that_have_the_most() {
 fn what_is_held_does_not_have_others_cut_again_and_again() {
     check_relief(&[10, 20], 990, &[]);
     check_relief(&[100, 149], 990, &[]);
-    check_relief(&[100, 150], 990, &[1, 0]);
+    check_relief(&[100, 150], 990, &[1]);
     check_relief(&[100, 150, 60], 700, &[1, 0, 2]);
-    check_relief(&[100, 150], 1_000_000, &[1, 0]);
+    check_relief(&[100, 150], 1_000_000, &[1]);
     check_relief(&[249], 1_000_000, &[]);
 }
 
@@ -181,6 +181,6 @@ fn relief_does_not_cut_what_is_quiet_because_of_what_is_held() {
             cuts += 1;
         }
     }
-    assert!(cuts * 25 <= came, "{cuts} cuts for {came} rows");
+    assert!(cuts * 20 <= came, "{cuts} cuts for {came} rows");
     assert!(partitions.iter().sum::<u64>() <= 250);
 }

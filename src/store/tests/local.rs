@@ -50,20 +50,25 @@ async fn a_put_makes_its_directory_again_if_somebody_removed_it() {
 }
 
 #[tokio::test]
-async fn what_a_killed_process_left_of_a_put_is_found_and_goes_and_objects_stay() {
+async fn what_a_killed_process_left_of_a_put_is_found_and_goes_and_nothing_else_does() {
     let root = tempfile::tempdir().expect("a temporary directory");
     let store = open(root.path());
-    store.put(&path("a/b/c"), BODY).await.expect("a put");
-    let half = root.path().join("a/b/d.parquet#12");
+    let object = paths::journal_object(SessionId(Uuid::from_u128(7)), 1);
+    store.put(&object, BODY).await.expect("a put");
+    let half = root.path().join(format!("{object}#12"));
     std::fs::write(&half, BODY).expect("written");
-    assert_eq!(listed(&store, None).await, ["a/b/c"], "no listing shows it");
+    let strangers =
+        [root.path().join("notes#1"), half.with_file_name("notes#1"), root.path().join("journal/x#2")];
+    strangers.iter().for_each(|stranger| std::fs::write(stranger, BODY).expect("written"));
+    assert_eq!(listed(&store, None).await, [object.as_str()], "no listing shows it");
     assert_eq!(store.unfinished(Timestamp(0)).await, Ok(vec![]), "it is younger");
     let found = store.unfinished(Timestamp(i64::MAX)).await.expect("a look");
     assert_eq!(found, [UnfinishedFile { path: half.clone(), bytes: BODY.len() as u64 }]);
     store.delete_unfinished(found.clone()).await.expect("deleted");
     assert!(!half.exists());
     assert_eq!(store.delete_unfinished(found).await, Ok(()), "what is gone is gone");
-    assert_eq!(store.get(&path("a/b/c")).await, Ok(BODY));
+    assert_eq!(store.get(&object).await, Ok(BODY));
+    assert!(strangers.iter().all(|stranger| stranger.exists()));
     assert_eq!(ObjectStore::in_memory().unfinished(Timestamp(i64::MAX)).await, Ok(vec![]));
 }
 
