@@ -16,9 +16,11 @@ use crate::types::{LeaderEpoch, Offset};
 use crate::wire::batch::BatchHeader;
 use bytes::Bytes;
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// Reads spans. Clones share the cache and the limit on reads of the store.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub struct Reader {
     pub(super) store_reads: Arc<Semaphore>,
     read_aheads: Arc<Semaphore>,
     pub(super) segments: Segments,
+    /// When it was last said that bytes are gone or damaged.
+    told: Arc<Mutex<Option<Instant>>>,
 }
 
 /// Whole batches, in the order of their offsets.
@@ -77,6 +81,7 @@ const READ_AHEAD_BYTES: u64 = 1024 * 1024;
 /// A reader waits this long for one span, and for all that it reads of segments; clients ask again. Far less than what is
 /// replaced is kept for.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 impl Reader {
     /// Where what is read lies.
@@ -94,6 +99,7 @@ impl Reader {
             store,
             store_reads: Arc::new(Semaphore::new(STORE_READS_MAX)),
             read_aheads: Arc::new(Semaphore::new(READ_AHEADS_MAX)),
+            told: Arc::default(),
         }
     }
 
@@ -113,8 +119,8 @@ impl Reader {
         limit: ReadLimit,
     ) -> Result<Option<PartitionRead>, ReadError> {
         match self.read(plan, limit).await {
-            Err(ReadError::Missing(why)) => tracing::info!(why, "a read is planned again"),
-            read => return read.map(Some),
+            Err(ReadError::Missing(why)) => tracing::debug!(why, "a read is planned again"),
+            read => return read.inspect_err(|error| self.tell(error)).map(Some),
         }
         // Within what the first plan has memory for.
         let limit = ReadLimit { bytes_max: limit.bytes_max.min(plan.bytes), ..limit };
@@ -122,11 +128,20 @@ impl Reader {
             return Ok(None);
         };
         again.trim(limit);
-        let read = self.read(&again, limit).await;
-        if let Err(ReadError::Missing(why)) = &read {
-            tracing::error!(why, "committed bytes are missing");
+        self.read(&again, limit).await.inspect_err(|error| self.tell(error)).map(Some)
+    }
+
+    /// Says that someone must look, once a second at most: those who want to read it come again and again.
+    fn tell(&self, error: &ReadError) {
+        if matches!(error, ReadError::Unavailable(_)) {
+            return;
         }
-        read.map(Some)
+        let now = Instant::now();
+        let mut told = self.told.lock();
+        if told.is_none_or(|told| now.duration_since(told) >= TELL_EVERY) {
+            *told = Some(now);
+            tracing::error!(%error, "a read failed, and will again: stop the broker and run cenote fsck");
+        }
     }
 
     /// The batches of the plan, from the one that holds its first offset up to its end, within `limit`.

@@ -223,3 +223,20 @@ fn a_file_that_was_half_written_when_a_kill_came_is_found_and_goes_with_a_repair
     broker.start_again();
     await_that(&broker, "the next start takes it away", || !half.exists());
 }
+
+#[test]
+fn who_consumes_what_is_damaged_is_told_so_at_once() {
+    let mut broker = Broker::start();
+    let topic = archived_topic(&broker, 100);
+    let files = run(at_the_door(&broker, &["topic", "files", &topic]), "");
+    let file = files.lines().next().expect("a segment").to_owned();
+    broker.kill();
+    let mut bytes = std::fs::read(&file).expect("a segment");
+    // In the first pages, behind the magic.
+    bytes[40] ^= 1;
+    std::fs::write(&file, bytes).expect("damaged");
+    let _ = std::fs::remove_dir_all(broker.data().join("cache"));
+    broker.start_again();
+    let consume = over_tcp(&broker, &["consume", &topic, "--from", "earliest", "--until", "end"]);
+    check_fails(consume, 1, &["CORRUPT_MESSAGE"]);
+}

@@ -79,7 +79,13 @@ impl Fetcher {
             };
             self.busy.remove(&leader);
             let fetched = match answer {
-                Ok(answer) => self.on_answer(answer).await?,
+                Ok(answer) => {
+                    let fetched = self.on_answer(answer).await?;
+                    if self.leaders_stale {
+                        tokio::time::sleep(RETRY_PAUSE).await;
+                    }
+                    fetched
+                }
                 Err(error) => {
                     self.on_failure(error)?;
                     tokio::time::sleep(RETRY_PAUSE).await;
@@ -164,8 +170,8 @@ impl Fetcher {
                 let offset = position.next;
                 return Err(self.explain_range(topic, partition, offset).await);
             }
-            Some(code) if code.is_retriable() => {
-                self.leaders_stale = true;
+            // What is damaged or gone stays so; other codes of this kind may pass.
+            Some(code) if code.is_retriable() && code != ErrorCode::CorruptMessage => {
                 let what = format!("fetch of {topic}-{partition}");
                 return self.on_failure(ClientError::Refused { what, code, message: String::new() });
             }
