@@ -72,8 +72,8 @@ pub(super) async fn accept(endpoint: Endpoint, doorway: Doorway) {
 }
 
 fn on_incoming(incoming: Incoming, doorway: &Doorway) {
-    let crowded = doorway.handshakes.available_permits()
-        < doorway.config.limits.handshakes_max / PROVE_ADDRESS_BELOW;
+    let crowded =
+        doorway.handshakes.available_permits() < doorway.config.limits.handshakes_max / PROVE_ADDRESS_BELOW;
     if crowded && incoming.may_retry() {
         return incoming.retry().unwrap_or_else(|_| tracing::debug!("a retry was not possible"));
     }

@@ -27,7 +27,9 @@ pub enum ConnectError {
     #[error("the peer's certificate was made with another cluster secret, or by another authority")]
     PeerSecret,
     /// Ours is not of the peer's.
-    #[error("the peer says that our certificate was made with another cluster secret, or by another authority")]
+    #[error(
+        "the peer says that our certificate was made with another cluster secret, or by another authority"
+    )]
     OurSecret,
     /// A certificate is not valid now.
     #[error("a certificate is not valid at this time (is it old, or is a clock wrong?): {0}")]
@@ -100,9 +102,7 @@ impl From<io::Error> for ConnectError {
             (Some(rustls::Error::NoCertificatesPresented), _) => ConnectError::NoCertificate,
             (None, io::ErrorKind::ConnectionRefused) => ConnectError::Refused,
             (None, io::ErrorKind::TimedOut) => ConnectError::TimedOut,
-            (_, io::ErrorKind::UnexpectedEof) => {
-                ConnectError::Closed("before it said who it is".to_owned())
-            }
+            (_, io::ErrorKind::UnexpectedEof) => ConnectError::Closed("before it said who it is".to_owned()),
             _ => ConnectError::Other(error.to_string()),
         }
     }
@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn an_alert_tells_whose_secret_is_wrong() {
-        let found_here = |error| ConnectError::from(io::Error::other(rustls::Error::InvalidCertificate(error)));
+        let found_here =
+            |error| ConnectError::from(io::Error::other(rustls::Error::InvalidCertificate(error)));
         assert_eq!(found_here(CertificateError::UnknownIssuer), ConnectError::PeerSecret);
         assert_eq!(found_here(CertificateError::BadSignature), ConnectError::PeerSecret);
         assert!(matches!(found_here(CertificateError::Expired), ConnectError::Time(_)));

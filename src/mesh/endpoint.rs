@@ -68,8 +68,7 @@ impl MeshEndpoint {
         let failed = |error| MeshBindError::Bind { address, error };
         let (socket, listener) = bind_both(address).await.map_err(failed)?;
         let runtime = Arc::new(quinn::TokioRuntime);
-        let endpoint =
-            Endpoint::new(transport::endpoint(), Some(server), socket, runtime).map_err(failed)?;
+        let endpoint = Endpoint::new(transport::endpoint(), Some(server), socket, runtime).map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let config = Arc::new(config);

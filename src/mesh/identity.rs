@@ -129,6 +129,18 @@ impl MeshIdentity {
         self.name
     }
 
+    /// A stranger that knows whom to trust, and has what it has of its own.
+    #[cfg(test)]
+    pub(super) fn trusting(self, other: &MeshIdentity) -> MeshIdentity {
+        MeshIdentity { roots: Arc::clone(&other.roots), ..self }
+    }
+
+    /// What is trusted.
+    #[cfg(test)]
+    pub(super) fn roots(&self) -> Arc<RootCertStore> {
+        Arc::clone(&self.roots)
+    }
+
     /// Others will verify it just so.
     fn verify_own(&self) -> Result<(), MeshIdentityError> {
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&self.roots), provider())

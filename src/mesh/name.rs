@@ -118,11 +118,7 @@ impl MeshName {
         }
         let id = |from: usize| Uuid::from_slice(&hello[from..from + 16]).map_err(|_| NameError::Protocol);
         let broker = i32::from_be_bytes([hello[8], hello[9], hello[10], hello[11]]);
-        Ok(MeshName {
-            cluster: ClusterId(id(32)?),
-            broker: BrokerId(broker),
-            session: SessionId(id(16)?),
-        })
+        Ok(MeshName { cluster: ClusterId(id(32)?), broker: BrokerId(broker), session: SessionId(id(16)?) })
     }
 
     /// Says who we are.

@@ -190,7 +190,8 @@ impl AnswerReader {
 
     async fn read_all(&mut self) -> Result<(), CallError> {
         while let Some(waiting) = self.queue.recv().await {
-            let reading = frame::read_answer(&mut self.receive, waiting.correlation_id, self.answer_bytes_max);
+            let reading =
+                frame::read_answer(&mut self.receive, waiting.correlation_id, self.answer_bytes_max);
             // Whoever waits may have given up; the answer had to be read all the same.
             match reading.await {
                 Ok(answer) => drop(waiting.answer.send(Ok((answer, waiting.place)))),

@@ -161,7 +161,10 @@ impl fmt::Debug for Peers {
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shared = &self.handle.shared;
-        f.debug_struct("Peer").field("name", &shared.peer).field("address", &shared.address).finish_non_exhaustive()
+        f.debug_struct("Peer")
+            .field("name", &shared.peer)
+            .field("address", &shared.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -183,7 +186,12 @@ impl Peer {
     }
 
     /// Sends `request`, a Kafka frame without its length, and waits for the answer, likewise, until `deadline`.
-    pub async fn call(&self, preamble: &Preamble, request: Bytes, deadline: Instant) -> Result<Bytes, CallError> {
+    pub async fn call(
+        &self,
+        preamble: &Preamble,
+        request: Bytes,
+        deadline: Instant,
+    ) -> Result<Bytes, CallError> {
         let shared = &self.handle.shared;
         let began = Instant::now();
         let bytes = request.len() as u64;
@@ -209,14 +217,32 @@ impl Peer {
     }
 
     /// Opens a stream that keeps the order of its requests.
-    pub async fn open_ordered(&self, preamble: &Preamble, deadline: Instant) -> Result<OrderedStream, NotSent> {
+    pub async fn open_ordered(
+        &self,
+        preamble: &Preamble,
+        deadline: Instant,
+    ) -> Result<OrderedStream, NotSent> {
         let shared = &self.handle.shared;
         let limits = &shared.dialer.config.limits;
         let preamble = preamble.encode()?;
         let connection = shared.connection(deadline).await?;
         let opened = timeout_at(deadline, connection.open_bi()).await.map_err(|_| NotSent::Deadline)?;
         let metrics = shared.dialer.metrics.clone();
-        Ok(OrderedStream::new(opened?, preamble, limits.ordered_in_flight_max, limits.answer_bytes_max, metrics))
+        Ok(OrderedStream::new(
+            opened?,
+            preamble,
+            limits.ordered_in_flight_max,
+            limits.answer_bytes_max,
+            metrics,
+        ))
+    }
+}
+
+#[cfg(test)]
+impl Peer {
+    /// The connection that calls use.
+    pub(super) async fn connection(&self, deadline: Instant) -> Result<Connection, NotSent> {
+        self.handle.shared.connection(deadline).await
     }
 }
 
@@ -295,7 +321,8 @@ impl Shared {
     /// Tells who we are, and sees that the session that answers is the one that is wanted.
     async fn greet(&self, connection: &Connection) -> Result<(), ConnectError> {
         let (mut send, mut receive) = connection.open_bi().await?;
-        let lost = |error| connection.close_reason().map_or_else(|| ConnectError::from(error), ConnectError::from);
+        let lost =
+            |error| connection.close_reason().map_or_else(|| ConnectError::from(error), ConnectError::from);
         self.dialer.name.tell(&mut send).await.map_err(lost)?;
         let certificate = certificate_of(connection);
         let peer = self.dialer.name.hear(&mut receive, certificate.as_ref()).await.map_err(lost)??;
@@ -395,13 +422,17 @@ impl Shared {
     /// An address of the kind that our socket can send to.
     async fn resolve(&self) -> Result<SocketAddr, ConnectError> {
         let failed = |reason: String| ConnectError::Address { address: self.address.clone(), reason };
-        let found = tokio::net::lookup_host(&self.address).await.map_err(|error| failed(error.to_string()))?;
+        let found =
+            tokio::net::lookup_host(&self.address).await.map_err(|error| failed(error.to_string()))?;
         let v4_only = self.dialer.address.is_ipv4();
         let mut usable = found.filter(|address| address.is_ipv4() || !v4_only);
         usable.next().ok_or_else(|| failed("it has no address that this broker's mesh can reach".to_owned()))
     }
 
-    async fn within<T>(&self, attempt: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
+    async fn within<T>(
+        &self,
+        attempt: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
         timeout(self.dialer.config.timing.handshake, attempt).await.unwrap_or(Err(ConnectError::TimedOut))
     }
 

@@ -191,8 +191,7 @@ mod tests {
 
     #[test]
     fn a_preamble_has_these_bytes() {
-        let hex: String =
-            preamble().encode().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = preamble().encode().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
         let expected = "002f010400019c4100000102c000020700000000000000000000000006000009\
                         7075626c6963557365723a616e6e61";
         assert_eq!(hex, expected);

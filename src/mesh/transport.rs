@@ -2,7 +2,9 @@
 
 use super::config::MeshConfig;
 use super::identity::{MeshIdentity, MeshIdentityError};
-use quinn::{ClientConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    ClientConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TransportConfig, VarInt,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +36,10 @@ pub(super) fn endpoint() -> EndpointConfig {
     config
 }
 
-pub(super) fn server(identity: &MeshIdentity, config: &MeshConfig) -> Result<ServerConfig, MeshIdentityError> {
+pub(super) fn server(
+    identity: &MeshIdentity,
+    config: &MeshConfig,
+) -> Result<ServerConfig, MeshIdentityError> {
     let mut server = ServerConfig::with_crypto(Arc::new(identity.quic_server()?));
     server.transport_config(Arc::new(transport(config, None)));
     server.max_incoming(config.limits.handshakes_max);
@@ -44,7 +49,10 @@ pub(super) fn server(identity: &MeshIdentity, config: &MeshConfig) -> Result<Ser
     Ok(server)
 }
 
-pub(super) fn client(identity: &MeshIdentity, config: &MeshConfig) -> Result<ClientConfig, MeshIdentityError> {
+pub(super) fn client(
+    identity: &MeshIdentity,
+    config: &MeshConfig,
+) -> Result<ClientConfig, MeshIdentityError> {
     let mut client = ClientConfig::new(Arc::new(identity.quic_client()?));
     client.transport_config(Arc::new(transport(config, Some(config.timing.keep_alive))));
     Ok(client)

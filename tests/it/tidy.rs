@@ -42,15 +42,8 @@ const STRANGERS: [(&str, &str); 4] =
 const LINES_MAX: usize = 800;
 
 /// Where waiting for a time is the work itself; elsewhere a condition is awaited.
-const MAY_SLEEP: [&str; 7] = [
-    "src/clock.rs",
-    "src/mesh/peer.rs",
-    "src/store/",
-    "src/net/",
-    "src/client/",
-    "src/cli/",
-    "src/journal/",
-];
+const MAY_SLEEP: [&str; 7] =
+    ["src/clock.rs", "src/mesh/peer.rs", "src/store/", "src/net/", "src/client/", "src/cli/", "src/journal/"];
 
 /// One file below the root of the repository.
 struct SourceFile {

@@ -50,8 +50,10 @@ fn files(params: &CertificateParams) -> (Files, Certificate, Issuer<'static, Key
 
 #[test]
 fn one_secret_is_one_authority_and_another_another() {
-    let made = |secret: &[u8]| MeshIdentity::from_secret(&ClusterSecret::new(secret).unwrap(), name()).unwrap();
-    let (one, same, other) = (made(b"0123456789abcdef"), made(b"0123456789abcdef"), made(b"another secret here"));
+    let made =
+        |secret: &[u8]| MeshIdentity::from_secret(&ClusterSecret::new(secret).unwrap(), name()).unwrap();
+    let (one, same, other) =
+        (made(b"0123456789abcdef"), made(b"0123456789abcdef"), made(b"another secret here"));
     assert_eq!(one.roots.roots, same.roots.roots);
     assert_ne!(one.roots.roots, other.roots.roots);
     assert_ne!(one.chain, same.chain, "each process has its own key");

@@ -1,0 +1,7 @@
+//! Two and three brokers' meshes in one process, over loopback.
+
+mod calls;
+mod ordered;
+mod sightings;
+mod strangers;
+mod support;
