@@ -9,6 +9,7 @@
 
 use super::call::{self, CallError, NotSent, RequestSender, Unknown};
 use super::frame;
+use super::peer::Peer;
 use super::transport::code;
 use crate::metrics::MeshMetrics;
 use bytes::Bytes;
@@ -22,7 +23,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// Sends requests in order. Dropped, it tells the peer that no more come; answers are still waited for a while.
 pub struct OrderedStream {
     sender: RequestSender,
-    preamble: Option<Bytes>,
+    /// Until it has left.
+    preamble: Bytes,
     waiting: mpsc::Sender<Waiting>,
     places: Arc<Semaphore>,
     metrics: MeshMetrics,
@@ -40,6 +42,15 @@ pub struct PendingAnswer {
 /// The answer, and the place that is free once somebody has taken it.
 type Answer = Result<(Bytes, OwnedSemaphorePermit), CallError>;
 
+/// What a stream is opened with.
+pub(super) struct OrderedTerms {
+    pub in_flight_max: usize,
+    pub answer_bytes_max: usize,
+    pub metrics: MeshMetrics,
+    /// Keeps the connection for as long as answers may come.
+    pub _peer: Peer,
+}
+
 /// Whoever waits for an answer.
 struct Waiting {
     correlation_id: i32,
@@ -55,18 +66,17 @@ impl OrderedStream {
     pub(super) fn new(
         (send, receive): (quinn::SendStream, RecvStream),
         preamble: Bytes,
-        in_flight_max: usize,
-        answer_bytes_max: usize,
-        metrics: MeshMetrics,
+        terms: OrderedTerms,
     ) -> OrderedStream {
-        let in_flight_max = in_flight_max.clamp(1, Semaphore::MAX_PERMITS);
+        let in_flight_max = terms.in_flight_max.clamp(1, Semaphore::MAX_PERMITS);
         let (waiting, queue) = mpsc::channel(in_flight_max);
         let dropped = CancellationToken::new();
-        let reader = AnswerReader { receive, queue, answer_bytes_max, dropped: dropped.clone() };
+        let metrics = terms.metrics.clone();
+        let reader = AnswerReader { receive, queue, terms, dropped: dropped.clone() };
         tokio::spawn(reader.run());
         OrderedStream {
             sender: RequestSender::new(send),
-            preamble: Some(preamble),
+            preamble,
             waiting,
             places: Arc::new(Semaphore::new(in_flight_max)),
             metrics,
@@ -87,7 +97,10 @@ impl OrderedStream {
 
     /// Sends a request that has no answer (Produce with acks=0). An error says that it was not sent.
     pub async fn send_unanswered(&mut self, request: Bytes, deadline: Instant) -> Result<(), NotSent> {
-        let sent = self.write(request, deadline).await;
+        let sent = match call::head(&self.preamble, &request) {
+            Ok(head) => self.write(head, request, deadline).await,
+            Err(error) => Err(error),
+        };
         if sent.is_err() {
             self.metrics.not_sent.inc();
         }
@@ -106,21 +119,21 @@ impl OrderedStream {
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Answer>, NotSent> {
         let correlation_id = frame::correlation_id(&request).ok_or(NotSent::Frame(request.len()))?;
+        let head = call::head(&self.preamble, &request)?;
         let place = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await;
         let place = place.map_err(|_| NotSent::Deadline)?.expect("the semaphore is never closed");
         let (answer, answered) = oneshot::channel();
         // There is room: there are no more places than the queue has.
         let queued = self.waiting.try_send(Waiting { correlation_id, place, answer });
         queued.map_err(|_| NotSent::Lost("the stream is over".to_owned()))?;
-        self.write(request, deadline).await?;
+        self.write(head, request, deadline).await?;
         Ok(answered)
     }
 
-    async fn write(&mut self, request: Bytes, deadline: Instant) -> Result<(), NotSent> {
-        let head = call::head(self.preamble.as_deref().unwrap_or_default(), &request)?;
+    async fn write(&mut self, head: Bytes, request: Bytes, deadline: Instant) -> Result<(), NotSent> {
         let bytes = request.len() as u64;
         self.sender.write(&mut [head, request], deadline).await?;
-        self.preamble = None;
+        self.preamble.clear();
         self.metrics.request_bytes.inc_by(bytes);
         Ok(())
     }
@@ -160,7 +173,7 @@ pub(super) fn count(metrics: &MeshMetrics, answer: &Result<Bytes, CallError>, be
 struct AnswerReader {
     receive: RecvStream,
     queue: mpsc::Receiver<Waiting>,
-    answer_bytes_max: usize,
+    terms: OrderedTerms,
     dropped: CancellationToken,
 }
 
@@ -191,7 +204,7 @@ impl AnswerReader {
     async fn read_all(&mut self) -> Result<(), CallError> {
         while let Some(waiting) = self.queue.recv().await {
             let reading =
-                frame::read_answer(&mut self.receive, waiting.correlation_id, self.answer_bytes_max);
+                frame::read_answer(&mut self.receive, waiting.correlation_id, self.terms.answer_bytes_max);
             // Whoever waits may have given up; the answer had to be read all the same.
             match reading.await {
                 Ok(answer) => drop(waiting.answer.send(Ok((answer, waiting.place)))),

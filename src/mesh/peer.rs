@@ -14,7 +14,7 @@ use super::call::{self, CallError, NotSent};
 use super::cause::ConnectError;
 use super::config::MeshConfig;
 use super::name::MeshName;
-use super::ordered::{self, OrderedStream};
+use super::ordered::{self, OrderedStream, OrderedTerms};
 use super::preamble::Preamble;
 use super::reachability::{Reachability, Sighting, TellTale, Watchman};
 use super::tell_tale;
@@ -216,7 +216,7 @@ impl Peer {
         call::exchange(&connection, &preamble, request, deadline, answer_bytes_max).await
     }
 
-    /// Opens a stream that keeps the order of its requests.
+    /// Opens a stream that keeps the order of its requests. It is a handle to the peer, as this is.
     pub async fn open_ordered(
         &self,
         preamble: &Preamble,
@@ -227,14 +227,13 @@ impl Peer {
         let preamble = preamble.encode()?;
         let connection = shared.connection(deadline).await?;
         let opened = timeout_at(deadline, connection.open_bi()).await.map_err(|_| NotSent::Deadline)?;
-        let metrics = shared.dialer.metrics.clone();
-        Ok(OrderedStream::new(
-            opened?,
-            preamble,
-            limits.ordered_in_flight_max,
-            limits.answer_bytes_max,
-            metrics,
-        ))
+        let terms = OrderedTerms {
+            in_flight_max: limits.ordered_in_flight_max,
+            answer_bytes_max: limits.answer_bytes_max,
+            metrics: shared.dialer.metrics.clone(),
+            _peer: self.clone(),
+        };
+        Ok(OrderedStream::new(opened?, preamble, terms))
     }
 }
 
@@ -396,20 +395,18 @@ impl Shared {
         let mut watched = self.watched.lock();
         saw(&mut watched.watchman);
         let sighting = watched.watchman.sighting();
-        let is_new = self.sighting.send_if_modified(|known| {
-            let is_new = *known != sighting;
-            *known = sighting;
-            is_new
-        });
-        if is_new {
-            let is_up = sighting.reachability == Reachability::Up;
-            watched.up = match watched.up.take() {
-                _ if !is_up => None,
-                None => Some(Counted::new(&self.dialer.metrics.peers_up)),
-                counted => counted,
-            };
-            tracing::debug!(peer = %self.peer, address = self.address, ?sighting, "a broker is seen otherwise");
+        if *self.sighting.borrow() == sighting {
+            return;
         }
+        // The lock that is held keeps the order; whoever hears of the change finds it counted.
+        let is_up = sighting.reachability == Reachability::Up;
+        watched.up = match watched.up.take() {
+            _ if !is_up => None,
+            None => Some(Counted::new(&self.dialer.metrics.peers_up)),
+            counted => counted,
+        };
+        self.sighting.send_replace(sighting);
+        tracing::debug!(peer = %self.peer, address = self.address, ?sighting, "a broker is seen otherwise");
     }
 
     fn end(&self) {

@@ -2,8 +2,8 @@
 
 use crate::clock::random_id;
 use crate::mesh::{
-    ClientSecurity, ClusterSecret, MeshConfig, MeshEndpoint, MeshIdentity, MeshName, MeshStream, Peer,
-    PeerAddress, Preamble, Reachability, ServeStream, Sighting,
+    CallError, ClientSecurity, ClusterSecret, MeshConfig, MeshEndpoint, MeshIdentity, MeshName, MeshStream,
+    Peer, PeerAddress, Preamble, Reachability, ServeStream, Sighting,
 };
 use crate::metrics::{MeshMetrics, Metrics};
 use crate::types::{BrokerId, ClusterId, SessionId, ViewNumber};
@@ -85,7 +85,15 @@ impl Server {
                 request = next_request(&mut stream.reader) => request,
                 _ = gate.changed() => continue,
             };
-            let Some(mut request) = request else { return read };
+            let Some(mut request) = request else {
+                let _ = gate.wait_for(|open| *open).await;
+                for answer in held {
+                    if write(&mut stream, answer).await.is_err() {
+                        break;
+                    }
+                }
+                return read;
+            };
             read += 1;
             self.seen.lock().push(i32::from_be_bytes(request[4..8].try_into().unwrap()));
             match manners {
@@ -155,8 +163,22 @@ pub async fn node_at(
         ended,
     });
     let metrics = Metrics::new().mesh;
-    let handler = Arc::new(Arc::clone(&server));
-    let mesh = MeshEndpoint::bind(address, identity, config, handler, metrics.clone()).await.unwrap();
+    let handler: Arc<Arc<Server>> = Arc::new(Arc::clone(&server));
+    let bind = || {
+        let handler: Arc<dyn ServeStream> = Arc::clone(&handler) as Arc<dyn ServeStream>;
+        MeshEndpoint::bind(address, identity, config.clone(), handler, metrics.clone())
+    };
+    // A socket that was just dropped may take a moment to be closed.
+    let mut tries = interval(Duration::from_millis(2));
+    let binding = async {
+        loop {
+            tries.tick().await;
+            if let Ok(mesh) = bind().await {
+                return mesh;
+            }
+        }
+    };
+    let mesh = timeout(PATIENCE, binding).await.expect("the port is free in time");
     Node { mesh, name: identity.name(), server, metrics, ended: ends }
 }
 
@@ -196,6 +218,14 @@ pub fn request(correlation_id: i32, filling: usize) -> Bytes {
 /// What a server that echoes answers to it.
 pub fn echo(correlation_id: i32, filling: usize) -> Bytes {
     request(correlation_id, filling).slice(4..)
+}
+
+/// Whether an answer is that, without showing megabytes when it is not.
+pub fn is_echo(answer: &Result<Bytes, CallError>, correlation_id: i32, filling: usize) -> bool {
+    if let Err(error) = answer {
+        println!("no answer: {error}");
+    }
+    *answer == Ok(echo(correlation_id, filling))
 }
 
 pub fn soon() -> Instant {
