@@ -6,6 +6,7 @@
 use super::config::MeshConfig;
 use super::name::MeshName;
 use super::preamble::Preamble;
+use super::stream::{MeshReader, MeshWriter};
 use super::transport::code;
 use crate::metrics::MeshMetrics;
 use futures_util::FutureExt;
@@ -37,9 +38,9 @@ pub struct MeshStream {
     /// That broker's address.
     pub address: SocketAddr,
     /// Requests.
-    pub reader: RecvStream,
+    pub reader: MeshReader,
     /// Answers.
-    pub writer: SendStream,
+    pub writer: MeshWriter,
 }
 
 /// What all accepted connections share.
@@ -161,6 +162,7 @@ impl Doorway {
             // Nothing of a request was read, and the stream may have ended.
             Ok(Err(_)) | Err(_) => return refuse(&mut reader, &mut writer),
         };
+        let (reader, writer) = (MeshReader(reader), MeshWriter(writer));
         let stream = MeshStream { preamble, peer, address, reader, writer };
         let serving = AssertUnwindSafe(async { self.handler.serve(stream).await });
         if serving.catch_unwind().await.is_err() {

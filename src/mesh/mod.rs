@@ -25,12 +25,14 @@ mod config;
 mod endpoint;
 mod frame;
 mod identity;
+mod keep;
 mod name;
 mod ordered;
 mod peer;
 mod preamble;
 mod reachability;
 mod secret;
+mod stream;
 mod tell_tale;
 mod transport;
 
@@ -46,6 +48,7 @@ pub use peer::{Peer, PeerAddress};
 pub use preamble::{ClientSecurity, LISTENER_BYTES_MAX, PRINCIPAL_BYTES_MAX, Preamble, PreambleError};
 pub use reachability::{Reachability, Sighting, TellTale};
 pub use secret::{ClusterSecret, SecretError};
+pub use stream::{MeshReader, MeshWriter};
 
 #[cfg(test)]
 mod tests;

@@ -85,7 +85,7 @@ impl OrderedStream {
     }
 
     /// Sends `request`, a Kafka frame without its length, after all that were sent before. An error says that it was not
-    /// sent; if it was not the deadline while it waited for a place, the stream is over.
+    /// sent; [`OrderedStream::is_over`] tells whether another may be.
     pub async fn send(&mut self, request: Bytes, deadline: Instant) -> Result<PendingAnswer, NotSent> {
         let began = Instant::now();
         let sent = self.enqueue(request, deadline).await;

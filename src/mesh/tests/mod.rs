@@ -2,6 +2,7 @@
 
 mod calls;
 mod ordered;
+mod processes;
 mod sightings;
 mod strangers;
 mod support;

@@ -2,8 +2,8 @@
 
 use crate::clock::random_id;
 use crate::mesh::{
-    CallError, ClientSecurity, ClusterSecret, MeshConfig, MeshEndpoint, MeshIdentity, MeshName, MeshStream,
-    Peer, PeerAddress, Preamble, Reachability, ServeStream, Sighting,
+    CallError, ClientSecurity, ClusterSecret, MeshConfig, MeshEndpoint, MeshIdentity, MeshName, MeshReader,
+    MeshStream, Peer, PeerAddress, Preamble, Reachability, ServeStream, Sighting,
 };
 use crate::metrics::{MeshMetrics, Metrics};
 use crate::types::{BrokerId, ClusterId, SessionId, ViewNumber};
@@ -70,7 +70,7 @@ impl Server {
         let manners = *self.manners.lock();
         let (mut read, mut held) = (0, VecDeque::new());
         if manners == Manners::Deaf {
-            let _ = stream.writer.stopped().await;
+            let _ = stream.writer.0.stopped().await;
             return 0;
         }
         let mut gate = self.gate.subscribe();
@@ -98,7 +98,7 @@ impl Server {
             self.seen.lock().push(i32::from_be_bytes(request[4..8].try_into().unwrap()));
             match manners {
                 Manners::Break => {
-                    let _ = stream.writer.reset(9_u32.into());
+                    let _ = stream.writer.0.reset(9_u32.into());
                     return read;
                 }
                 Manners::Confused => request[7] ^= 1,
@@ -115,7 +115,7 @@ async fn write(stream: &mut MeshStream, answer: Vec<u8>) -> std::io::Result<()> 
 }
 
 /// Cancelled only between two requests that the gate lies between.
-async fn next_request(reader: &mut quinn::RecvStream) -> Option<Vec<u8>> {
+async fn next_request(reader: &mut MeshReader) -> Option<Vec<u8>> {
     let length = reader.read_u32().await.ok()?;
     let mut request = vec![0; length as usize];
     AsyncReadExt::read_exact(reader, &mut request).await.ok()?;
