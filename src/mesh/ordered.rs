@@ -28,6 +28,7 @@ pub struct OrderedStream {
     waiting: mpsc::Sender<Waiting>,
     places: Arc<Semaphore>,
     metrics: MeshMetrics,
+    broken: CancellationToken,
     _open: DropGuard,
 }
 
@@ -70,9 +71,9 @@ impl OrderedStream {
     ) -> OrderedStream {
         let in_flight_max = terms.in_flight_max.clamp(1, Semaphore::MAX_PERMITS);
         let (waiting, queue) = mpsc::channel(in_flight_max);
-        let dropped = CancellationToken::new();
+        let (dropped, broken) = (CancellationToken::new(), CancellationToken::new());
         let metrics = terms.metrics.clone();
-        let reader = AnswerReader { receive, queue, terms, dropped: dropped.clone() };
+        let reader = AnswerReader { receive, queue, terms, dropped: dropped.clone(), broken: broken.clone() };
         tokio::spawn(reader.run());
         OrderedStream {
             sender: RequestSender::new(send),
@@ -80,6 +81,7 @@ impl OrderedStream {
             waiting,
             places: Arc::new(Semaphore::new(in_flight_max)),
             metrics,
+            broken,
             _open: dropped.drop_guard(),
         }
     }
@@ -132,10 +134,23 @@ impl OrderedStream {
 
     async fn write(&mut self, head: Bytes, request: Bytes, deadline: Instant) -> Result<(), NotSent> {
         let bytes = request.len() as u64;
-        self.sender.write(&mut [head, request], deadline).await?;
+        let written = self.sender.write(&mut [head, request], deadline).await;
+        if written.is_err() {
+            self.broken.cancel();
+        }
+        written?;
         self.preamble.clear();
         self.metrics.request_bytes.inc_by(bytes);
         Ok(())
+    }
+}
+
+impl Drop for OrderedStream {
+    fn drop(&mut self) {
+        // A request whose sending was given up halfway.
+        if self.sender.is_over() {
+            self.broken.cancel();
+        }
     }
 }
 
@@ -175,15 +190,18 @@ struct AnswerReader {
     queue: mpsc::Receiver<Waiting>,
     terms: OrderedTerms,
     dropped: CancellationToken,
+    broken: CancellationToken,
 }
 
 impl AnswerReader {
     async fn run(mut self) {
-        let dropped = self.dropped.clone();
+        let (dropped, broken) = (self.dropped.clone(), self.broken.clone());
         let read = {
             let reading = self.read_all();
             let mut reading = std::pin::pin!(reading);
             tokio::select! {
+                biased;
+                () = broken.cancelled() => Some(Err(Unknown::Lost("the stream was given up".to_owned()).into())),
                 read = &mut reading => Some(read),
                 () = dropped.cancelled() => timeout(DRAIN_TIME_MAX, reading).await.ok(),
             }
