@@ -106,6 +106,8 @@ async fn the_same_session_is_found_again_and_another_is_not_taken_for_it() {
     // As if only the way to it had been gone.
     let same = node_at(address, &identity(SECRET, name), MeshConfig::default(), Manners::Echo).await;
     seen_up(&peer).await;
+    // The tell-tale may be there before the connection is.
+    becomes(|| one.metrics.connects.get() >= 2).await;
     assert!(is_echo(&peer.call(&preamble(), request(1, 0), soon()).await, 1, 0));
     same.mesh.close().await;
     drop(same);
