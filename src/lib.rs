@@ -14,6 +14,8 @@ pub mod metrics;
 
 pub mod wire;
 
+pub mod mesh;
+
 pub mod meta;
 
 pub mod cluster;

@@ -3,8 +3,10 @@
 //! One [`Metrics`] is made at start and handed around in an `Arc`. What is counted once per request is
 //! registered ahead and looked up by number, so that no label is built and no lock is taken on the hot path.
 
+mod mesh;
 mod store;
 
+pub use mesh::MeshMetrics;
 pub use store::{ObjectKind, StoreMetrics, StoreOperation};
 
 use crate::limits::MemoryBudget;
@@ -45,6 +47,8 @@ pub struct Metrics {
     pub metadata: MetadataMetrics,
     /// What the archiver does.
     pub archive: ArchiveMetrics,
+    /// What goes between brokers.
+    pub mesh: MeshMetrics,
     /// What is asked of the object store.
     pub store: StoreMetrics,
 }
@@ -241,6 +245,7 @@ impl Metrics {
             cache: CacheMetrics::register(registry_mut),
             metadata: MetadataMetrics::register(registry_mut),
             archive: ArchiveMetrics::register(registry_mut),
+            mesh: MeshMetrics::register(registry_mut),
             store: StoreMetrics::register(registry_mut),
             registry,
         }
