@@ -94,6 +94,12 @@ pub(super) fn metadata(text: &str, password: Option<String>) -> Result<MetadataC
         Some((user, members)) => (Some(user), members),
         None => (None, authority),
     };
+    // What looks like members or a path may be part of a password, and is not shown.
+    let is_split = path.contains('@')
+        || query.is_some_and(|query| query.contains('@')) && !members.split(',').all(is_member);
+    if is_split {
+        return Err(format!("has an @ behind a / or a ?; in a password these are %2F and %3F; {ACCEPTED}"));
+    }
     let tls = match (encrypted, query) {
         (true, query) => Some(tls(query.unwrap_or_default())?),
         (false, None) => None,
@@ -274,9 +280,13 @@ mod tests {
             ("etcd://user@h:1", "has a user and no password"),
             ("etcd://:word@h:1", "has an empty user"),
             ("etcd://user:%zz@h:1", "that is no %XX"),
+            ("etcd://user:se/cret@h:1", "has an @ behind"),
+            ("etcd://user:se@cret/1@h:1/x", "has an @ behind"),
+            ("etcd://user:se?cret@h:1", "has an @ behind"),
         ] {
             let complaint = metadata(text, None).expect_err(text);
             assert!(complaint.contains(expected) && !complaint.contains('\n'), "{text}: {complaint}");
+            assert!(!complaint.contains("cret"), "{text}: {complaint}");
         }
         let both = metadata("etcd://user:word@h:1", Some("other".to_owned())).expect_err("two passwords");
         assert!(both.contains("one of them"), "{both}");
