@@ -4,10 +4,9 @@
 use super::compact::{DirtyPass, Fate, PassProgress, RowKey, Survivors};
 use super::error::ArchiveError;
 use super::rows::{Piece, Pieces};
-use super::write::{Made, entry_of};
 use crate::background::Background;
 use crate::log::{SegmentFile, SegmentRef};
-use crate::segment::manifest::Segment;
+use crate::segment::manifest::{Made, Segment};
 use crate::segment::{Row, SegmentOptions, SegmentWriter};
 use crate::store::{ObjectPath, ObjectStore};
 use crate::types::{Offset, TopicPartition};
@@ -90,7 +89,7 @@ impl Rewrite {
         }
         let written = background.run(move || writing.writer.finish(offsets)).await??;
         store.put_bulk(&self.path, written.bytes).await?;
-        Ok(Rewritten::Replaced { with: Some(entry_of(written.summary, self.made)), rows_gone })
+        Ok(Rewritten::Replaced { with: Some(Segment::written(written.summary, self.made)), rows_gone })
     }
 
     /// Looks for the first row that goes: most often one of the first, if there is any.

@@ -4,14 +4,13 @@ use super::error::ArchiveError;
 use crate::background::Background;
 use crate::clock;
 use crate::log::{IndexEntry, Partition, Reader, Unarchived, data_batches};
-use crate::segment::manifest::Segment;
-use crate::segment::{SegmentOptions, SegmentSummary, SegmentWriter, WriteError};
+use crate::segment::manifest::{Made, Segment};
+use crate::segment::{SegmentOptions, SegmentWriter, WriteError};
 use crate::store::{ObjectStore, paths};
 use crate::topic::Topic;
 use crate::types::{LeaderEpoch, Offset};
 use bytes::Bytes;
 use std::ops::Range;
-use uuid::Uuid;
 
 /// What a segment is made from, and for whom.
 pub(super) struct WriteJob<'a> {
@@ -46,7 +45,7 @@ impl WriteJob<'_> {
         };
         let Some(written) = background.run(finish).await?? else { return Ok(None) };
         let made = Made { unique: clock::random_id(), leader_epoch: self.leader_epoch, level: 0 };
-        let segment = entry_of(written.summary, made);
+        let segment = Segment::written(written.summary, made);
         let path = paths::segment(&self.topic.name, self.partition.topic_partition(), &segment.name());
         store.put_bulk(&path, written.bytes).await?;
         Ok(Some(segment))
@@ -87,32 +86,6 @@ fn append_all(mut writer: SegmentWriter, batches: &[Bytes]) -> Result<SegmentWri
         writer.append(batch)?;
     }
     Ok(writer)
-}
-
-/// What a segment's name and its level say of where it comes from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Made {
-    pub unique: Uuid,
-    pub leader_epoch: LeaderEpoch,
-    pub level: u8,
-}
-
-/// What the manifest says of a file.
-pub(super) fn entry_of(summary: SegmentSummary, made: Made) -> Segment {
-    Segment {
-        offsets: summary.offsets,
-        min_timestamp: summary.min_timestamp,
-        max_timestamp: summary.max_timestamp,
-        max_timestamp_offset: summary.max_timestamp_offset,
-        rows: summary.rows,
-        tombstones: summary.tombstones,
-        raw_bytes: summary.raw_bytes,
-        file_bytes: summary.file_bytes,
-        crc32c: summary.crc32c,
-        unique: made.unique,
-        leader_epoch: made.leader_epoch,
-        level: made.level,
-    }
 }
 
 #[cfg(test)]

@@ -11,11 +11,10 @@ use crate::archive::upkeep::{
     COMPACT_EVERY, JOB_TIMEOUT, JobKind, Output, PASS_MEMORY_BYTES, PassStep, Replacing, RunningJob,
     RunningPass, Turn,
 };
-use crate::archive::write::Made;
 use crate::clock;
 use crate::log::{ArchivedLog, Partition, SegmentRef};
 use crate::segment::SegmentOptions;
-use crate::segment::manifest::{CleanPass, EditError, Manifest, Segment};
+use crate::segment::manifest::{CleanPass, EditError, Made, Manifest, Segment};
 use crate::store::paths::{self, SegmentName};
 use crate::topic::{Topic, TopicSettings};
 use crate::types::{Offset, Timestamp, TopicPartition};

@@ -8,7 +8,7 @@ use crate::journal::{
     ObjectId, ObjectName, PUT_MILLIONTHS, RecoveredObject, Row, RowIndex, RowTransaction, decode_index,
     encode,
 };
-use crate::segment::manifest::Segment;
+use crate::segment::manifest::{Made, Segment};
 use crate::segment::{SegmentOptions, SegmentWriter};
 use crate::store::{ObjectStore, paths};
 use crate::types::{
@@ -80,21 +80,8 @@ async fn segment(store: &ObjectStore) -> SegmentRef {
     let mut writer = SegmentWriter::new(partition(0), SegmentOptions::default()).expect("legal options");
     writer.append(&builder.finish(Codec::None, NO_PRODUCER)).expect("a right batch");
     let written = writer.finish(Offset(0)..Offset(1)).expect("a row");
-    let summary = written.summary;
-    let segment = Segment {
-        offsets: summary.offsets,
-        min_timestamp: summary.min_timestamp,
-        max_timestamp: summary.max_timestamp,
-        max_timestamp_offset: summary.max_timestamp_offset,
-        rows: summary.rows,
-        tombstones: summary.tombstones,
-        raw_bytes: summary.raw_bytes,
-        file_bytes: summary.file_bytes,
-        crc32c: summary.crc32c,
-        unique: Uuid::from_u128(2),
-        leader_epoch: LeaderEpoch(0),
-        level: 0,
-    };
+    let made = Made { unique: Uuid::from_u128(2), leader_epoch: LeaderEpoch(0), level: 0 };
+    let segment = Segment::written(written.summary, made);
     let path = paths::segment(&TopicName::parse("a").expect("legal"), partition(0), &segment.name());
     store.put(&path, written.bytes).await.expect("stored");
     SegmentRef { topic_partition: partition(0), path, segment }

@@ -5,7 +5,7 @@ use super::super::segments::Segments;
 use crate::cache::Cache;
 use crate::config::CacheConfig;
 use crate::metrics::Metrics;
-use crate::segment::manifest::Segment;
+use crate::segment::manifest::{Made, Segment};
 use crate::segment::{SegmentOptions, SegmentWriter};
 use crate::store::{ObjectStore, paths};
 use crate::types::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition};
@@ -34,21 +34,8 @@ async fn segment(store: &ObjectStore) -> SegmentRef {
     let mut writer = SegmentWriter::new(topic_partition, options).expect("legal options");
     writer.append(&builder.finish(Codec::None, NO_PRODUCER)).expect("a right batch");
     let written = writer.finish(Offset(0)..Offset(ROWS)).expect("rows");
-    let summary = written.summary;
-    let segment = Segment {
-        offsets: summary.offsets,
-        min_timestamp: summary.min_timestamp,
-        max_timestamp: summary.max_timestamp,
-        max_timestamp_offset: summary.max_timestamp_offset,
-        rows: summary.rows,
-        tombstones: summary.tombstones,
-        raw_bytes: summary.raw_bytes,
-        file_bytes: summary.file_bytes,
-        crc32c: summary.crc32c,
-        unique: Uuid::from_u128(2),
-        leader_epoch: LeaderEpoch(0),
-        level: 0,
-    };
+    let made = Made { unique: Uuid::from_u128(2), leader_epoch: LeaderEpoch(0), level: 0 };
+    let segment = Segment::written(written.summary, made);
     let topic = TopicName::parse("a").expect("legal");
     let path = paths::segment(&topic, topic_partition, &segment.name());
     store.put(&path, written.bytes).await.expect("stored");

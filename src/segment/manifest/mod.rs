@@ -36,7 +36,7 @@ pub use encode::{Encoded, EncodedLayout, EncodedObject};
 pub use frame::ObjectRef;
 pub use lookup::Manifest;
 pub use pointer::{ManifestPointer, POINTERS, UnreadablePointer, pointer_key, pointer_prefix};
-pub use segment_entry::{Segment, Totals};
+pub use segment_entry::{Made, Segment, Totals};
 pub use state::{BatchSnapshot, CleanPass, EpochStart, OpenTransactionSnapshot, ProducerSnapshot};
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One segment as the manifest knows it.
 
+use crate::segment::SegmentSummary;
 use crate::store::paths::SegmentName;
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 use std::iter::Sum;
@@ -35,7 +36,37 @@ pub struct Segment {
     pub level: u8,
 }
 
+/// What a segment's name and its level say of where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Made {
+    /// What no other segment has.
+    pub unique: Uuid,
+    /// The leader epoch of who wrote it.
+    pub leader_epoch: LeaderEpoch,
+    /// How often its rows were merged.
+    pub level: u8,
+}
+
 impl Segment {
+    /// The entry of a file that was written.
+    #[must_use]
+    pub fn written(summary: SegmentSummary, made: Made) -> Segment {
+        Segment {
+            offsets: summary.offsets,
+            min_timestamp: summary.min_timestamp,
+            max_timestamp: summary.max_timestamp,
+            max_timestamp_offset: summary.max_timestamp_offset,
+            rows: summary.rows,
+            tombstones: summary.tombstones,
+            raw_bytes: summary.raw_bytes,
+            file_bytes: summary.file_bytes,
+            crc32c: summary.crc32c,
+            unique: made.unique,
+            leader_epoch: made.leader_epoch,
+            level: made.level,
+        }
+    }
+
     /// The parts of its file's name.
     #[must_use]
     pub fn name(&self) -> SegmentName {
