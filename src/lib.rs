@@ -19,6 +19,7 @@ pub mod mesh;
 pub mod meta;
 
 pub mod cluster;
+pub mod leadership;
 
 pub mod store;
 

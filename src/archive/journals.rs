@@ -110,7 +110,7 @@ impl Journals {
             None => Compare::Absent(key.clone()),
         };
         let writes = vec![Write::Put(key.clone(), next.encode())];
-        let change = Change { compares: vec![compare], writes, reads: vec![key] };
+        let change = Change { compares: vec![compare], writes, reads: vec![key], terms: Vec::new() };
         match self.standing.settle(&change).await? {
             Settled::Applied(revision) => {
                 start.on_stored(now, next, revision);
@@ -140,7 +140,7 @@ impl Journals {
             Write::Delete(journal_starts::key(session)),
             Write::Delete(sessions::key(session)),
         ];
-        let change = Change { compares: Vec::new(), writes, reads: Vec::new() };
+        let change = Change { compares: Vec::new(), writes, reads: Vec::new(), terms: Vec::new() };
         match self.standing.settle(&change).await? {
             Settled::Applied(_) => {
                 self.journals.remove(&session);

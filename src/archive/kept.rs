@@ -151,7 +151,7 @@ impl KeptManifest {
             None => Compare::Absent(key.clone()),
         };
         let writes = vec![Write::Put(key, pointer.encode())];
-        let change = Change { compares: vec![compare], writes, reads: Vec::new() };
+        let change = Change { compares: vec![compare], writes, reads: Vec::new(), terms: Vec::new() };
         match standing.settle(&change).await? {
             Settled::Applied(revision) => Ok(revision),
             Settled::Refused(_) => Err(ArchiveError::Changed),

@@ -481,7 +481,7 @@ impl Rounds {
         }
         for chunk in pointers.entries.chunks(POINTERS_AT_ONCE) {
             let writes = chunk.iter().map(|entry| Write::Delete(entry.key.clone())).collect();
-            let change = Change { compares: Vec::new(), writes, reads: Vec::new() };
+            let change = Change { compares: Vec::new(), writes, reads: Vec::new(), terms: Vec::new() };
             if let Settled::Refused(_) = self.start.standing.settle(&change).await? {
                 return Err(ArchiveError::Changed);
             }

@@ -202,6 +202,7 @@ impl KeptGroup {
                 compares: chunk.iter().map(|write| write.compare.clone()).collect(),
                 writes: chunk.iter().map(|write| write.write.clone()).collect(),
                 reads: Vec::new(),
+                terms: Vec::new(),
             };
             match gatherer.settle(change).await? {
                 Settled::Applied(revision) => chunk.iter().for_each(|write| self.on_written(write, revision)),

@@ -9,6 +9,7 @@ use super::stability::{AbortedTransaction, Stability};
 use super::transaction::Marker;
 use super::waiters::{Waiter, Waiters};
 use crate::journal::{CommitTicket, RowIndex, RowTransaction};
+use crate::meta::Term;
 use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition, TransactionOrdinal};
 use parking_lot::{Mutex, MutexGuard};
 use std::ops::Range;
@@ -19,6 +20,8 @@ pub struct Partition {
     topic_partition: TopicPartition,
     /// The epoch that this session's batches carry.
     leader_epoch: LeaderEpoch,
+    /// Open while this session leads it.
+    term: Term,
     state: Mutex<State>,
 }
 
@@ -67,7 +70,7 @@ impl Partition {
             waiters: Waiters::default(),
             closed: false,
         };
-        Partition { topic_partition, leader_epoch, state: Mutex::new(state) }
+        Partition { topic_partition, leader_epoch, term: Term::new(), state: Mutex::new(state) }
     }
 
     /// Which partition it is.
@@ -80,6 +83,12 @@ impl Partition {
     #[must_use]
     pub fn leader_epoch(&self) -> LeaderEpoch {
         self.leader_epoch
+    }
+
+    /// Under which its manifest is written: closed when this session no longer leads it.
+    #[must_use]
+    pub fn term(&self) -> &Term {
+        &self.term
     }
 
     /// Its state, if it may be appended to here.
@@ -278,6 +287,7 @@ impl Partition {
     pub(super) fn close(&self) -> Vec<IndexEntry> {
         let mut state = self.state.lock();
         state.closed = true;
+        self.term.close();
         state.waiters.wake();
         state.index.drop_before(Offset(i64::MAX))
     }

@@ -108,10 +108,11 @@ impl Batch {
                 compares: changes().flat_map(|change| change.compares.clone()).collect(),
                 writes: changes().flat_map(|change| change.writes.clone()).collect(),
                 reads: Vec::new(),
+                terms: changes().flat_map(|change| change.terms.clone()).collect(),
             };
             match standing.settle(&together).await {
-                // One of them does not hold: each for itself, below.
-                Ok(Settled::Refused(_)) => {}
+                // One of them does not hold, or may not be made any more: each for itself, below.
+                Ok(Settled::Refused(_)) | Err(SettleError::Closed) => {}
                 outcome => {
                     for waiting in self.waiting {
                         let _gone = waiting.answer.send(outcome.clone());

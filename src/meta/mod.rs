@@ -10,6 +10,7 @@ pub mod keys;
 mod lease;
 mod settle;
 mod standing;
+mod term;
 mod watch;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use gather::Gatherer;
 pub use lease::{Lease, LeaseId};
 pub use settle::{Change, SettleError, Settled};
 pub use standing::{Standing, StandingError};
+pub use term::Term;
 pub use watch::{KeyChange, Mirror, Watch, WatchEvent};
 
 use bytes::Bytes;

@@ -7,7 +7,7 @@
 //! is, as topic ids, the names of manifests and the members of a view do; where the values are equal all the same, so is
 //! what both wanted.
 
-use super::{Compare, Entry, MetadataError, Revision, Standing, Transaction, Write};
+use super::{Compare, Entry, MetadataError, Revision, Standing, Term, Transaction, Write};
 
 /// What a session wants to write. Its standing is compared as well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Change {
     pub writes: Vec<Write>,
     /// Keys to read if a compare does not hold.
     pub reads: Vec<String>,
+    /// What of the session's right it is made under, besides the standing: nothing is sent once one of them is closed.
+    pub terms: Vec<Term>,
 }
 
 /// What became of a change.
@@ -35,6 +37,9 @@ pub enum SettleError {
     /// The session was sealed: nothing of the change will ever be made.
     #[error("this session no longer stands")]
     Sealed,
+    /// A term of the change was closed: nothing of it was made, nor will be.
+    #[error("this broker no longer leads what is written")]
+    Closed,
     /// No answer in time. The change may have been made, or may be yet, until the standing is rewritten.
     #[error("the metadata store does not answer: {0}")]
     Unavailable(String),
@@ -47,7 +52,11 @@ impl Standing {
     /// Makes `change` if its compares hold and the session stands.
     pub async fn settle(&self, change: &Change) -> Result<Settled, SettleError> {
         for _ in 0..ATTEMPTS_MAX {
+            // In this order: see `Term`.
             let compared = self.compare();
+            if !change.terms.iter().all(Term::is_open) {
+                return Err(SettleError::Closed);
+            }
             match self.store().transact(self.transaction(change, compared.clone())).await {
                 Ok(answer) if answer.applied => return Ok(Settled::Applied(answer.revision)),
                 Ok(answer) => {

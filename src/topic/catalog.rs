@@ -236,7 +236,7 @@ impl Catalog {
 impl From<SettleError> for CatalogError {
     fn from(error: SettleError) -> CatalogError {
         match error {
-            SettleError::Sealed => CatalogError::Sealed,
+            SettleError::Sealed | SettleError::Closed => CatalogError::Sealed,
             SettleError::Unavailable(why) => CatalogError::Unavailable(why),
         }
     }

@@ -340,7 +340,8 @@ impl TxnTask {
             Some(revision) => Compare::Unchanged(key, revision),
             None => Compare::Absent(key),
         };
-        let change = Change { compares: vec![compare], writes: vec![write], reads: Vec::new() };
+        let change =
+            Change { compares: vec![compare], writes: vec![write], reads: Vec::new(), terms: Vec::new() };
         match self.shared.gatherer.settle(change).await? {
             Settled::Applied(revision) => Ok(revision),
             Settled::Refused(_) => Err(KeepError::Changed),

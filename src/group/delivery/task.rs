@@ -402,7 +402,8 @@ impl DeliveryTask {
             Some(share) => Write::Put(key, stored::encode(share)),
             None => Write::Delete(key),
         };
-        let change = Change { compares: vec![compare], writes: vec![write], reads: Vec::new() };
+        let change =
+            Change { compares: vec![compare], writes: vec![write], reads: Vec::new(), terms: Vec::new() };
         match self.shared.gatherer.settle(change).await? {
             Settled::Applied(revision) => Ok(own.share.is_some().then_some(revision)),
             Settled::Refused(_) => Err(KeepError::Changed),

@@ -162,7 +162,8 @@ impl GroupSettingsCatalog {
             }
             Write::Put(key.clone(), value)
         };
-        let change = Change { compares: vec![compare], writes: vec![write], reads: vec![key] };
+        let change =
+            Change { compares: vec![compare], writes: vec![write], reads: vec![key], terms: Vec::new() };
         match self.standing.settle(&change).await? {
             Settled::Applied(revision) => {
                 tracing::info!(group = %group_id, ?overrides, "group settings changed");
@@ -213,7 +214,7 @@ fn known(entry: &Entry) -> Result<(GroupId, Known), UnreadableGroupSettings> {
 impl From<SettleError> for GroupSettingsError {
     fn from(error: SettleError) -> GroupSettingsError {
         match error {
-            SettleError::Sealed => GroupSettingsError::Sealed,
+            SettleError::Sealed | SettleError::Closed => GroupSettingsError::Sealed,
             SettleError::Unavailable(why) => GroupSettingsError::Unavailable(why),
         }
     }

@@ -21,6 +21,7 @@ fn creating(key: &str, value: &str) -> Change {
         compares: vec![Compare::Absent(key.to_owned())],
         writes: vec![put(key, value)],
         reads: Vec::new(),
+        terms: Vec::new(),
     }
 }
 

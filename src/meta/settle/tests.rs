@@ -22,7 +22,12 @@ async fn value(store: &FaultyStore) -> Option<(String, Revision)> {
 }
 
 fn change(compare: Compare, value: &str) -> Change {
-    Change { compares: vec![compare], writes: vec![put(KEY, value)], reads: vec![KEY.to_owned()] }
+    Change {
+        compares: vec![compare],
+        writes: vec![put(KEY, value)],
+        reads: vec![KEY.to_owned()],
+        terms: Vec::new(),
+    }
 }
 
 fn absent() -> Compare {

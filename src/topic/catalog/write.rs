@@ -23,6 +23,7 @@ impl Catalog {
                 Write::Put(name_key.clone(), stored::encode_name_value(topic.id)),
             ],
             reads: vec![name_key],
+            terms: Vec::new(),
         };
         match self.standing.settle(&change).await? {
             Settled::Applied(revision) => Ok(self.learn(topic, revision)),
@@ -44,6 +45,7 @@ impl Catalog {
             compares: vec![Compare::Unchanged(topic_key.clone(), known.revision)],
             writes: vec![Write::Put(topic_key.clone(), value)],
             reads: vec![topic_key],
+            terms: Vec::new(),
         };
         match self.standing.settle(&change).await? {
             Settled::Applied(revision) => Ok(self.learn(topic, revision)),
@@ -58,6 +60,7 @@ impl Catalog {
             compares: vec![Compare::Unchanged(topic_key.clone(), known.revision)],
             writes: vec![Write::Delete(topic_key.clone()), Write::Delete(name_key)],
             reads: vec![topic_key],
+            terms: Vec::new(),
         };
         match self.standing.settle(&change).await? {
             Settled::Applied(_) => {

@@ -41,6 +41,7 @@ impl Counter {
                 compares: vec![self.compare.clone()],
                 writes: vec![put(&self.key, &value)],
                 reads: vec![self.key.clone()],
+                terms: Vec::new(),
             };
             let started = Instant::now();
             let settled = self.standing.settle(&change).await;
@@ -175,7 +176,7 @@ async fn a_change_whose_answer_is_swallowed_is_made_once() {
     ];
     for writes in steps {
         proxy.rule(Rule::SwallowAnswers);
-        let change = Change { compares, writes, reads: vec![] };
+        let change = Change { compares, writes, reads: vec![], terms: Vec::new() };
         let (settled, revision) = tokio::join!(standing.settle(&change), async {
             // It was made, and only we do not know.
             let WatchEvent::Changed { revision, .. } = next(&mut told).await else { panic!("no listing") };
@@ -204,6 +205,7 @@ async fn a_change_that_never_arrived_is_made_when_etcd_is_back() {
         compares: vec![Compare::Absent("a".to_owned())],
         writes: vec![put("a", "1")],
         reads: vec![],
+        terms: Vec::new(),
     };
     let first = standing.settle(&change).await;
     assert!(matches!(first, Err(SettleError::Unavailable(_))), "{first:?}");

@@ -1,0 +1,90 @@
+//! A view as those need it who ask for leaders and addresses.
+
+use crate::cluster::{Placement, PlacementKey};
+use crate::meta::keys::sessions::Session;
+use crate::meta::keys::view::{Member, View};
+use crate::types::{BrokerId, SessionId, TopicPartition, ViewNumber};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What sessions say of themselves.
+pub type Sessions = Arc<BTreeMap<SessionId, Arc<Session>>>;
+
+/// The newest view that a session knows. It never changes; a later one takes its place.
+#[derive(Clone, Debug)]
+pub struct ViewImage {
+    number: ViewNumber,
+    placement: Placement,
+    own: SessionId,
+    sessions: Sessions,
+    /// The members, by broker.
+    brokers: BTreeMap<BrokerId, SessionId>,
+}
+
+/// Who leads something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leader {
+    /// This session: whether it serves already is another question.
+    Own,
+    /// That one.
+    Other(SessionId),
+    /// The view has no members.
+    Nobody,
+}
+
+impl ViewImage {
+    pub(super) fn new(view: &View, placement: Placement, own: SessionId) -> ViewImage {
+        let brokers = view.members.iter().map(|member| (member.broker_id, member.session)).collect();
+        ViewImage { number: view.number, placement, own, sessions: Sessions::default(), brokers }
+    }
+
+    pub(super) fn with_sessions(&self, sessions: Sessions) -> ViewImage {
+        ViewImage { sessions, ..self.clone() }
+    }
+
+    /// Its number: clients know it as the leader epoch.
+    #[must_use]
+    pub fn number(&self) -> ViewNumber {
+        self.number
+    }
+
+    /// Who leads what `key` names.
+    #[must_use]
+    pub fn leader(&self, key: PlacementKey) -> Leader {
+        match self.placement.leader(key) {
+            None => Leader::Nobody,
+            Some(member) if member.session == self.own => Leader::Own,
+            Some(member) => Leader::Other(member.session),
+        }
+    }
+
+    /// Who leads a partition, as clients know brokers; none without members.
+    #[must_use]
+    pub fn leading_broker(&self, partition: TopicPartition) -> Option<BrokerId> {
+        self.leading_member(PlacementKey::partition(partition)).map(|member| member.broker_id)
+    }
+
+    /// Who leads what `key` names.
+    #[must_use]
+    pub fn leading_member(&self, key: PlacementKey) -> Option<&Member> {
+        self.placement.leader(key)
+    }
+
+    /// The members, in the order of their broker ids.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        self.placement.members()
+    }
+
+    /// What a session says of itself; none if it is not known, or no longer stands.
+    #[must_use]
+    pub fn session(&self, session: SessionId) -> Option<&Arc<Session>> {
+        self.sessions.get(&session)
+    }
+
+    /// The session of a broker that is a member.
+    #[must_use]
+    pub fn session_of(&self, broker_id: BrokerId) -> Option<SessionId> {
+        self.brokers.get(&broker_id).copied()
+    }
+}
