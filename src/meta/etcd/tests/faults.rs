@@ -54,7 +54,7 @@ impl Counter {
                     other => panic!("{} has {other:?} after {}", self.key, self.count),
                 },
                 Err(SettleError::Unavailable(_)) => continue,
-                Err(SettleError::Sealed) => panic!("nobody sealed it"),
+                Err(SettleError::Sealed | SettleError::Closed) => panic!("nobody sealed it"),
             };
             self.count += 1;
             self.compare = Compare::Unchanged(self.key.clone(), revision);
