@@ -244,8 +244,7 @@ impl Broker {
 /// Joins, recovers the log, and starts the journal.
 async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>), StartError> {
     let Foundation { config, clock, metrics, metadata, store, cache, .. } = foundation;
-    let joining =
-        Joining { session_id: SessionId(clock::random_id()), broker_id: config.broker_id, now: clock.now() };
+    let joining = Joining::new(SessionId(clock::random_id()), config.broker_id, clock.now());
     let (session, ended) = BrokerSession::join(metadata, store, joining).await?;
     tracing::info!(session = %session.id(), view = session.view().0, "the session begins");
     let standing = session.standing().clone();

@@ -4,6 +4,9 @@
 //! compares the session's standing and its journal key, so nothing rests on leases or clocks. An answer that
 //! does not come is settled by reading back, which proves something here because the next attempt compares
 //! the same key.
+//!
+//! A view is acknowledged by such a commit, too: of all that was taken in for what the view takes away, and with the
+//! standing rewritten. What comes after it is of another standing.
 
 use super::encode::EncodedObject;
 use super::flusher::JournalEnd;
@@ -13,11 +16,12 @@ use super::ticket::{Outcome, TicketIssuer};
 use crate::limits::MemoryPermit;
 use crate::meta::MetadataError;
 use crate::metrics::Metrics;
+use crate::types::ViewNumber;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 /// What became part of the log.
@@ -43,12 +47,23 @@ pub(super) struct StoredObject {
     pub _permits: Vec<Arc<MemoryPermit>>,
 }
 
+/// A view to be acknowledged.
+#[derive(Debug)]
+pub(super) struct AckRequest {
+    pub view: ViewNumber,
+    /// The last object that may hold something of what the view takes away.
+    pub until: u64,
+    pub acked: oneshot::Sender<()>,
+}
+
 pub(super) struct Committer {
     session: BrokerSession,
     sink: CommitSink,
     metrics: Arc<Metrics>,
     /// Stored, waiting for one before them.
     stored: BTreeMap<u64, StoredObject>,
+    /// Views to be acknowledged, in their order.
+    acks: VecDeque<AckRequest>,
 }
 
 /// What became of a commit. "I don't know" is settled before this is returned.
@@ -59,36 +74,61 @@ pub(super) enum CommitOutcome {
     Sealed {
         final_seq: u64,
     },
-    /// The metadata store refuses, and will go on refusing.
-    Refused,
 }
 
 impl Committer {
     pub fn new(session: BrokerSession, sink: CommitSink, metrics: Arc<Metrics>) -> Committer {
-        Committer { session, sink, metrics, stored: BTreeMap::new() }
+        Committer { session, sink, metrics, stored: BTreeMap::new(), acks: VecDeque::new() }
     }
 
     /// Commits what arrives until nothing more can, or until the session is sealed.
-    pub async fn run(mut self, mut arrivals: mpsc::Receiver<StoredObject>) -> JournalEnd {
-        while let Some(object) = arrivals.recv().await {
-            self.stored.insert(object.id.seq, object);
+    pub async fn run(
+        mut self,
+        mut arrivals: mpsc::Receiver<StoredObject>,
+        mut acks: mpsc::Receiver<AckRequest>,
+    ) -> JournalEnd {
+        loop {
+            tokio::select! {
+                arrived = arrivals.recv() => match arrived {
+                    Some(object) => _ = self.stored.insert(object.id.seq, object),
+                    None => break,
+                },
+                // The journal's door has the other end for as long as objects may arrive.
+                Some(ack) = acks.recv() => self.acks.push_back(ack),
+            }
             while let Ok(object) = arrivals.try_recv() {
                 self.stored.insert(object.id.seq, object);
             }
-            let Some(last) = self.last_of_prefix() else { continue };
-            match self.commit(last).await {
-                CommitOutcome::Committed => {}
-                CommitOutcome::Sealed { final_seq } => {
-                    self.end(final_seq);
-                    return JournalEnd::Sealed;
-                }
-                CommitOutcome::Refused => return JournalEnd::Failed,
+            if let Some(end) = self.go_on().await {
+                return end;
             }
         }
         if let Err(error) = self.session.sync_journal().await {
             tracing::warn!(%error, "the end of the journal was not written, recovery will find it");
         }
         JournalEnd::Drained
+    }
+
+    /// Commits what is stored, and acknowledges what may be.
+    async fn go_on(&mut self) -> Option<JournalEnd> {
+        let last = self.last_of_prefix().unwrap_or(self.session.committed());
+        let ready = self.acks.iter().take_while(|ack| ack.until <= last).count();
+        let ready: Vec<AckRequest> = self.acks.drain(..ready).collect();
+        let newest = ready.iter().map(|ack| ack.view).max();
+        let ack = newest.filter(|view| *view > self.session.acked_view());
+        if last > self.session.committed() || ack.is_some() {
+            match self.commit(last, ack).await {
+                CommitOutcome::Committed => {}
+                CommitOutcome::Sealed { final_seq } => {
+                    self.end(final_seq);
+                    return Some(JournalEnd::Sealed);
+                }
+            }
+        }
+        for ack in ready {
+            let _gone = ack.acked.send(());
+        }
+        None
     }
 
     /// The last of the objects that follow the committed ones without a gap.
@@ -98,15 +138,20 @@ impl Committer {
         numbers.take_while(|(stored, expected)| *stored == expected).last().map(|(stored, _)| *stored)
     }
 
-    async fn commit(&mut self, last: u64) -> CommitOutcome {
+    async fn commit(&mut self, last: u64, ack: Option<ViewNumber>) -> CommitOutcome {
         let started = Instant::now();
         let mut pause = RETRY_PAUSE_MIN;
         let outcome = loop {
-            match self.session.commit_journal(last).await {
+            match self.session.commit_journal(last, ack).await {
                 Ok(outcome) => break outcome,
+                // As when it is full: whoever looks after it is told so, and the commit is made as soon as it takes it.
                 Err(MetadataError::Refused(why)) => {
-                    tracing::error!(seq = last, why, "the metadata store refuses a journal commit");
-                    break CommitOutcome::Refused;
+                    tracing::error!(
+                        seq = last,
+                        why,
+                        "the metadata store refuses a journal commit, it is repeated"
+                    );
+                    tokio::time::sleep(RETRY_PAUSE_MAX).await;
                 }
                 Err(error) => {
                     tracing::warn!(seq = last, %error, "a journal commit has no answer, it is settled");

@@ -1,6 +1,6 @@
 //! The journal's door, and the task that cuts objects and puts them, several at a time.
 
-use super::committer::{CommitSink, Committer, StoredObject};
+use super::committer::{AckRequest, CommitSink, Committer, StoredObject};
 use super::cutter::{self, Cut, Situation};
 use super::encode::{EncodedObject, encode};
 use super::open_object::{OpenObject, SealedObject};
@@ -11,11 +11,12 @@ use crate::config::JournalConfig;
 use crate::limits::MemoryPermit;
 use crate::metrics::Metrics;
 use crate::store::{ObjectStore, paths};
+use crate::types::ViewNumber;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -45,6 +46,7 @@ struct Shared {
     /// Rung when there may be something to cut.
     wake: Notify,
     config: JournalConfig,
+    acks: mpsc::Sender<AckRequest>,
 }
 
 #[derive(Debug)]
@@ -77,8 +79,9 @@ impl Journal {
     ) -> (Journal, impl Future<Output = JournalEnd> + Send) {
         let first = ObjectId { session: start.session.id(), seq: 1 };
         let intake = Intake { open: OpenObject::new(first), full: VecDeque::new(), closed: false };
-        let shared =
-            Arc::new(Shared { intake: Mutex::new(intake), wake: Notify::new(), config: start.config });
+        let (acks, ack_requests) = mpsc::channel(ACKS_MAX);
+        let shared = Shared { intake: Mutex::new(intake), wake: Notify::new(), config: start.config, acks };
+        let shared = Arc::new(shared);
         let (stored_sender, stored) = mpsc::channel(start.config.puts_in_flight.max(1));
         let JournalStart { session, store, metrics, .. } = start;
         let flusher = Flusher {
@@ -93,7 +96,7 @@ impl Journal {
         let on_end = journal.clone();
         let run = async move {
             let end = tokio::select! {
-                end = committer.run(stored) => end,
+                end = committer.run(stored, ack_requests) => end,
                 end = flusher.run() => end,
             };
             on_end.stop();
@@ -116,6 +119,22 @@ impl Journal {
         drop(intake);
         self.shared.wake.notify_one();
         Ok(ticket)
+    }
+
+    /// Acknowledges a view when all that was taken in before is committed; what it takes away is closed already. Returns when
+    /// it is acknowledged; an error: the session has ended.
+    pub async fn acknowledge(&self, view: ViewNumber) -> Result<(), JournalClosed> {
+        let (acked, is_acked) = oneshot::channel();
+        let until = {
+            let mut intake = self.shared.intake.lock();
+            if !intake.open.is_empty() {
+                intake.roll();
+            }
+            intake.open.id().seq - 1
+        };
+        self.shared.wake.notify_one();
+        self.shared.acks.send(AckRequest { view, until, acked }).await.map_err(|_| JournalClosed)?;
+        is_acked.await.map_err(|_| JournalClosed)
     }
 
     /// Takes nothing more in, and cuts what is open at once.
@@ -142,6 +161,9 @@ impl Intake {
     }
 }
 
+/// Views that wait to be acknowledged.
+const ACKS_MAX: usize = 16;
+
 /// How a journal ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JournalEnd {
@@ -149,7 +171,7 @@ pub enum JournalEnd {
     Drained,
     /// Its session was sealed.
     Sealed,
-    /// It cannot go on: a part of it failed, or the metadata store refuses. What was not committed is not known.
+    /// It cannot go on: a part of it failed. What was not committed is not known.
     Failed,
 }
 

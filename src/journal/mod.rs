@@ -17,6 +17,7 @@ mod decode;
 mod encode;
 mod flusher;
 mod open_object;
+mod proposal;
 mod recovery;
 mod row;
 mod session;
@@ -26,9 +27,10 @@ pub use committer::{CommitSink, CommittedObject};
 pub use decode::{DecodeError, ObjectIndex, PREFIX_BYTES, decode_index};
 pub use encode::{EncodedObject, encode};
 pub use flusher::{AppendRow, Journal, JournalClosed, JournalEnd, JournalStart};
+pub use proposal::{Base, Proposal, Proposed};
 pub use recovery::{RecoveredObject, RecoveryError, read_object, recover};
 pub use row::{ObjectId, ObjectName, ObjectNumber, PUT_MILLIONTHS, Row, RowIndex, RowTransaction, Span};
-pub use session::{BrokerSession, EndedJournal, Joining, SessionError};
+pub use session::{BrokerSession, EndedJournal, Joining, SessionError, read_journals};
 pub use ticket::{CommitTicket, Outcome};
 
 #[cfg(test)]

@@ -1,47 +1,68 @@
 //! One run of a broker, as the metadata store knows it: its standing, and the key that its commits write.
 //!
 //! Joining is one transaction: it seals the earlier sessions of this broker id, makes the next view, and
-//! registers the new session, which has led nothing yet.
+//! registers the new session, which has led nothing yet and has so acknowledged that view.
 
 use super::committer::CommitOutcome;
-use super::recovery::{RecoveryError, find_end};
+use super::proposal::Base;
+use super::recovery::RecoveryError;
 use crate::clock;
+use crate::cluster::{Change, NoNextView};
 use crate::meta::keys::journal_starts::JournalStart;
 use crate::meta::keys::sessions::Session;
 use crate::meta::keys::view::{Member, View};
 use crate::meta::keys::{DecodeKeyError, journal_starts, journals, sessions, view};
 use crate::meta::{
-    Compare, Durability, Entry, MetadataError, MetadataStore, Revision, Standing, Transaction,
-    TransactionAnswer, Write,
+    Compare, Durability, MetadataError, MetadataStore, Revision, Standing, Transaction, TransactionAnswer,
+    Write,
 };
 use crate::store::ObjectStore;
 use crate::types::{BrokerId, SessionId, Timestamp, ViewNumber};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
 
 /// A registered session.
 #[derive(Debug)]
 pub struct BrokerSession {
     id: SessionId,
-    view: ViewNumber,
+    /// What it says of itself, with the newest view that it has acknowledged.
+    about: Session,
+    /// The view that it joined with.
+    joined: Arc<View>,
     store: Arc<dyn MetadataStore>,
     standing: Standing,
     committed: u64,
     journal_revision: Revision,
+    /// The revision of the newest view that a commit has met.
+    met: Arc<watch::Sender<Revision>>,
+    joined_at: Revision,
 }
 
 /// Who joins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Joining {
     /// The new session's id, never used before.
     pub session_id: SessionId,
-    /// The broker's.
-    pub broker_id: BrokerId,
-    /// Now.
-    pub now: Timestamp,
+    /// What it says of itself. The view that it has acknowledged is filled in.
+    pub about: Session,
 }
 
-/// A journal that nobody writes any more.
+impl Joining {
+    /// A broker of weight 1 that tells no addresses.
+    #[must_use]
+    pub fn new(session_id: SessionId, broker_id: BrokerId, now: Timestamp) -> Joining {
+        Joining { session_id, about: Session::new(broker_id, ViewNumber(0), now.get()) }
+    }
+
+    fn member(&self) -> Member {
+        let Session { broker_id, zone, weight, .. } = &self.about;
+        Member { session: self.session_id, broker_id: *broker_id, zone: zone.clone(), weight: *weight }
+    }
+}
+
+/// A journal that nobody writes any more, or one that goes on, up to what it had committed at some moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedJournal {
     /// Whose it was.
@@ -70,12 +91,17 @@ pub enum SessionError {
     /// The end of an earlier journal cannot be found.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
-    /// Other sessions joined at the same moment, again and again.
-    #[error("other brokers joined at the same moment, again and again; start this one again")]
-    Contended,
+    /// Other sessions joined at the same moment, again and again, or the view allows nobody to join.
+    #[error("no view could be made with this broker in it, again and again ({0}); start it again")]
+    Contended(String),
 }
 
-const JOIN_ATTEMPTS: usize = 16;
+const JOIN_ATTEMPTS: u32 = 60;
+/// A session that no longer stands and whose journal has no end is read again so often: it may just have been sealed.
+const LOST_LOOKS: u32 = 5;
+/// Between attempts, so that others get on with what they do.
+const JOIN_PAUSE: Duration = Duration::from_millis(50);
+const JOIN_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 impl BrokerSession {
     /// This session's id.
@@ -84,10 +110,22 @@ impl BrokerSession {
         self.id
     }
 
-    /// The view in which it began to serve.
+    /// The view that it joined with.
     #[must_use]
     pub fn view(&self) -> ViewNumber {
-        self.view
+        self.joined.number
+    }
+
+    /// The view that it joined with, and the revision that wrote it: that of its standing, too.
+    #[must_use]
+    pub fn joined(&self) -> (Arc<View>, Revision) {
+        (Arc::clone(&self.joined), self.joined_at)
+    }
+
+    /// Tells the revision of the newest view that a commit of this session has met.
+    #[must_use]
+    pub fn met(&self) -> watch::Receiver<Revision> {
+        self.met.subscribe()
     }
 
     /// Its right to write.
@@ -102,56 +140,97 @@ impl BrokerSession {
 }
 
 impl BrokerSession {
-    /// Seals the earlier sessions of this broker, and registers a new one in the next view. Also returns the
-    /// journals that have ended, in no particular order.
+    /// Seals the earlier sessions of this broker, and registers a new one in the next view. Where this process is the only
+    /// writer, all earlier sessions are sealed. Also returns the journals that have ended, in no particular order.
     pub async fn join(
         metadata: &Arc<dyn MetadataStore>,
         store: &ObjectStore,
         mut joining: Joining,
     ) -> Result<(BrokerSession, Vec<EndedJournal>), SessionError> {
-        for _ in 0..JOIN_ATTEMPTS {
-            let plan = JoinPlan::read(metadata.as_ref(), store, joining).await?;
-            let answer = match metadata.transact(plan.transaction()).await {
-                Ok(answer) if answer.applied => answer,
-                Ok(_) => continue,
-                // If it was made, the next attempt finds it as one more earlier session, and seals it.
-                Err(MetadataError::Unknown(_)) => {
-                    joining.session_id = SessionId(clock::random_id());
-                    continue;
+        let (mut pause, mut lost_looks, mut why) = (JOIN_PAUSE, 0, "others came first".to_owned());
+        for attempt in 0..JOIN_ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(JOIN_PAUSE_MAX);
+            }
+            let base = Base::read(metadata.as_ref()).await?;
+            if let Some(lost) = base.lost()? {
+                lost_looks += 1;
+                if lost_looks == LOST_LOOKS {
+                    return Err(SessionError::Lost(lost));
                 }
-                Err(error) => return Err(error.into()),
-            };
-            let (session, mut ended) = plan.joined(metadata, answer.revision);
-            read_starts(metadata.as_ref(), &mut ended).await?;
-            return Ok((session, ended));
+                continue;
+            }
+            match joining.attempt(metadata, store, &base).await? {
+                Attempt::Joined(session) => {
+                    let ended = ended_journals(metadata.as_ref()).await?;
+                    return Ok((session, ended));
+                }
+                Attempt::Again => {}
+                Attempt::NotNow(none) => why = none.to_string(),
+                // If it was made, the next attempt finds it as one more earlier session, and seals it.
+                Attempt::Unknown => joining.session_id = SessionId(clock::random_id()),
+            }
         }
-        Err(SessionError::Contended)
+        Err(SessionError::Contended(why))
     }
 
-    /// Commits the journal up to `last`. An error means that the outcome is not known: call again with the
-    /// same or a greater number.
-    pub(super) async fn commit_journal(&mut self, last: u64) -> Result<CommitOutcome, MetadataError> {
+    /// Commits the journal up to `last`, and acknowledges a view with it if one is given: then the standing is rewritten, and
+    /// nothing that was sent before can land after. An error means that the outcome is not known: call again with
+    /// the same numbers or greater ones.
+    pub(super) async fn commit_journal(
+        &mut self,
+        last: u64,
+        ack: Option<ViewNumber>,
+    ) -> Result<CommitOutcome, MetadataError> {
         let key = journals::key(self.id);
         let value = journals::Journal { committed: last, final_seq: None };
-        let durability = if self.store.sole_writer() { Durability::Deferred } else { Durability::Immediate };
-        let transaction = Transaction {
+        let sole = self.store.sole_writer();
+        let is_deferred = sole && ack.is_none();
+        let mut transaction = Transaction {
             compares: vec![self.standing.compare(), Compare::Unchanged(key.clone(), self.journal_revision)],
             writes: vec![Write::Put(key.clone(), value.encode())],
             reads: vec![self.standing.key().to_owned(), key],
-            durability,
+            durability: if is_deferred { Durability::Deferred } else { Durability::Immediate },
         };
+        if !sole {
+            // A broker that commits cannot miss a view.
+            transaction.reads.push(view::KEY.to_owned());
+        }
+        if let Some(view) = ack {
+            let about = Session { acked_view: view, ..self.about.clone() };
+            transaction.writes.push(Write::Put(self.standing.key().to_owned(), about.encode()));
+        }
         let answer = self.store.transact(transaction).await?;
+        if let Some(Some(view)) = answer.reads.get(2) {
+            let newest = view.mod_revision;
+            self.met.send_if_modified(|met| std::mem::replace(met, newest.max(*met)) < newest);
+        }
         if answer.applied {
             self.committed = last;
             self.journal_revision = answer.revision;
+            if let Some(view) = ack {
+                self.about.acked_view = view;
+                self.standing.on_rewritten(answer.revision);
+            }
             return Ok(CommitOutcome::Committed);
         }
-        self.settle(last, &answer)
+        self.settle(last, ack, &answer)
+    }
+
+    /// The newest view that it has acknowledged.
+    pub(super) fn acked_view(&self) -> ViewNumber {
+        self.about.acked_view
     }
 
     /// The compare failed: sealed, or an attempt before this one was made after all.
-    fn settle(&mut self, last: u64, answer: &TransactionAnswer) -> Result<CommitOutcome, MetadataError> {
-        let [standing, journal] = answer.reads.as_slice() else {
+    fn settle(
+        &mut self,
+        last: u64,
+        ack: Option<ViewNumber>,
+        answer: &TransactionAnswer,
+    ) -> Result<CommitOutcome, MetadataError> {
+        let [standing, journal, ..] = answer.reads.as_slice() else {
             return Err(MetadataError::Unknown("the answer lacks what was read".to_owned()));
         };
         let entry =
@@ -162,12 +241,16 @@ impl BrokerSession {
             return Ok(CommitOutcome::Sealed { final_seq: stored.final_seq.unwrap_or(stored.committed) });
         }
         if let Some(standing) = standing {
-            // Another writer of this session has rewritten it and may not have learned so.
+            // Another writer of this session has rewritten it and may not have learned so; or this one has, with an
+            // acknowledgement whose answer was lost.
+            let about =
+                Session::decode(standing).map_err(|error| MetadataError::Unknown(error.to_string()))?;
+            self.about.acked_view = about.acked_view;
             self.standing.on_rewritten(standing.mod_revision);
         }
         self.journal_revision = entry.mod_revision;
         self.committed = stored.committed;
-        if stored.committed >= last {
+        if stored.committed >= last && ack.is_none_or(|view| self.about.acked_view >= view) {
             return Ok(CommitOutcome::Committed);
         }
         Err(MetadataError::Unknown("the journal key had changed".to_owned()))
@@ -193,113 +276,84 @@ impl BrokerSession {
     }
 }
 
-/// What a join compares and writes.
-struct JoinPlan {
-    joining: Joining,
-    view: View,
-    seen_view: Compare,
-    /// Sessions to seal, with the ends of their journals.
-    sealed: Vec<(Entry, Entry, EndedJournal)>,
-    ended_before: Vec<EndedJournal>,
+/// What became of one attempt to join.
+enum Attempt {
+    Joined(BrokerSession),
+    /// Others came first.
+    Again,
+    NotNow(NoNextView),
+    Unknown,
 }
 
-impl JoinPlan {
-    async fn read(
-        metadata: &dyn MetadataStore,
-        store: &ObjectStore,
-        joining: Joining,
-    ) -> Result<JoinPlan, SessionError> {
-        let standing = metadata.list(sessions::PREFIX).await?;
-        let journals = metadata.list(journals::PREFIX).await?;
-        let seen = metadata.get(view::KEY).await?;
-        let before = seen.as_ref().map(View::decode).transpose()?;
-        let member = Member::new(joining.session_id, joining.broker_id);
-        let number = before.map_or(0, |view| view.number.0) + 1;
-        let mut plan = JoinPlan {
-            joining,
-            view: View::new(ViewNumber(number), vec![member]),
-            seen_view: compare_of(view::KEY, seen.as_ref()),
-            sealed: Vec::new(),
-            ended_before: Vec::new(),
-        };
-        for entry in journals.entries {
-            let journal = journals::Journal::decode(&entry)?;
-            let Some(session) = journals::session_of(&entry.key) else {
-                return Err(SessionError::UnknownKey(entry.key));
-            };
-            let start = JournalStart::default();
-            if let Some(final_seq) = journal.final_seq {
-                plan.ended_before.push(EndedJournal { session, start, final_seq });
-                continue;
-            }
-            let key = sessions::key(session);
-            let Some(standing) = standing.entries.iter().find(|standing| standing.key == key) else {
-                return Err(SessionError::Lost(session));
-            };
-            let final_seq = find_end(store, metadata.sole_writer(), session, journal.committed).await?;
-            plan.sealed.push((standing.clone(), entry, EndedJournal { session, start, final_seq }));
-        }
-        Ok(plan)
-    }
-
-    fn transaction(&self) -> Transaction {
-        let (session_key, journal_key) = self.keys();
-        let session = Session::new(self.joining.broker_id, self.view.number, self.joining.now.get());
-        let mut transaction = Transaction {
-            compares: vec![
-                self.seen_view.clone(),
-                Compare::Absent(session_key.clone()),
-                Compare::Absent(journal_key.clone()),
-            ],
-            writes: vec![
-                Write::Put(view::KEY.to_owned(), self.view.encode()),
-                Write::Put(session_key, session.encode()),
-                Write::Put(journal_key, journals::Journal::default().encode()),
-            ],
-            ..Transaction::default()
-        };
-        for (standing, journal, ended) in &self.sealed {
-            let end = journals::Journal { committed: ended.final_seq, final_seq: Some(ended.final_seq) };
-            transaction.compares.push(Compare::Unchanged(standing.key.clone(), standing.mod_revision));
-            transaction.compares.push(Compare::Unchanged(journal.key.clone(), journal.mod_revision));
-            transaction.writes.push(Write::Delete(standing.key.clone()));
-            transaction.writes.push(Write::Put(journal.key.clone(), end.encode()));
-        }
-        transaction
-    }
-
-    fn keys(&self) -> (String, String) {
-        (sessions::key(self.joining.session_id), journals::key(self.joining.session_id))
-    }
-
-    fn joined(
-        self,
+impl Joining {
+    async fn attempt(
+        &mut self,
         metadata: &Arc<dyn MetadataStore>,
-        revision: Revision,
-    ) -> (BrokerSession, Vec<EndedJournal>) {
-        let standing = Standing::new(Arc::clone(metadata), self.keys().0, revision);
-        let session = BrokerSession {
-            id: self.joining.session_id,
-            view: self.view.number,
-            store: Arc::clone(metadata),
-            standing,
-            committed: 0,
-            journal_revision: revision,
+        store: &ObjectStore,
+        base: &Base,
+    ) -> Result<Attempt, SessionError> {
+        let mut changes = vec![Change::Join(self.member())];
+        if metadata.sole_writer() {
+            changes.extend(base.standings().sessions.keys().map(|session| Change::Seal(*session)));
+        }
+        let mut proposal = match base.propose(metadata.as_ref(), store, &changes, None).await? {
+            Ok(proposal) => proposal,
+            Err(none) => return Ok(Attempt::NotNow(none)),
         };
-        let sealed = self.sealed.into_iter().map(|(_, _, ended)| ended);
-        (session, self.ended_before.into_iter().chain(sealed).collect())
+        let view = proposal.view.clone();
+        if !view.members.iter().any(|member| member.session == self.session_id) {
+            // There were more sessions of this broker than one transaction seals.
+            let _made = proposal.make(metadata.as_ref()).await?;
+            return Ok(Attempt::Again);
+        }
+        self.about.acked_view = view.number;
+        let (session_key, journal_key) = (sessions::key(self.session_id), journals::key(self.session_id));
+        let transaction = &mut proposal.transaction;
+        transaction.compares.push(Compare::Absent(session_key.clone()));
+        transaction.compares.push(Compare::Absent(journal_key.clone()));
+        transaction.writes.push(Write::Put(session_key.clone(), self.about.encode()));
+        transaction.writes.push(Write::Put(journal_key, journals::Journal::default().encode()));
+        match metadata.transact(proposal.transaction).await {
+            Ok(answer) if answer.applied => {
+                let standing = Standing::new(Arc::clone(metadata), session_key, answer.revision);
+                Ok(Attempt::Joined(BrokerSession {
+                    id: self.session_id,
+                    about: self.about.clone(),
+                    joined: Arc::new(view),
+                    store: Arc::clone(metadata),
+                    standing,
+                    committed: 0,
+                    journal_revision: answer.revision,
+                    met: Arc::new(watch::Sender::new(answer.revision)),
+                    joined_at: answer.revision,
+                }))
+            }
+            Ok(_) => Ok(Attempt::Again),
+            Err(MetadataError::Unknown(_)) => Ok(Attempt::Unknown),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
-/// What of each journal is needed, and which of them are. Read when those are sealed who might change it: one that gave up
-/// objects or merged them while this session joined has made an earlier answer wrong.
-async fn read_starts(
-    metadata: &dyn MetadataStore,
-    ended: &mut Vec<EndedJournal>,
-) -> Result<(), SessionError> {
-    let journals = metadata.list(journals::PREFIX).await?.entries;
-    let left: HashSet<_> = journals.iter().filter_map(|entry| journals::session_of(&entry.key)).collect();
-    ended.retain(|journal| left.contains(&journal.session));
+/// The journals that have ended, and what of each is needed.
+async fn ended_journals(metadata: &dyn MetadataStore) -> Result<Vec<EndedJournal>, SessionError> {
+    let all = read_journals(metadata).await?;
+    Ok(all.into_iter().filter(|(_, has_ended)| *has_ended).map(|(journal, _)| journal).collect())
+}
+
+/// All journals up to what they have committed, what of each is needed, and whether it has ended. Starts are read after the
+/// ends: one that gives up objects meanwhile has made an earlier start wrong.
+pub async fn read_journals(metadata: &dyn MetadataStore) -> Result<Vec<(EndedJournal, bool)>, SessionError> {
+    let mut journals = Vec::new();
+    for entry in metadata.list(journals::PREFIX).await?.entries {
+        let journal = journals::Journal::decode(&entry)?;
+        let Some(session) = journals::session_of(&entry.key) else {
+            return Err(SessionError::UnknownKey(entry.key));
+        };
+        let final_seq = journal.final_seq.unwrap_or(journal.committed);
+        let ended = EndedJournal { session, start: JournalStart::default(), final_seq };
+        journals.push((ended, journal.final_seq.is_some()));
+    }
     let mut starts = HashMap::new();
     for entry in metadata.list(journal_starts::PREFIX).await?.entries {
         let Some(session) = journal_starts::session_of(&entry.key) else {
@@ -307,15 +361,24 @@ async fn read_starts(
         };
         starts.insert(session, JournalStart::decode(&entry)?);
     }
-    for journal in ended {
-        journal.start = starts.remove(&journal.session).unwrap_or_default();
+    // One that was forgotten between the two has nothing left that is needed.
+    let forgotten: BTreeSet<SessionId> =
+        match journals.iter().any(|(ended, _)| !starts.contains_key(&ended.session)) {
+            false => BTreeSet::new(),
+            true => {
+                let left = metadata.list(journals::PREFIX).await?.entries;
+                let left: BTreeSet<_> =
+                    left.iter().filter_map(|entry| journals::session_of(&entry.key)).collect();
+                journals
+                    .iter()
+                    .map(|(ended, _)| ended.session)
+                    .filter(|session| !left.contains(session))
+                    .collect()
+            }
+        };
+    journals.retain(|(ended, _)| !forgotten.contains(&ended.session));
+    for (ended, _) in &mut journals {
+        ended.start = starts.remove(&ended.session).unwrap_or_default();
     }
-    Ok(())
-}
-
-fn compare_of(key: &str, seen: Option<&Entry>) -> Compare {
-    match seen {
-        Some(entry) => Compare::Unchanged(key.to_owned(), entry.mod_revision),
-        None => Compare::Absent(key.to_owned()),
-    }
+    Ok(journals)
 }

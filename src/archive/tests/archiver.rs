@@ -53,7 +53,7 @@ impl World {
         let (faulty, store) = (Arc::new(FaultyStore::new(1_000_000)), ObjectStore::in_memory());
         let metadata: Arc<dyn MetadataStore> = Arc::<FaultyStore>::clone(&faulty);
         let session_id = SessionId(Uuid::from_u128(1));
-        let joining = Joining { session_id, broker_id: BrokerId(1), now: NOW };
+        let joining = Joining::new(session_id, BrokerId(1), NOW);
         let (session, _) = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
         let (standing, leader_epoch) = (session.standing().clone(), LeaderEpoch(session.view().0));
         let metrics = Arc::new(Metrics::new());

@@ -28,7 +28,7 @@ impl World {
         let metadata: Arc<dyn MetadataStore> = Arc::new(EmbeddedStore::in_memory());
         let store = ObjectStore::in_memory();
         let join = async |session_id| {
-            let joining = Joining { session_id, broker_id: BrokerId(1), now: Timestamp(0) };
+            let joining = Joining::new(session_id, BrokerId(1), Timestamp(0));
             BrokerSession::join(&metadata, &store, joining).await.expect("joins").0
         };
         join(ENDED).await;

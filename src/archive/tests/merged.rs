@@ -174,7 +174,7 @@ impl World {
         manifests: BTreeMap<TopicPartition, ArchivedLog>,
         deleted: BTreeSet<u128>,
     ) -> World {
-        let joining = Joining { session_id: session_id(sessions), broker_id: BrokerId(1), now: NOW };
+        let joining = Joining::new(session_id(sessions), BrokerId(1), NOW);
         let (session, ended) = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
         let cache = cache().await;
         let epoch = LeaderEpoch(session.view().0);

@@ -206,8 +206,7 @@ async fn start(
     session: u128,
 ) -> (Arc<Catalog>, Arc<GroupSettingsCatalog>, GroupCoordinator) {
     let clock = Clock::Manual(Arc::clone(millis));
-    let joining =
-        Joining { session_id: SessionId(Uuid::from_u128(session)), broker_id: BrokerId(1), now: clock.now() };
+    let joining = Joining::new(SessionId(Uuid::from_u128(session)), BrokerId(1), clock.now());
     let (session, _) = BrokerSession::join(metadata, store, joining).await.expect("joins");
     let standing = session.standing().clone();
     let catalog = Catalog::load(Arc::clone(metadata), standing.clone(), clock.clone()).await.expect("loads");

@@ -164,7 +164,7 @@ async fn join(
     number: u128,
 ) -> (BrokerSession, Vec<EndedJournal>) {
     let session_id = SessionId(Uuid::from_u128(number));
-    let joining = Joining { session_id, broker_id: BrokerId(1), now: NOW };
+    let joining = Joining::new(session_id, BrokerId(1), NOW);
     BrokerSession::join(metadata, store, joining).await.expect("joins")
 }
 

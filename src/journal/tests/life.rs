@@ -37,7 +37,7 @@ impl World {
     }
 
     async fn join(&self, id: u128) -> Result<(BrokerSession, Vec<EndedJournal>), SessionError> {
-        let joining = Joining { session_id: session_id(id), broker_id: BrokerId(1), now: Timestamp(0) };
+        let joining = Joining::new(session_id(id), BrokerId(1), Timestamp(0));
         BrokerSession::join(&self.metadata, &self.store, joining).await
     }
 

@@ -38,8 +38,7 @@ impl World {
         let metadata: Arc<dyn MetadataStore> = Arc::new(EmbeddedStore::in_memory());
         let store = ObjectStore::in_memory();
         let metrics = Arc::new(Metrics::new());
-        let joining =
-            Joining { session_id: SessionId(Uuid::from_u128(1)), broker_id: BrokerId(1), now: Timestamp(0) };
+        let joining = Joining::new(SessionId(Uuid::from_u128(1)), BrokerId(1), Timestamp(0));
         let (session, _) = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
         let log = Arc::new(BrokerLog::new(LeaderEpoch(1), cache().await));
         log.ensure(TOPIC, 2);

@@ -325,7 +325,7 @@ impl World {
 
     async fn begin(metadata: Arc<dyn MetadataStore>, store: ObjectStore, sessions: u128) -> World {
         let session_id = SessionId(Uuid::from_u128(sessions));
-        let joining = Joining { session_id, broker_id: BrokerId(1), now: Timestamp(0) };
+        let joining = Joining::new(session_id, BrokerId(1), Timestamp(0));
         let (session, ended) = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
         let cache = cache().await;
         let log = Arc::new(BrokerLog::new(LeaderEpoch(session.view().0), cache.clone()));

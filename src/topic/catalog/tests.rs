@@ -32,7 +32,7 @@ impl World {
     /// Joins, which seals the sessions before.
     async fn join(&self, number: u128) -> Catalog {
         let session_id = SessionId(Uuid::from_u128(number));
-        let joining = Joining { session_id, broker_id: BrokerId(1), now: Timestamp(0) };
+        let joining = Joining::new(session_id, BrokerId(1), Timestamp(0));
         let (session, _) = BrokerSession::join(&self.metadata, &self.store, joining).await.expect("joins");
         self.load(&session).await
     }
@@ -149,7 +149,7 @@ async fn a_name_is_taken_by_its_twin_with_dots_for_underscores() {
 async fn of_many_who_create_a_name_at_once_one_wins() {
     let (_, world) = faulty();
     let session_id = SessionId(Uuid::from_u128(1));
-    let joining = Joining { session_id, broker_id: BrokerId(1), now: Timestamp(0) };
+    let joining = Joining::new(session_id, BrokerId(1), Timestamp(0));
     let (session, _) = BrokerSession::join(&world.metadata, &world.store, joining).await.expect("joins");
     // Two catalogues of one session stand for two brokers: neither sees the other's snapshot.
     let catalogs = [Arc::new(world.load(&session).await), Arc::new(world.load(&session).await)];
