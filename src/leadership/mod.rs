@@ -14,7 +14,7 @@
 
 mod image;
 
-pub use image::{Leader, ViewImage};
+pub use image::{Leader, Sessions, ViewImage};
 
 use crate::cluster::{Barrier, Place, PlacementKey, Standings, UnknownPlacement, Verdict};
 use crate::meta::keys::view::View;
@@ -188,7 +188,7 @@ impl Leadership {
     }
 
     /// Brokers' addresses, zones and the like, by session.
-    pub fn on_sessions(&self, sessions: image::Sessions) {
+    pub fn on_sessions(&self, sessions: Sessions) {
         let _state = self.shared.state.lock();
         let image = self.image().with_sessions(sessions);
         self.shared.image.store(Arc::new(image));
@@ -208,6 +208,11 @@ impl Leadership {
             }
         }
         (servable, waits)
+    }
+
+    /// More is served now: whoever waits for it looks again.
+    pub fn on_served(&self) {
+        self.changed();
     }
 
     /// Whom this session's barriers wait for now.

@@ -10,20 +10,25 @@
 //! so the order in which they are read decides only how much has to wait. What waits when all objects were read lies behind
 //! a hole. Two rows at one offset are found when the second comes. Either stops the start.
 
+use super::archived::ArchivedLog;
 use super::broker_log::{BrokerLog, LogError};
 use super::index::IndexEntry;
-use super::objects::ObjectUse;
+use super::objects::{JournalNeeds, ObjectUse};
 use super::partition::Partition;
 use crate::journal::{ObjectName, ObjectNumber, RecoveredObject, RowIndex};
 use crate::meta::keys::journal_starts::MergedObject;
 use crate::types::{Offset, Timestamp, TopicPartition};
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// A recovery that is under way.
 #[derive(Debug)]
 pub struct Recovery<'a> {
-    log: &'a BrokerLog,
+    /// What is taken over.
+    partitions: HashMap<TopicPartition, Arc<Partition>>,
+    /// Where it is counted what of each object is needed; none: somebody else does.
+    needs: Option<&'a JournalNeeds>,
     now: Timestamp,
     /// What came before its time, by its first offset.
     early: BTreeMap<(TopicPartition, Offset), Piece>,
@@ -43,7 +48,8 @@ impl BrokerLog {
     /// Begins to take over what earlier sessions committed; partitions and manifests are there.
     #[must_use]
     pub fn recovery(&self, now: Timestamp) -> Recovery<'_> {
-        Recovery { log: self, now, early: BTreeMap::new() }
+        let partitions = self.partitions().into_iter().map(|led| (led.topic_partition(), led)).collect();
+        Recovery { partitions, needs: Some(self.needs()), now, early: BTreeMap::new() }
     }
 
     /// Takes over all of these.
@@ -53,26 +59,32 @@ impl BrokerLog {
         objects.iter().try_for_each(|object| recovery.take(object))?;
         recovery.finish()
     }
+}
 
-    fn recover_needs(&self, object: &RecoveredObject, used: ObjectUse) {
-        let session = object.name.session;
-        match object.name.number {
-            ObjectNumber::Flushed(seq) => self.needs().on_flushed(session, seq, used),
-            ObjectNumber::Merged(number) => {
-                let merged = MergedObject { number, bytes: object.bytes, puts: object.puts };
-                self.needs().on_merged(session, merged, used, &[]);
-            }
-        }
+impl Recovery<'static> {
+    /// Begins to take over partitions that are not served yet; their manifests were taken over.
+    #[must_use]
+    pub fn of(partitions: &[Arc<Partition>], now: Timestamp) -> Recovery<'static> {
+        let partitions =
+            partitions.iter().map(|taken| (taken.topic_partition(), Arc::clone(taken))).collect();
+        Recovery { partitions, needs: None, now, early: BTreeMap::new() }
     }
 }
 
 impl Recovery<'_> {
+    /// Takes over what was archived of a partition. Nothing was taken over of the journal yet.
+    pub fn take_manifest(&mut self, topic_partition: TopicPartition, archived: ArchivedLog) {
+        if let Some(partition) = self.partitions.get(&topic_partition) {
+            partition.on_recovered_manifest(archived);
+        }
+    }
+
     /// Takes over an object. Rows of topics that are gone are passed over, and those that are archived. The objects of a
     /// journal come in its order.
     pub fn take(&mut self, object: &RecoveredObject) -> Result<(), LogError> {
         let mut used = ObjectUse::of(object.index.byte_ranges.iter().cloned());
         for (topic_partition, piece) in pieces(object) {
-            let Some(partition) = self.log.partition(topic_partition) else { continue };
+            let Some(partition) = self.partitions.get(&topic_partition).cloned() else { continue };
             // What is archived already is not needed of the journal.
             if piece.entry.offsets.end <= partition.archived_offset() {
                 continue;
@@ -80,7 +92,9 @@ impl Recovery<'_> {
             used.add(&piece.entry);
             self.place(&partition, piece)?;
         }
-        self.log.recover_needs(object, used);
+        if let Some(needs) = self.needs {
+            count(needs, object, used);
+        }
         Ok(())
     }
 
@@ -140,8 +154,19 @@ impl Recovery<'_> {
     }
 
     fn hole(&self, partition: TopicPartition, found: &IndexEntry) -> LogError {
-        let end = self.log.partition(partition).map(|partition| partition.ends().high_watermark);
+        let end = self.partitions.get(&partition).map(|partition| partition.ends().high_watermark);
         LogError::Hole { partition, from: end.unwrap_or_default(), to: found.offsets.start }
+    }
+}
+
+fn count(needs: &JournalNeeds, object: &RecoveredObject, used: ObjectUse) {
+    let session = object.name.session;
+    match object.name.number {
+        ObjectNumber::Flushed(seq) => needs.on_flushed(session, seq, used),
+        ObjectNumber::Merged(number) => {
+            let merged = MergedObject { number, bytes: object.bytes, puts: object.puts };
+            needs.on_merged(session, merged, used, &[]);
+        }
     }
 }
 
