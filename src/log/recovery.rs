@@ -56,6 +56,9 @@ impl BrokerLog {
 
     fn recover_needs(&self, object: &RecoveredObject, used: ObjectUse) {
         let session = object.name.session;
+        if !self.needs().is_kept(session) {
+            return;
+        }
         match object.name.number {
             ObjectNumber::Flushed(seq) => self.needs().on_flushed(session, seq, used),
             ObjectNumber::Merged(number) => {
