@@ -2,12 +2,13 @@
 
 use super::archived::ArchivedLog;
 use super::index::IndexEntry;
+use super::leftovers::Leftovers;
 use super::objects::{JournalNeeds, ObjectUse};
 use super::partition::Partition;
 use crate::cache::{Cache, CacheKey};
 use crate::journal::{CommittedObject, ObjectName};
 use crate::types::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct BrokerLog {
     leader_epoch: LeaderEpoch,
     cache: Cache,
     needs: JournalNeeds,
+    /// Taken before `partitions`, and before a partition's own lock.
+    leftovers: Mutex<Leftovers>,
 }
 
 /// What was committed contradicts itself: the partition is not served, and someone must look.
@@ -42,6 +45,12 @@ pub enum LogError {
         /// Which.
         offset: Offset,
     },
+    /// What was read of journals is not what is known of them by now: the partition has to be taken over anew.
+    #[error("partition {partition}: its journals have changed while they were read")]
+    Outdated {
+        /// Where.
+        partition: TopicPartition,
+    },
     /// A batch or a marker of another transaction than the one that is open there.
     #[error("partition {partition}: offset {offset} belongs to a transaction that is not open there")]
     WrongTransaction {
@@ -56,7 +65,13 @@ impl BrokerLog {
     /// No partitions yet; those to come are led under `leader_epoch`.
     #[must_use]
     pub fn new(leader_epoch: LeaderEpoch, cache: Cache) -> BrokerLog {
-        BrokerLog { partitions: RwLock::default(), leader_epoch, cache, needs: JournalNeeds::default() }
+        BrokerLog {
+            partitions: RwLock::default(),
+            leader_epoch,
+            cache,
+            needs: JournalNeeds::default(),
+            leftovers: Mutex::default(),
+        }
     }
 
     /// The partition, if it is led here.
@@ -94,8 +109,22 @@ impl BrokerLog {
         }
     }
 
+    pub(super) fn leftovers(&self) -> &Mutex<Leftovers> {
+        &self.leftovers
+    }
+
+    pub(super) fn insert(&self, partition: Arc<Partition>) {
+        self.partitions.write().insert(partition.topic_partition(), partition);
+    }
+
+    pub(super) fn take_out(&self, topic_partition: TopicPartition) -> Option<Arc<Partition>> {
+        self.partitions.write().remove(&topic_partition)
+    }
+
     /// Forgets a deleted topic; whoever waits for its partitions is woken.
     pub fn remove(&self, topic_id: TopicId) {
+        let mut leftovers = self.leftovers.lock();
+        self.needs.release(&leftovers.remove_topic(topic_id));
         let gone: Vec<_> = {
             let mut partitions = self.partitions.write();
             let keys: Vec<_> = partitions.keys().filter(|key| key.topic_id == topic_id).copied().collect();
@@ -109,25 +138,27 @@ impl BrokerLog {
     /// Makes an object's batches visible, and keeps its bytes at hand for those who read at the tail.
     pub fn on_committed(&self, object: &CommittedObject) {
         let name = ObjectName::from(object.id);
-        let entries = object.spans.iter().map(|span| {
-            // A topic that was deleted meanwhile has no partition any more.
-            (IndexEntry::new(name, span), self.partition(span.topic_partition))
-        });
+        let entries = object.spans.iter().map(|span| (span.topic_partition, IndexEntry::new(name, span)));
         let entries: Vec<_> = entries.collect();
-        let needed = entries.iter().filter(|(_, partition)| partition.is_some()).map(|(entry, _)| entry);
+        let needed = entries.iter().map(|(_, entry)| entry);
         let used = ObjectUse::of(object.spans.iter().map(|span| span.byte_range.clone())).needing(needed);
         self.needs.on_flushed(object.id.session, object.id.seq, used);
         // Who copies rows of it elsewhere needs its index.
-        self.keep(object, name, &(0..used.index_bytes));
-        for (entry, partition) in entries {
-            self.keep(object, name, &entry.byte_range);
-            if let Some(Err(entry)) = partition.map(|partition| partition.on_committed(entry)) {
-                self.needs.release(&[entry]);
+        self.cache_range(object, name, &(0..used.index_bytes));
+        for (topic_partition, entry) in entries {
+            self.cache_range(object, name, &entry.byte_range);
+            let late = match self.partition(topic_partition) {
+                Some(partition) => partition.on_committed(entry).err(),
+                None => Some(entry),
+            };
+            if let Some(entry) = late {
+                // Its topic was deleted, or the partition is led elsewhere.
+                self.on_committed_late(topic_partition, entry);
             }
         }
     }
 
-    fn keep(&self, object: &CommittedObject, name: ObjectName, byte_range: &Range<u64>) {
+    fn cache_range(&self, object: &CommittedObject, name: ObjectName, byte_range: &Range<u64>) {
         let range = byte_range.start as usize..byte_range.end as usize;
         let key = CacheKey::new(name.session, name.as_u64(), byte_range);
         self.cache.insert(key, object.bytes.slice(range));

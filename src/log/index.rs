@@ -1,7 +1,7 @@
 //! Where a partition's committed batches lie: spans of journal objects, in the order of their offsets.
 
 use crate::journal::{ObjectName, Span};
-use crate::types::{LeaderEpoch, Offset, Timestamp};
+use crate::types::{LeaderEpoch, Offset, SessionId, Timestamp};
 use std::ops::Range;
 
 /// A run of the partition's batches in one object.
@@ -83,36 +83,46 @@ impl PartitionIndex {
         dropped
     }
 
-    /// Puts `new` in the place of `old`: the same batches, elsewhere. Both are without gaps and end at one offset; `new`
-    /// may begin later, where what is before is archived. Of `old` those that were let go of meanwhile are passed over, and
-    /// so are those of `new` that end where the index begins or before. Gives the entries that are not needed any more,
-    /// of either; if `old` is not what the index has, all of `new`.
+    /// Puts `new` in the place of `old`: the same batches, elsewhere. Gives the entries that are not needed any more, of
+    /// either; if `old` is not what the index has, all of `new`.
     pub fn replace(&mut self, old: &[IndexEntry], new: &[IndexEntry]) -> Vec<IndexEntry> {
-        let Some((place, replaced)) = self.find(old) else { return new.to_vec() };
-        let start = self.entries[place].offsets.start;
-        let (passed, taken) = new.split_at(new.partition_point(|entry| entry.offsets.end <= start));
-        let end = self.entries[place + replaced - 1].offsets.end;
-        if !fits(taken, place == 0, start..end) {
-            tracing::error!(?start, ?end, "a merged journal object does not have what it was made of");
-            return new.to_vec();
+        match substitute(&self.entries, old, new) {
+            Substituted::By { entries, removed, passed } => {
+                self.take(entries);
+                [removed, passed].concat()
+            }
+            Substituted::Nothing => new.to_vec(),
+            Substituted::Misfit => {
+                let begin = old.first().map(|entry| entry.offsets.start);
+                tracing::error!(?begin, "a merged journal object does not have what it was made of");
+                new.to_vec()
+            }
         }
-        let before = self.entries.splice(place..place + replaced, taken.iter().cloned());
-        let mut unneeded: Vec<IndexEntry> = before.collect();
-        self.bytes -= unneeded.iter().map(IndexEntry::size).sum::<u64>();
-        self.bytes += taken.iter().map(IndexEntry::size).sum::<u64>();
-        self.entries.shrink_to(self.entries.len() * 2);
-        unneeded.extend_from_slice(passed);
-        unneeded
     }
 
-    /// Where those of `old` lie that are still there, and how many they are.
-    fn find(&self, old: &[IndexEntry]) -> Option<(usize, usize)> {
-        let begin = self.entries.first()?.offsets.start;
-        let left = &old[old.partition_point(|entry| entry.offsets.end <= begin)..];
-        let start = left.first()?.offsets.start;
-        let place = self.entries.partition_point(|entry| entry.offsets.start < start);
-        let is_there = self.entries.get(place..place + left.len()) == Some(left);
-        is_there.then_some((place, left.len()))
+    /// Takes, for the journals that `is_kept` names, the entries that are known of them; what the index had of them has the
+    /// same batches, or some that were archived meanwhile. Gives those of `known` that are not needed; none if both do not
+    /// fit.
+    pub fn adopt(
+        &mut self,
+        is_kept: impl Fn(SessionId) -> bool,
+        known: &[IndexEntry],
+    ) -> Option<Vec<IndexEntry>> {
+        let is_old = |entry: &&IndexEntry| is_kept(entry.object.session);
+        let old: Vec<IndexEntry> = self.entries.iter().filter(is_old).cloned().collect();
+        match substitute(&self.entries, &old, known) {
+            Substituted::By { entries, passed, .. } => {
+                self.take(entries);
+                Some(passed)
+            }
+            Substituted::Nothing if old.is_empty() => Some(known.to_vec()),
+            Substituted::Nothing | Substituted::Misfit => None,
+        }
+    }
+
+    fn take(&mut self, entries: Vec<IndexEntry>) {
+        self.bytes = entries.iter().map(IndexEntry::size).sum();
+        self.entries = entries;
     }
 
     /// The epochs that have rows and where each begins, oldest first.
@@ -126,10 +136,64 @@ impl PartitionIndex {
     }
 }
 
-/// Whether entries may stand for `offsets`. Only at the front of an index may they begin elsewhere, as what is before the
-/// archived offset is not read.
-fn fits(entries: &[IndexEntry], is_front: bool, offsets: Range<Offset>) -> bool {
-    let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return false };
-    let follows = entries.windows(2).all(|pair| pair[0].offsets.end == pair[1].offsets.start);
-    follows && last.offsets.end == offsets.end && (is_front || first.offsets.start == offsets.start)
+/// What a list of entries becomes when others take the place of some.
+pub(super) enum Substituted {
+    /// This.
+    By {
+        /// The list.
+        entries: Vec<IndexEntry>,
+        /// Entries that are not in it any more.
+        removed: Vec<IndexEntry>,
+        /// Entries that were to come in, and whose place is gone.
+        passed: Vec<IndexEntry>,
+    },
+    /// Nothing of the old is there any more.
+    Nothing,
+    /// The list has others there, or the new ones do not have what the old ones had.
+    Misfit,
+}
+
+/// Puts `new` in the place of `old`: the same batches of a partition, elsewhere. All are in the order of their offsets. Those
+/// of `old` that end where the list begins were let go of meanwhile, and are passed over; so are those of `new` that end
+/// where the first of `old` begins that is left. Between others there may be entries of other journals. Where the list
+/// begins the first of `new` may begin elsewhere, as what is before the archived offset is not read.
+pub(super) fn substitute(entries: &[IndexEntry], old: &[IndexEntry], new: &[IndexEntry]) -> Substituted {
+    let Some(begin) = entries.first().map(|first| first.offsets.start) else { return Substituted::Nothing };
+    let mut left = old[old.partition_point(|entry| entry.offsets.end <= begin)..].iter().peekable();
+    let Some(start) = left.peek().map(|first| first.offsets.start) else { return Substituted::Nothing };
+    let (mut after, mut removed) = (Vec::with_capacity(entries.len()), Vec::new());
+    for entry in entries {
+        match left.next_if(|old| *old == entry) {
+            Some(old) => removed.push(old.clone()),
+            None => after.push(entry.clone()),
+        }
+    }
+    let (passed, taken) = new.split_at(new.partition_point(|entry| entry.offsets.end <= start));
+    let (had, have) = (runs(&removed), runs(taken));
+    let ends = |runs: &[Range<Offset>]| runs.iter().map(|run| run.end).collect::<Vec<_>>();
+    let starts = |runs: &[Range<Offset>]| runs.iter().skip(1).map(|run| run.start).collect::<Vec<_>>();
+    let begins = |runs: &[Range<Offset>]| runs.first().map(|run| run.start);
+    let fits = left.peek().is_none()
+        && ends(&had) == ends(&have)
+        && starts(&had) == starts(&have)
+        && (start == begin || begins(&had) == begins(&have));
+    if !fits {
+        return Substituted::Misfit;
+    }
+    after.extend_from_slice(taken);
+    after.sort_by_key(|entry| entry.offsets.start);
+    after.shrink_to_fit();
+    Substituted::By { entries: after, removed, passed: passed.to_vec() }
+}
+
+/// The offsets of entries, in order; those together that follow each other.
+fn runs(entries: &[IndexEntry]) -> Vec<Range<Offset>> {
+    let mut runs: Vec<Range<Offset>> = Vec::new();
+    for entry in entries {
+        match runs.last_mut() {
+            Some(run) if run.end == entry.offsets.start => run.end = entry.offsets.end,
+            _ => runs.push(entry.offsets.clone()),
+        }
+    }
+    runs
 }

@@ -55,7 +55,7 @@ pub struct MergeSources {
 }
 
 impl MergeSources {
-    fn contain(&self, object: ObjectNumber) -> bool {
+    pub(super) fn contain(&self, object: ObjectNumber) -> bool {
         match object {
             ObjectNumber::Flushed(seq) => seq < self.until,
             ObjectNumber::Merged(number) => self.merged.contains(&number),
@@ -101,8 +101,11 @@ impl Partition {
 }
 
 impl BrokerLog {
-    /// Reads from a merged object, from now on, what it has.
+    /// Reads from a merged object, from now on, what it has. Of a journal that is not kept here any more nothing is done.
     pub fn on_merged(&self, merged: &MergedSpans) {
+        if !self.needs().is_kept(merged.session) {
+            return;
+        }
         let name = ObjectName::merged(merged.session, merged.object.number);
         let mut new: HashMap<TopicPartition, Vec<IndexEntry>> = HashMap::new();
         for span in &merged.spans {
@@ -113,11 +116,13 @@ impl BrokerLog {
         // All of it counts before any of it can be let go of.
         self.needs().on_merged(merged.session, merged.object, used, &merged.sources.merged);
         for replaced in &merged.replaced {
-            let new = new.remove(&replaced.topic_partition).unwrap_or_default();
-            let unneeded = match self.partition(replaced.topic_partition) {
+            let topic_partition = replaced.topic_partition;
+            let new = new.remove(&topic_partition).unwrap_or_default();
+            let mut leftovers = self.leftovers().lock();
+            let unneeded = match self.partition(topic_partition) {
                 Some(partition) => partition.on_merged(&replaced.spans, &new),
-                // Its topic was deleted, and what it had was let go of then.
-                None => new,
+                // It is led elsewhere; or its topic was deleted, and what it had was let go of then.
+                None => leftovers.on_merged(topic_partition, &replaced.spans, &new),
             };
             self.needs().release(&unneeded);
         }

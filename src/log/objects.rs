@@ -1,4 +1,5 @@
-//! Which journal objects somebody may still read: those with a span that no segment has yet.
+//! Which objects of the journals that are kept here somebody may still read: those with a span that no segment has yet.
+//! Other brokers keep other journals; of those nothing is counted.
 //!
 //! ```text
 //! merged objects, each with some spans     numbered objects, from the first with a span on: they are pinned
@@ -13,7 +14,7 @@ use crate::types::{MergeNumber, SessionId};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 
-/// The objects of all journals, by how many spans of theirs are needed.
+/// The objects of the journals that are kept here, by how many spans of theirs are needed.
 #[derive(Debug, Default)]
 pub struct JournalNeeds {
     journals: Mutex<BTreeMap<SessionId, Needs>>,
@@ -80,6 +81,17 @@ impl ObjectUse {
 }
 
 impl JournalNeeds {
+    /// Whether this broker keeps a journal: what is needed of others is not counted here.
+    #[must_use]
+    pub fn is_kept(&self, session: SessionId) -> bool {
+        self.journals.lock().contains_key(&session)
+    }
+
+    /// A journal is kept from now on; nothing of it is counted yet.
+    pub(super) fn begin(&self, session: SessionId, last: u64) {
+        self.journals.lock().insert(session, Needs { last, ..Needs::default() });
+    }
+
     /// An earlier session's journal, of which nothing is known to be needed yet.
     pub fn on_ended(&self, ended: &EndedJournal) {
         let mut journals = self.journals.lock();
@@ -177,7 +189,7 @@ impl JournalNeeds {
         (spans.sum(), journals.values().map(|needs| needs.order.len()).max().unwrap_or(0))
     }
 
-    /// A journal is gone as a whole.
+    /// A journal is gone as a whole, or is not kept here any more.
     pub fn forget(&self, session: SessionId) {
         self.journals.lock().remove(&session);
     }

@@ -161,6 +161,9 @@ impl Recovery<'_> {
 
 fn count(needs: &JournalNeeds, object: &RecoveredObject, used: ObjectUse) {
     let session = object.name.session;
+    if !needs.is_kept(session) {
+        return;
+    }
     match object.name.number {
         ObjectNumber::Flushed(seq) => needs.on_flushed(session, seq, used),
         ObjectNumber::Merged(number) => {
