@@ -3,7 +3,9 @@
 //! Values are JSON objects with `"v": 1` in them; a value of a newer release is an error, never a guess.
 //! Topics have keys of their own in the topic room; etcd has `compaction` and `pulse` beside ours (`meta/etcd`).
 
+pub mod alive;
 pub mod cluster;
+pub mod drained;
 pub mod journal_starts;
 pub mod journals;
 pub mod producer_ids;

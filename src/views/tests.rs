@@ -1,0 +1,1 @@
+//! Views between sessions of one metadata store.
