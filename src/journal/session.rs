@@ -56,7 +56,9 @@ impl Joining {
         Joining { session_id, about: Session::new(broker_id, ViewNumber(0), now.get()) }
     }
 
-    fn member(&self) -> Member {
+    /// As a view names it.
+    #[must_use]
+    pub fn member(&self) -> Member {
         let Session { broker_id, zone, weight, .. } = &self.about;
         Member { session: self.session_id, broker_id: *broker_id, zone: zone.clone(), weight: *weight }
     }
