@@ -84,7 +84,7 @@ async fn archive(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respo
     answer(async {
         let query = Query::parse(query.as_deref())?;
         let context = admin.context().await?;
-        Ok(answers::archive(&context, &query))
+        Ok(answers::topics(&context, &query))
     })
     .await
 }
