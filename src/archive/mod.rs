@@ -33,6 +33,7 @@ mod rewrite;
 mod rounds;
 mod rows;
 mod start;
+mod status;
 mod upkeep;
 mod write;
 
@@ -40,6 +41,7 @@ pub use archiver::{Archive, ArchiveStart};
 pub use error::{ArchiveError, LoadError};
 pub use fsck::{Checked, Count, FsckError, FsckReport, Orphans, Problem, Repair, fsck};
 pub use start::{LoadedManifest, LoadedManifests, load};
+pub use status::{WaitsFor, waits_for};
 
 #[cfg(test)]
 mod tests;

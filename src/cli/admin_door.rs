@@ -1,6 +1,7 @@
 //! Asks the broker's HTTP door.
 
 use super::error::CliError;
+use crate::client::TopicInfo;
 use crate::ops::{ArchivePage, PartitionAnswer, SegmentsPage, TopicArchive};
 use clap::Args;
 use serde::de::DeserializeOwned;
@@ -79,6 +80,19 @@ impl AdminDoor {
             }
         }
         found.ok_or_else(|| CliError::Failed("the broker gave no answer".to_owned()))
+    }
+
+    /// The same segments, if they are that topic's: the door may be that of a broker of another cluster.
+    pub(super) fn belonging_to(
+        &self,
+        segments: TopicSegments,
+        topic: &TopicInfo,
+    ) -> Result<TopicSegments, CliError> {
+        if segments.topic_id == topic.topic_id.simple().to_string() {
+            return Ok(segments);
+        }
+        let why = "is the door of a broker with another topic of this name; --admin or CENOTE_ADMIN says where it is";
+        Err(CliError::Failed(format!("{} {why}", self.admin)))
     }
 
     /// All topics.

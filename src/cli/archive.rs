@@ -12,7 +12,7 @@ use std::io::{self, Write};
 pub(super) enum ArchiveCommand {
     /// Show how much of each topic lies in segments, and how much in the journal alone.
     Status {
-        /// This topic alone.
+        /// This topic alone, partition by partition, with what each waits for.
         topic: Option<String>,
         #[command(flatten)]
         options: ArchiveOptions,
@@ -63,6 +63,7 @@ async fn one(topic: &str, options: &ArchiveOptions) -> Result<(), CliError> {
                 "bytes": partition.segments.iter().map(|segment| segment.bytes).sum::<u64>(),
                 "lag_records": partition.lag_records,
                 "lag_bytes": partition.lag_bytes,
+                "waits_for": partition.waits_for,
             })
         });
         let document = serde_json::json!({
@@ -72,8 +73,17 @@ async fn one(topic: &str, options: &ArchiveOptions) -> Result<(), CliError> {
         });
         return Ok(writeln!(out, "{document}")?);
     }
-    let mut table =
-        Table::new(&["PARTITION", "START", "ARCHIVED", "END", "SEGMENTS", "BYTES", "LAG", "LAG-BYTES"]);
+    let mut table = Table::new(&[
+        "PARTITION",
+        "START",
+        "ARCHIVED",
+        "END",
+        "SEGMENTS",
+        "BYTES",
+        "LAG",
+        "LAG-BYTES",
+        "WAITS-FOR",
+    ]);
     for partition in &found.partitions {
         let bytes: u64 = partition.segments.iter().map(|segment| segment.bytes).sum();
         table.row([
@@ -85,6 +95,7 @@ async fn one(topic: &str, options: &ArchiveOptions) -> Result<(), CliError> {
             bytes.to_string(),
             partition.lag_records.to_string(),
             partition.lag_bytes.to_string(),
+            partition.waits_for.clone().unwrap_or_default(),
         ]);
     }
     Ok(table.write(&mut out)?)

@@ -1,6 +1,7 @@
 //! `cenote fsck`: checks a stopped broker's stores.
 
 use super::error::CliError;
+use super::identity::check_metadata_files;
 use super::options::Output;
 use super::serve::{self, ServeArgs};
 use crate::archive::{Count, FsckReport, Repair, fsck};
@@ -25,7 +26,8 @@ pub(super) struct FsckArgs {
 }
 
 pub(super) async fn run(args: FsckArgs) -> Result<(), CliError> {
-    let (config, _sources) = serve::settings(&args.serve)?;
+    let (config, sources) = serve::settings(&args.serve)?;
+    check_metadata_files(&config, &sources)?;
     let repair = if args.repair { Repair::DeleteOrphans } else { Repair::No };
     let metadata = open_metadata(&config, repair).await?;
     let failed = |error: &dyn std::fmt::Display| CliError::Failed(error.to_string());
@@ -55,7 +57,9 @@ async fn open_metadata(config: &Config, repair: Repair) -> Result<Arc<dyn Metada
         // Whether brokers still write cannot be seen from here, as the lock of the embedded store shows it.
         if repair == Repair::DeleteOrphans {
             return Err(CliError::Usage(
-                "--repair is not there for a cluster: its brokers delete orphans".to_owned(),
+                "--repair needs metadata below --data, whose lock shows that no broker runs; with metadata on etcd a \
+                 broker deletes what nothing refers to itself, a minute after its next start"
+                    .to_owned(),
             ));
         }
         let store = EtcdStore::open(etcd, &Metrics::new().metadata).await;

@@ -1,7 +1,8 @@
-//! Who the broker is to TLS and QUIC clients: what is wrong with its files is a mistake in a setting.
+//! Who the broker is to TLS and QUIC clients, and to etcd: what is wrong with its files is a mistake in a setting.
 
 use super::error::CliError;
-use crate::config::{Config, Sources, Transport};
+use crate::config::{Config, MetadataConfig, Sources, Transport};
+use crate::meta::EtcdStore;
 use crate::net::{Identity, IdentityError};
 
 /// The identity that `config` asks for; none where no listener shows one. May write the one for development.
@@ -25,6 +26,20 @@ fn refusal(error: &IdentityError, sources: &Sources) -> String {
         IdentityError::Key { .. } => ("tls-key", "a PEM file with the certificate's key, not encrypted"),
         _ => ("tls-certificate", "a PEM file with the chain of certificates, the broker's own first"),
     };
-    let setting = sources.iter().find(|setting| setting.key == key).expect("every setting has a source");
-    format!("{}: {error}; accepted: {accepted}", setting.name())
+    format!("{}: {error}; accepted: {accepted}", name_of(sources, key))
+}
+
+/// Looks at the files for TLS that `--metadata` names, before anything is opened.
+pub(super) fn check_metadata_files(config: &Config, sources: &Sources) -> Result<(), CliError> {
+    let MetadataConfig::Etcd(etcd) = &config.metadata else { return Ok(()) };
+    EtcdStore::check_files(etcd).map_err(|error| {
+        let accepted =
+            "PEM files, of which ca has certificates, cert the broker's own first, and key its key";
+        CliError::Usage(format!("{}: {error}; accepted: {accepted}", name_of(sources, "metadata")))
+    })
+}
+
+/// A setting as it was given: a flag, a variable, or a line of a file.
+fn name_of(sources: &Sources, key: &str) -> String {
+    sources.iter().find(|setting| setting.key == key).expect("every setting has a source").name()
 }

@@ -2,7 +2,7 @@
 
 use super::error::{CliError, said_once};
 use super::greeting::{Doors, greet, warn_of_surprises};
-use super::identity::identity;
+use super::identity::{check_metadata_files, identity};
 use super::serve::{self, ServeArgs};
 use crate::broker::{Broker, Foundation};
 use crate::clock::Clock;
@@ -30,6 +30,7 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 pub(super) fn serve(args: &ServeArgs) -> Result<(), CliError> {
     let (config, sources) = serve::settings(args)?;
     let identity = identity(&config, &sources)?;
+    check_metadata_files(&config, &sources)?;
     let filter =
         EnvFilter::try_new(&config.log).map_err(|error| CliError::Usage(format!("--log: {error}")))?;
     let colour = super::may_colour(&io::stderr());
@@ -64,9 +65,17 @@ async fn run(config: Config, identity: Option<Identity>, out: &mut (dyn Write + 
     let stop_http = http.map(|http| serve_http(http, readiness.clone(), Arc::clone(&metrics), admin.clone()));
 
     let advertised = server.bound().iter().map(advertise).collect();
-    let foundation =
-        Foundation::open(Arc::clone(&config), advertised, Arc::clone(&metrics), Clock::System).await?;
-    let mut broker = Broker::start(foundation).await?;
+    let starting = async {
+        let foundation =
+            Foundation::open(Arc::clone(&config), advertised, Arc::clone(&metrics), Clock::System).await?;
+        Broker::start(foundation).await
+    };
+    // A start may wait for stores that are not there. Nothing was taken in yet: what ends it here is as good as a close.
+    let mut broker = tokio::select! {
+        started = starting => started?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let bound = server.bound().to_vec();
     let serving = server.serve(broker.handler(), config.limits, budget, metrics);
     admin.set(broker.handler());

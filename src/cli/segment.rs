@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use url::Url;
 
 #[derive(Debug, Subcommand)]
@@ -23,7 +23,7 @@ pub(super) enum SegmentCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct CatArgs {
-    /// A segment's file, by its path or by the URL of its object: `cenote topic files` prints where they are.
+    /// A segment's file, by its path or URL, or by the URL of its object: `cenote topic files` prints where they are.
     file: String,
     /// How to write a record: value, key-value, json, or a pattern of %t topic, %p partition, %o offset, %T time,
     /// %k key, %K its length, %v value, %S its length, %h headers, %%, \n, \t [default: value, or json with
@@ -61,7 +61,7 @@ pub(super) async fn run(command: SegmentCommand) -> Result<(), CliError> {
     let reader = SegmentReader::open(segment).await;
     let reader = reader.map_err(|error| failed(&said(&error)))?;
     let topic_partition = reader.footer().topic_partition();
-    let topic = topic_of(Path::new(&args.file)).unwrap_or_else(|| topic_partition.topic_id.to_string());
+    let topic = topic_of(&path_of(&args.file)).unwrap_or_else(|| topic_partition.topic_id.to_string());
     let mut out = io::BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout());
     let chunks = reader.footer().chunks();
     for chunk in (chunks.start.0..chunks.end.0).map(ChunkId) {
@@ -92,7 +92,7 @@ fn said(error: &LoadError<io::Error>) -> String {
 impl Segment {
     async fn open(place: &str) -> io::Result<Segment> {
         let Some((store, object)) = object_of(place) else {
-            let file = File::open(place)?;
+            let file = File::open(path_of(place))?;
             let size = file.metadata()?.len();
             return Ok(Segment { source: Source::File(file), size });
         };
@@ -101,6 +101,12 @@ impl Segment {
         let size = store.size(&object).await.map_err(io::Error::other)?;
         Ok(Segment { source: Source::Object(store, object), size })
     }
+}
+
+/// The path that a `file:///` URL stands for; anything else is one as it is.
+fn path_of(place: &str) -> PathBuf {
+    let url = Url::parse(place).ok().filter(|url| url.scheme() == "file");
+    url.and_then(|url| url.to_file_path().ok()).unwrap_or_else(|| PathBuf::from(place))
 }
 
 /// The folder and the name of an object, if that is what it is; a path of this machine otherwise.
@@ -132,7 +138,7 @@ impl ReadAt for Segment {
 
 #[cfg(test)]
 mod tests {
-    use super::{object_of, topic_of};
+    use super::{object_of, path_of, topic_of};
     use std::path::Path;
 
     #[test]
@@ -148,11 +154,27 @@ mod tests {
             assert_eq!(topic_of(Path::new(&path)).as_deref(), name, "{path}");
         }
     }
+
+    #[test]
+    fn a_file_is_named_by_its_path_or_by_its_url() {
+        for (place, path) in [
+            ("file:///a/b%20c/x.parquet", "/a/b c/x.parquet"),
+            ("file://localhost/a/x.parquet", "/a/x.parquet"),
+            ("/a/b%20c/x.parquet", "/a/b%20c/x.parquet"),
+            ("x.parquet", "x.parquet"),
+            ("file:x/y.parquet", "/x/y.parquet"),
+            ("file://elsewhere/x.parquet", "file://elsewhere/x.parquet"),
+        ] {
+            assert_eq!(path_of(place), Path::new(path), "{place}");
+        }
+    }
+
     #[test]
     fn a_url_names_an_object_and_anything_else_a_file() {
         for (place, found) in [
             ("s3://bucket/a/partition=0/x.parquet", Some(("s3://bucket/a/partition=0", "x.parquet"))),
             ("gs://bucket/x.parquet", Some(("gs://bucket", "x.parquet"))),
+            ("file:///a/x.parquet", None),
             ("/a/s3:/x.parquet", None),
             ("x.parquet", None),
         ] {

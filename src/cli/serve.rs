@@ -57,7 +57,7 @@ pub struct ServeArgs {
     /// Memory of the cache [default: 512MiB] [env: CENOTE_CACHE_MEMORY]
     #[arg(long, value_name = "SIZE")]
     cache_memory: Option<String>,
-    /// Disk of the cache; 0: none [default: 0 for a local store, 10GiB for a remote one]
+    /// Disk of the cache, 64MiB at least; 0: none [default: 0 for a local store, 10GiB for a remote one]
     /// [env: CENOTE_CACHE_DISK]
     #[arg(long, value_name = "SIZE")]
     cache_disk: Option<String>,

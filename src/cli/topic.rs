@@ -1,17 +1,19 @@
 //! `cenote topic`.
 
 mod files;
+mod units;
 
 use super::admin_door::{AdminDoor, TopicSegments};
 use super::error::CliError;
-use super::options::{Common, Output, parse_pair};
+use super::options::{Common, Output};
 use super::table::Table;
-use crate::client::{Admin, Cluster, ConfigChange, NewTopic};
+use crate::client::{Admin, Cluster, ConfigChange, NewTopic, TopicInfo};
 use crate::ops::PartitionAnswer;
 use crate::types::{Offset, PartitionIndex};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::io::{self, Write};
+use units::parse_setting;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TopicCommand {
@@ -25,8 +27,9 @@ pub(super) enum TopicCommand {
         /// How many copies: 1, as the object store keeps its own [default: 1].
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
         replication_factor: Option<i16>,
-        /// A setting of Kafka's topics, such as retention.ms=86400000. Repeatable.
-        #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
+        /// A setting of Kafka's topics, such as retention.ms=7d: times and sizes are plain numbers, or have units.
+        /// Repeatable.
+        #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
         set: Vec<(String, String)>,
         #[command(flatten)]
         common: Common,
@@ -41,7 +44,9 @@ pub(super) enum TopicCommand {
     },
     /// Show partitions, offsets, leaders, segments and settings of a topic.
     ///
-    /// Segments and what waits to become one are asked of the broker's HTTP door, and left out where none answers.
+    /// Segments and what waits to become one are asked of the broker's HTTP door; where it does not answer, a line says so.
+    /// OFFSETS counts offsets, of which not all have a record: markers, aborted and compacted records leave gaps. ROWS
+    /// counts the records in segments.
     Describe {
         /// Its name.
         name: String,
@@ -82,8 +87,9 @@ pub(super) enum TopicCommand {
 pub(super) struct AlterArgs {
     /// Its name.
     name: String,
-    /// A setting of Kafka's topics, such as retention.ms=86400000. Repeatable.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
+    /// A setting of Kafka's topics, such as retention.ms=7d: times and sizes are plain numbers, or have units.
+    /// Repeatable.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, String)>,
     /// A setting that goes back to its default. Repeatable.
     #[arg(long, value_name = "KEY")]
@@ -121,8 +127,11 @@ pub(super) async fn run(command: TopicCommand) -> Result<(), CliError> {
         }
         TopicCommand::Describe { name, common, door } => {
             let cluster = common.connect().await?;
-            let segments = door.segments(&name, None).await.ok();
-            describe(&cluster, &name, segments, common.output).await
+            let segments = door.segments(&name, None).await;
+            let topic = cluster.topic(&name).await?;
+            // The door may be that of a broker of another cluster.
+            let segments = segments.and_then(|segments| door.belonging_to(segments, &topic));
+            describe(&cluster, &topic, segments, common.output).await
         }
         TopicCommand::Files(args) => files::run(args).await,
         TopicCommand::DeleteRecords { name, partition, before, common } => {
@@ -183,7 +192,7 @@ async fn list(cluster: &Cluster, offsets: bool, output: Output) -> Result<(), Cl
     let admin = Admin::new(cluster);
     let mut rows = Vec::new();
     for topic in cluster.topics().await? {
-        let records = if offsets {
+        let in_use = if offsets {
             let starts = admin.start_offsets(&topic.name).await?;
             let ends = admin.end_offsets(&topic.name).await?;
             Some(
@@ -194,14 +203,14 @@ async fn list(cluster: &Cluster, offsets: bool, output: Output) -> Result<(), Cl
         } else {
             None
         };
-        rows.push((topic, records));
+        rows.push((topic, in_use));
     }
     let mut out = io::stdout().lock();
     if output == Output::Json {
-        let rows = rows.iter().map(|(topic, records)| {
+        let rows = rows.iter().map(|(topic, in_use)| {
             let mut row = json!({ "name": topic.name, "partitions": topic.partitions.len(), "internal": topic.is_internal });
-            if let Some(records) = records {
-                row["records"] = Value::from(*records);
+            if let Some(in_use) = in_use {
+                row["offsets"] = Value::from(*in_use);
             }
             row
         });
@@ -209,28 +218,25 @@ async fn list(cluster: &Cluster, offsets: bool, output: Output) -> Result<(), Cl
         return Ok(());
     }
     let width = rows.iter().map(|(topic, _)| topic.name.len()).max().unwrap_or(0).max(5);
-    let records_title = if offsets { "  RECORDS" } else { "" };
-    writeln!(out, "{:width$}  PARTITIONS{records_title}", "TOPIC")?;
-    for (topic, records) in rows {
-        let records = records.map(|records| format!("  {records:7}")).unwrap_or_default();
-        writeln!(out, "{:width$}  {:10}{records}", topic.name, topic.partitions.len())?;
+    let offsets_title = if offsets { "  OFFSETS" } else { "" };
+    writeln!(out, "{:width$}  PARTITIONS{offsets_title}", "TOPIC")?;
+    for (topic, in_use) in rows {
+        let in_use = in_use.map(|in_use| format!("  {in_use:7}")).unwrap_or_default();
+        writeln!(out, "{:width$}  {:10}{in_use}", topic.name, topic.partitions.len())?;
     }
     Ok(())
 }
 
 async fn describe(
     cluster: &Cluster,
-    name: &str,
-    segments: Option<TopicSegments>,
+    topic: &TopicInfo,
+    segments: Result<TopicSegments, CliError>,
     output: Output,
 ) -> Result<(), CliError> {
     let admin = Admin::new(cluster);
-    let topic = cluster.topic(name).await?;
-    let starts = admin.start_offsets(name).await?;
-    let ends = admin.end_offsets(name).await?;
-    let configs = admin.describe_configs(name).await?;
-    // The door may be that of a broker of another cluster.
-    let segments = segments.filter(|segments| segments.topic_id == topic.topic_id.simple().to_string());
+    let starts = admin.start_offsets(&topic.name).await?;
+    let ends = admin.end_offsets(&topic.name).await?;
+    let configs = admin.describe_configs(&topic.name).await?;
     let archived = |index: PartitionIndex| {
         let partitions = segments.iter().flat_map(|segments| &segments.partitions);
         partitions.into_iter().find(|partition| partition.partition == index.0)
@@ -245,6 +251,7 @@ async fn describe(
             json!({
                 "archived_offset": archived.map(|archived| archived.archived_offset),
                 "segments": archived.map(|archived| archived.segments.len()),
+                "segment_rows": archived.map(rows_of),
                 "segment_bytes": archived.map(bytes_of),
                 "archive_lag_records": archived.map(|archived| archived.lag_records),
                 "archive_lag_bytes": archived.map(|archived| archived.lag_bytes),
@@ -263,6 +270,7 @@ async fn describe(
             "name": topic.name,
             "topic_id": topic_id,
             "partitions": Value::from_iter(partitions),
+            "segments_unknown": segments.as_ref().err().map(ToString::to_string),
             "settings": Value::from_iter(configs),
         });
         writeln!(out, "{document}")?;
@@ -274,8 +282,9 @@ async fn describe(
         "LEADER",
         "START",
         "END",
-        "RECORDS",
+        "OFFSETS",
         "SEGMENTS",
+        "ROWS",
         "BYTES",
         "LAG",
         "LAG-BYTES",
@@ -291,18 +300,27 @@ async fn describe(
             end.to_string(),
             (end - start).to_string(),
             told(archived.map(|archived| archived.segments.len() as u64)),
+            told(archived.map(rows_of)),
             told(archived.map(bytes_of)),
             told(archived.map(|archived| archived.lag_records)),
             told(archived.map(|archived| archived.lag_bytes)),
         ]);
     }
     table.write(&mut out)?;
+    if let Err(why) = &segments {
+        writeln!(out, "- what lies in segments is not known: {why}")?;
+    }
     writeln!(out, "SETTINGS (* set for this topic)")?;
     for config in configs {
         let mark = if config.is_default { ' ' } else { '*' };
         writeln!(out, "{mark} {} = {}", config.name, config.value.as_deref().unwrap_or("(hidden)"))?;
     }
     Ok(())
+}
+
+/// Records in a partition's files.
+fn rows_of(partition: &PartitionAnswer) -> u64 {
+    partition.segments.iter().map(|segment| segment.rows).sum()
 }
 
 /// Bytes of a partition's files.

@@ -74,6 +74,8 @@ pub const SETTINGS: [Setting; 25] = [
 
 const LISTEN_DEFAULT: [&str; 2] = ["tcp://127.0.0.1:9092", "quic://127.0.0.1:9093"];
 const FRAME_BYTES_MAX_DEFAULT: usize = 100 << 20;
+/// Four of the blocks that the cache writes; with fewer, each new block takes the place of one that was just filled.
+const CACHE_DISK_LEAST: usize = 64 << 20;
 const FLUSH_INTERVAL_LONGEST: Duration = Duration::from_secs(60);
 const INITIAL_REBALANCE_DELAY_LONGEST: Duration = Duration::from_secs(300);
 const ARCHIVE_AGE_LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -288,7 +290,7 @@ impl Given {
             archive: self.archive()?,
             cache: CacheConfig {
                 memory_bytes: self.value("cache-memory", parse::size)?,
-                disk_bytes: self.value("cache-disk", parse::size)?,
+                disk_bytes: self.value("cache-disk", cache_disk)?,
             },
             topics: TopicDefaults {
                 num_partitions: self.value("partitions", |text| parse::number(text, &(1..=10_000)))?,
@@ -423,5 +425,13 @@ impl Given {
 
     fn name(&self, key: &str) -> String {
         self.get(key).name()
+    }
+}
+
+/// None, or enough to be a cache.
+fn cache_disk(text: &str) -> Result<usize, Complaint> {
+    match parse::size(text)? {
+        bytes @ (0 | CACHE_DISK_LEAST..) => Ok(bytes),
+        _ => Err("is too little for a disk cache; accepted: 0 (none), or 64MiB and more".to_owned()),
     }
 }

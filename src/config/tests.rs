@@ -104,10 +104,11 @@ fn a_level_is_that_of_cenote_and_other_crates_are_heard_when_they_warn() {
 
 #[test]
 fn what_is_refused() {
-    let refused: [(&'static str, &[&str], &str); 24] = [
+    let refused: [(&'static str, &[&str], &str); 25] = [
         ("flush-interval", &["2h"], "is too long"),
         ("flush-bytes", &["8 parsecs"], "is not a size"),
         ("flush-bytes", &["1"], "is out of range"),
+        ("cache-disk", &["1KiB"], "accepted: 0 (none), or 64MiB and more"),
         ("flush-bytes", &["99999999999999999999"], "is not a size"),
         ("puts-in-flight", &["0"], "accepted: 1 to 64"),
         ("partitions", &["-1"], "accepted: 1 to 10000"),
@@ -179,6 +180,13 @@ fn what_is_advertised_goes_to_its_listener() {
     assert_eq!(listeners[0].advertised, None);
     assert_eq!(listeners[1].host, "::");
     assert_eq!(listeners[1].advertised, Some(("broker.example".to_owned(), 443)));
+}
+
+#[test]
+fn the_disk_of_the_cache_is_none_or_large_enough() {
+    for (text, bytes) in [("0", 0), ("64MiB", 64 << 20), ("1TiB", 1 << 40)] {
+        assert_eq!(resolve_with(&[("cache-disk", &[text])], &[]).unwrap().cache.disk_bytes, bytes);
+    }
 }
 
 #[test]

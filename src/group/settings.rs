@@ -24,8 +24,11 @@ pub use view::{AutoOffsetReset, GroupSettings};
 
 use crate::settings::{Overrides, SettingError};
 
-/// Checks all of a group's own settings, one by one and against each other.
-pub fn check_all(overrides: &Overrides) -> Result<GroupSettings, SettingError> {
-    SETTINGS.check_names(overrides)?;
-    GroupSettings::parse(overrides)
+/// Checks what a group's own settings become, one by one and against each other. A name that is not known stays where it
+/// was stored: another release took it, and it is no reason to refuse a change of others.
+pub fn check_change(before: &Overrides, after: &Overrides) -> Result<GroupSettings, SettingError> {
+    let is_changed = |(name, value): &(&String, &String)| before.get(*name) != Some(*value);
+    let changed = after.iter().filter(is_changed).map(|(name, value)| (name.clone(), value.clone()));
+    SETTINGS.check_names(&changed.collect())?;
+    GroupSettings::parse(after)
 }

@@ -95,8 +95,11 @@ impl Alterable {
             Alterable::Topic(topic) => change(&topic.overrides).and_then(|overrides| {
                 topic::settings::check_change(&topic.overrides, &overrides).map(|_| ())
             }),
-            Alterable::Group(group_id) => change(&context.group_settings.overrides(group_id))
-                .and_then(|overrides| group::settings::check_all(&overrides).map(|_| ())),
+            Alterable::Group(group_id) => {
+                let before = context.group_settings.overrides(group_id);
+                change(&before)
+                    .and_then(|overrides| group::settings::check_change(&before, &overrides).map(|_| ()))
+            }
         };
         checked.map_err(|error| (setting_code(&error), error.to_string()))
     }

@@ -4,6 +4,8 @@
 //! A batch that begins a transaction here first waits for the word of the transaction's coordinator. Meanwhile
 //! no later request of its connection is taken in, so the order holds.
 
+mod refused;
+
 use super::Admitted;
 use super::context::Context;
 use super::verification::{self, OnFirstBatch};
@@ -14,15 +16,14 @@ use crate::log::{
 };
 use crate::topic::{self, CompressionType, Topic};
 use crate::types::{Timestamp, TopicId};
-use crate::wire::batch::{BatchError, Codec, ProduceRules, ProducedBatch, TimestampType, validate_produced};
+use crate::wire::batch::{Codec, ProduceRules, ProducedBatch, TimestampType, validate_produced};
 use crate::wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use crate::wire::messages::produce_response::{
-    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
-};
+use crate::wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use crate::wire::messages::{ProduceRequest, ProduceResponse};
 use crate::wire::{ErrorCode, RequestFrame, RequestHeader, ResponseFrame, StrBytes};
 use bytes::Bytes;
 use futures_util::future::join_all;
+use refused::Refused;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -38,45 +39,6 @@ struct Taken {
     appended: Appended,
     /// The broker's timestamp, if the topic has that.
     append_time: Timestamp,
-}
-
-/// Not taken; nothing of it is stored.
-#[derive(Clone)]
-struct Refused {
-    code: ErrorCode,
-    message: String,
-    /// Which records are to blame, if it is single ones.
-    records: Vec<BatchIndexAndErrorMessage>,
-}
-
-impl Refused {
-    fn new(code: ErrorCode, message: impl ToString) -> Refused {
-        Refused { code, message: message.to_string(), records: Vec::new() }
-    }
-
-    /// A batch that is not taken. What lacks a key is named record by record, in Kafka's words.
-    fn batch(error: &BatchError, topic: &Topic, partition: i32) -> Refused {
-        let BatchError::NoKey { indices, total } = error else { return Refused::new(error.code(), error) };
-        let why = format!(
-            "Compacted topic cannot accept message without key in topic partition {}-{partition}",
-            topic.name
-        );
-        let shown = indices.iter().take(3);
-        let shown: Vec<_> =
-            shown.map(|index| format!("RecordError(batchIndex={index}, message='{why}')")).collect();
-        let message = format!(
-            "One or more records have been rejected due to {total} record errors in total, and only showing \
-             the first three errors at most: [{}]",
-            shown.join(", ")
-        );
-        let why = StrBytes::from_string(why);
-        let blame = |index: &usize| {
-            let index = i32::try_from(*index).unwrap_or(i32::MAX);
-            let record = BatchIndexAndErrorMessage::default().with_batch_index(index);
-            record.with_batch_index_error_message(Some(why.clone()))
-        };
-        Refused { code: error.code(), message, records: indices.iter().map(blame).collect() }
-    }
 }
 
 /// A topic's parts, with the topic as the request named it.

@@ -50,7 +50,13 @@ pub enum RecoveryError {
     #[error("the journal cannot be read: {0}")]
     Store(#[from] StoreError),
     /// A committed object is not there.
-    #[error("journal object {0} was committed and is missing from the object store")]
+    #[error(
+        "journal object {}, which session {} committed, is missing from the object store; a log without it would be \
+         shorter than what was acknowledged, so nothing is served: put the object back from a copy; cenote fsck lists \
+         all that is missing",
+        .0.path(),
+        .0.session
+    )]
     Missing(ObjectName),
     /// A committed object is not what was written.
     #[error("journal object {name}: {why}")]

@@ -20,7 +20,7 @@ pub(crate) mod faults;
 
 pub use counted::CountedStore;
 pub use embedded::{EmbeddedStore, OpenError};
-pub use etcd::EtcdStore;
+pub use etcd::{EtcdFileError, EtcdStore};
 pub use gather::Gatherer;
 pub use lease::{Lease, LeaseId};
 pub use settle::{Change, SettleError, Settled};

@@ -42,6 +42,8 @@ struct Refusal {
 
 /// A flush that takes longer goes on without whoever asked for it.
 const FLUSH_MAX: Duration = Duration::from_secs(600);
+/// Whoever asks for readiness is not kept longer.
+const TROUBLE_MAX: Duration = Duration::from_secs(1);
 
 impl Admin {
     /// From now on this broker is asked.
@@ -55,6 +57,17 @@ impl Admin {
             .route("/topics/{name}/archive", post(flush))
             .route("/archive", get(archive))
             .with_state(self)
+    }
+
+    /// Why nothing is acknowledged at the moment, if that is so. Answers within a second.
+    pub(super) async fn trouble(&self) -> Option<String> {
+        let context = self.handler.load_full()?.context();
+        let why = match tokio::time::timeout(TROUBLE_MAX, context.standing.confirm()).await {
+            Ok(Ok(())) => return None,
+            Ok(Err(error)) => error.to_string(),
+            Err(_elapsed) => "the metadata store does not answer".to_owned(),
+        };
+        Some(why)
     }
 
     /// The session that serves, if its right to answer is confirmed.
@@ -84,7 +97,7 @@ async fn archive(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respo
     answer(async {
         let query = Query::parse(query.as_deref())?;
         let context = admin.context().await?;
-        Ok(answers::archive(&context, &query))
+        Ok(answers::topics(&context, &query))
     })
     .await
 }

@@ -35,6 +35,7 @@ pub struct BindHttpError {
 struct Shared {
     readiness: Readiness,
     metrics: Arc<Metrics>,
+    admin: Admin,
 }
 
 impl HttpServer {
@@ -64,7 +65,7 @@ impl HttpServer {
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics_text))
-            .with_state(Shared { readiness, metrics })
+            .with_state(Shared { readiness, metrics, admin: admin.clone() })
             .merge(admin.router());
         axum::serve(Attentive::new(self.listener), router).with_graceful_shutdown(stop).await
     }
@@ -75,10 +76,18 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
+/// Whether clients should be sent here.
+///
+/// A metadata store that does not answer is said, and is no reason to be sent away. It is usually away for all brokers; if
+/// all said 503, a load balancer would have nobody left, and readers would lose what can be served without it: committed
+/// records, up to the end that was known. Producers wait, and go on when it is back.
 async fn readyz(State(shared): State<Shared>) -> Response {
-    match shared.readiness.reason() {
+    if let Some(reason) = shared.readiness.reason() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response();
+    }
+    match shared.admin.trouble().await {
         None => "ready\n".into_response(),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+        Some(why) => format!("ready to be read from; nothing is acknowledged: {why}\n").into_response(),
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) struct LocalDirectory {
 
 /// Forgetting one only costs its fsyncs again.
 const DURABLE_MAX: usize = 16_384;
+const MAKE_ATTEMPTS_MAX: usize = 4;
 
 impl LocalDirectory {
     pub(super) fn new(root: &Path) -> LocalDirectory {
@@ -42,8 +43,7 @@ impl LocalDirectory {
         }
         let (root, durable) = (Arc::clone(&self.root), Arc::clone(&self.durable));
         let work = move || {
-            std::fs::create_dir_all(&directory)?;
-            crate::disk::sync_directories(&directory, &root)?;
+            make_durable(&directory, &root)?;
             let mut durable = durable.lock();
             if durable.len() >= DURABLE_MAX {
                 durable.clear();
@@ -52,6 +52,19 @@ impl LocalDirectory {
             Ok(())
         };
         on_blocking_thread(path, work).await
+    }
+
+    /// Removes the directory that `path` lies in if nothing is left in it. One that stays does no harm.
+    pub(super) async fn clear_folder_of(&self, path: &ObjectPath) {
+        let (file, durable) = (self.file(path), Arc::clone(&self.durable));
+        let work = move || {
+            let Some(directory) = file.parent() else { return Ok(()) };
+            durable.lock().remove(directory);
+            std::fs::remove_dir(directory)
+        };
+        if let Err(error) = on_blocking_thread(path, work).await {
+            tracing::debug!(%path, %error, "its folder stays");
+        }
     }
 
     /// Syncs the files, then every directory between them and the root once.
@@ -64,6 +77,19 @@ impl LocalDirectory {
         let root = Arc::clone(&self.root);
         blocking("unfinished files", move || unfinished::find(&root, before)).await
     }
+}
+
+/// Makes a directory and those above it, durably. Another process may remove it meanwhile, as it is empty.
+fn make_durable(directory: &Path, root: &Path) -> io::Result<()> {
+    for _ in 1..MAKE_ATTEMPTS_MAX {
+        std::fs::create_dir_all(directory)?;
+        match crate::disk::sync_directories(directory, root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            synced => return synced,
+        }
+    }
+    std::fs::create_dir_all(directory)?;
+    crate::disk::sync_directories(directory, root)
 }
 
 /// Deletes them all, or all before the first that resists.

@@ -112,6 +112,13 @@ impl ObjectStore {
         }
     }
 
+    /// Removes the folder of an object that is gone, where folders are directories of this machine and it is empty.
+    async fn clear_folder_of(&self, path: &ObjectPath) {
+        if let Some(local) = &self.shared.local {
+            local.clear_folder_of(path).await;
+        }
+    }
+
     /// Whether objects are files of this machine.
     #[must_use]
     pub fn is_local(&self) -> bool {

@@ -41,6 +41,7 @@ impl ObjectStore {
         {
             tracing::debug!(%path, %error, "the probe's object was not removed");
         }
+        self.clear_folder_of(&path).await;
         outcome
     }
 

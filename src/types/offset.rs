@@ -45,6 +45,10 @@ pub struct Timestamp(pub i64);
 impl Timestamp {
     /// The value that stands for "no timestamp" in Kafka's protocol.
     pub const NONE: Timestamp = Timestamp(-1);
+    /// The earliest that a count of microseconds since 1970 holds, as columns of Parquet have it: 292,277 years before.
+    pub const EARLIEST: Timestamp = Timestamp(i64::MIN / 1000);
+    /// The latest, in the year 294,247.
+    pub const LATEST: Timestamp = Timestamp(i64::MAX / 1000);
 
     /// The timestamp as Kafka's protocol writes it.
     #[must_use]

@@ -60,6 +60,9 @@ fn the_files_of_a_topic_hold_its_records() {
     cat.args(["segment", "cat", files[1], "--output", "json"]);
     let rows = json_lines(&run(cat, ""));
     assert_eq!((rows.len(), &rows[0]["offset"], &rows[0]["value"]), (100, &100.into(), &"1-0".into()));
+    let mut by_url = cenote();
+    by_url.args(["segment", "cat", &format!("file://{}", files[1]), "--format", "%t %v "]);
+    assert!(run(by_url, "").starts_with(&format!("{topic} 1-0 {topic} 1-1 ")));
     let described = json(at_the_door(&broker, &["topic", "files", &topic, "--output", "json"]));
     assert_eq!(
         (&described["files"][1]["base_offset"], &described["files"][1]["rows"]),
@@ -86,6 +89,8 @@ fn segments_and_lag_are_told_of_all_topics_of_one_and_of_its_partitions() {
     assert_eq!((&partition["archived_offset"], &partition["high_watermark"]), (&20.into(), &30.into()));
     let text = run(at_the_door(&broker, &["archive", "status", &topic]), "");
     assert!(text.starts_with("PARTITION  START  ARCHIVED  END  SEGMENTS"), "{text}");
+    let waits_for = partition["waits_for"].as_str().expect("ten records wait");
+    assert!(text.lines().nth(1).is_some_and(|row| row.ends_with(waits_for)), "{text}");
 
     let mut describe = over_tcp(&broker, &["topic", "describe", &topic, "--output", "json"]);
     describe.arg("--admin").arg(format!("http://{}", broker.http()));
@@ -94,7 +99,76 @@ fn segments_and_lag_are_told_of_all_topics_of_one_and_of_its_partitions() {
     assert_eq!((&partition["segments"], &partition["archive_lag_records"]), (&2.into(), &10.into()));
     let mut alone = over_tcp(&broker, &["topic", "describe", &topic, "--output", "json"]);
     alone.args(["--admin", "http://127.0.0.1:1"]);
-    assert_eq!(json(alone)["partitions"][0]["segments"], Value::Null, "nobody answers there");
+    let alone = json(alone);
+    assert_eq!(alone["partitions"][0]["segments"], Value::Null, "nobody answers there");
+    assert!(alone["segments_unknown"].as_str().is_some_and(|why| why.contains("--admin")), "{alone}");
+    let mut alone = over_tcp(&broker, &["topic", "describe", &topic]);
+    alone.args(["--admin", "http://127.0.0.1:1"]);
+    let text = run(alone, "");
+    let under_the_table = text.lines().nth(3).expect("a line");
+    assert!(under_the_table.contains("http://127.0.0.1:1") && under_the_table.contains("--admin"), "{text}");
+}
+
+#[test]
+fn settings_of_topics_take_units() {
+    let broker = Broker::start();
+    let topic = unique_name("units");
+    let set = ["--set", "retention.ms=7d", "--set", "cenote.archive.bytes=64MiB"];
+    run(over_tcp(&broker, &[&["topic", "create", &topic][..], &set].concat()), "");
+    let alter = ["topic", "alter", &topic, "--set", "retention.bytes=1GiB", "--set", "cenote.archive.ms=90s"];
+    run(over_tcp(&broker, &alter), "");
+    let described = run(over_tcp(&broker, &["topic", "describe", &topic]), "");
+    for line in [
+        "* retention.ms = 604800000",
+        "* cenote.archive.bytes = 67108864",
+        "* retention.bytes = 1073741824",
+        "* cenote.archive.ms = 90000",
+    ] {
+        assert!(described.lines().any(|found| found == line), "no {line:?} in:\n{described}");
+    }
+    let weeks = ["topic", "alter", &topic, "--set", "retention.ms=2weeks"];
+    check_fails(over_tcp(&broker, &weeks), 2, &["--set", "2weeks", "accepted: "]);
+    let often = ["topic", "alter", &topic, "--set", "retention.ms=often"];
+    check_fails(over_tcp(&broker, &often), 1, &["retention.ms", "often"]);
+}
+
+#[test]
+fn offsets_and_rows_are_counted_apart() {
+    let mut broker = Broker::start();
+    let topic = unique_name("compacted");
+    let create = [
+        "topic",
+        "create",
+        &topic,
+        "--set",
+        "cleanup.policy=compact",
+        "--set",
+        "min.cleanable.dirty.ratio=0",
+    ];
+    run(over_tcp(&broker, &create), "");
+    let produce = ["produce", &topic, "--key-separator", ":"];
+    for _ in 0..2 {
+        run(over_tcp(&broker, &produce), &"k:v\n".repeat(10));
+        json(at_the_door(&broker, &["archive", "flush", &topic, "--output", "json"]));
+    }
+    // A session looks for what is dirty as soon as it begins.
+    broker.kill_and_restart();
+    let describe = |output| {
+        let mut describe = over_tcp(&broker, &["topic", "describe", &topic, "--output", output]);
+        describe.arg("--admin").arg(format!("http://{}", broker.http()));
+        run(describe, "")
+    };
+    let rows = || {
+        let described: Value = serde_json::from_str(&describe("json")).expect("one JSON document");
+        described["partitions"][0]["segment_rows"].as_u64().expect("a number")
+    };
+    await_that(&broker, "the last record of the key is left", || rows() == 1);
+    let text = describe("text");
+    let titles = "PARTITION  LEADER  START  END  OFFSETS  SEGMENTS  ROWS";
+    assert!(text.lines().nth(1).is_some_and(|line| line.starts_with(titles)), "{text}");
+    let cells: Vec<&str> = text.lines().nth(2).expect("a row").split_whitespace().collect();
+    assert_eq!(cells[2..5], ["0", "20", "20"], "{text}");
+    assert_eq!(cells[6], "1", "{text}");
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! The whole broker with its metadata on etcd: what it acknowledges outlives its disk, and it comes back when etcd does.
 
-use crate::support::broker::{Broker, BrokerOptions, cenote};
+use crate::settings::get;
+use crate::support::broker::{
+    Broker, BrokerOptions, cenote, lines_of, send_signal, serve_command, wait_for_exit,
+};
 use crate::support::etcd::Etcd;
+use crate::support::ports::free_port;
 use crate::support::requests::{LATEST, PRODUCE_BY_NAME, produce_request};
 use crate::support::{Batch, NONE};
 use std::time::{Duration, Instant};
@@ -72,6 +76,11 @@ fn a_broker_waits_for_a_paused_etcd_and_goes_on_without_a_restart() {
     while paused.elapsed() < Duration::from_secs(6) {
         assert_eq!(reader.fetch_batches(&topic, 0).len(), 1);
     }
+    let ready = get(&broker, "/readyz");
+    assert!(
+        ready.contains(" 200 ") && ready.contains("nothing is acknowledged: the metadata store"),
+        "{ready}"
+    );
     etcd.resume();
     let resumed = Instant::now();
     let answer = client.receive::<kafka_protocol::messages::ProduceRequest>(PRODUCE_BY_NAME, waiting);
@@ -103,4 +112,61 @@ fn a_password_in_the_settings_is_not_shown() {
     let shown = command.args(["config", "--metadata", url]).output().expect("the cenote binary");
     let text = String::from_utf8_lossy(&shown.stdout).into_owned() + &String::from_utf8_lossy(&shown.stderr);
     assert!(text.contains("user:***@127.0.0.1:1/p") && !text.contains("hush"), "{text}");
+}
+
+/// A broker's start, on ports that the system chooses.
+fn starting(data: &TempDir, metadata: &str) -> std::process::Command {
+    let mut command = serve_command(data.path());
+    command.args(["--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--metadata", metadata]);
+    command
+}
+
+#[test]
+fn a_start_that_waits_for_etcd_ends_at_once_when_it_is_told_to() {
+    for signal in ["TERM", "INT"] {
+        let data = store();
+        // Nobody listens there.
+        let metadata = format!("etcd://127.0.0.1:{}", free_port());
+        let mut child = starting(&data, &metadata).spawn().expect("the cenote binary");
+        let log = lines_of(child.stderr.take().expect("a piped stderr"));
+        let told = log.iter().find(|line| line.contains("no connection to etcd"));
+        let asked = Instant::now();
+        send_signal(&child, signal);
+        let status = wait_for_exit(child);
+        assert!(told.is_some(), "it says what it waits for");
+        assert_eq!(status.code(), Some(0), "SIG{signal}");
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    }
+}
+
+#[test]
+fn who_is_not_let_in_by_etcd_is_told_so_at_once() {
+    let Some(etcd) = Etcd::start("a broker with a wrong password", 1) else { return };
+    for (path, json) in [
+        ("user/add", r#"{"name":"root","password":"r"}"#),
+        ("user/grant", r#"{"user":"root","role":"root"}"#),
+        ("role/add", r#"{"name":"elsewhere"}"#),
+        ("role/grant", r#"{"name":"elsewhere","perm":{"permType":"READWRITE","key":"L2Ev"}}"#),
+        ("user/add", r#"{"name":"broker","password":"right"}"#),
+        ("user/grant", r#"{"user":"broker","role":"elsewhere"}"#),
+        ("enable", "{}"),
+    ] {
+        etcd.post(&format!("/v3/auth/{path}"), json);
+    }
+    for (login, words) in [
+        ("broker:wrong@", "user broker: authentication failed, invalid user ID or password"),
+        ("broker:right@", "permission denied"),
+        ("", "refused"),
+    ] {
+        let data = store();
+        let began = Instant::now();
+        let metadata = format!("etcd://{login}{}", etcd.members());
+        let output = starting(&data, &metadata).output().expect("the cenote binary");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or_default();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(last.starts_with("error: the metadata store refused: ") && last.contains(words), "{said}");
+        assert!(!said.contains("wrong@") && !said.contains("right@"), "{said}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}: {said}", began.elapsed());
+    }
 }

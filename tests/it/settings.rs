@@ -54,6 +54,7 @@ fn a_bad_flag_is_one_line_with_setting_value_and_what_is_accepted() {
         (vec!["--flush-interval", "soon"], vec!["--flush-interval", "soon"]),
         (vec!["--flush-bytes", "many"], vec!["--flush-bytes", "many"]),
         (vec!["--advertise", "nonsense"], vec!["--advertise", "nonsense"]),
+        (vec!["--cache-disk", "1KiB"], vec!["--cache-disk", "1KiB", "64MiB"]),
         (vec!["--no-such-flag"], vec!["--no-such-flag"]),
     ] {
         check_one_line(serve_with(data.path(), &arguments), &words);
@@ -85,6 +86,26 @@ fn a_bad_certificate_or_key_is_one_line_with_setting_and_file() {
     let mut command = serve_with(data.path(), &["--listen", "tls://127.0.0.1:0"]);
     command.env("CENOTE_TLS_CERTIFICATE", &first.0).env("CENOTE_TLS_KEY", "/no/such.pem");
     check_one_line(command, &["CENOTE_TLS_KEY: \"/no/such.pem\" cannot be read"]);
+}
+
+#[test]
+fn a_bad_file_for_etcd_is_one_line_with_setting_and_file() {
+    let data = directory();
+    cenote::net::Identity::for_development(data.path()).expect("a certificate");
+    let file = |name: &str| data.path().join(name).to_str().expect("a text").to_owned();
+    let (certificate, key) = (file("certificate.pem"), file("key.pem"));
+    for (query, words) in [
+        ("ca=/no/such.pem".to_owned(), ["--metadata: /no/such.pem: No such file", "accepted: PEM files"]),
+        (format!("ca={}", data.path().display()), ["--metadata: ", "Is a directory"]),
+        (format!("ca={key}"), ["--metadata: ", "key.pem: it has no certificate"]),
+        (format!("cert={certificate}&key={certificate}"), ["--metadata: ", "it has no private key"]),
+    ] {
+        let metadata = format!("etcds://127.0.0.1:1?{query}");
+        check_one_line(serve_with(data.path(), &["--metadata", &metadata]), &words);
+        let mut fsck = cenote();
+        fsck.args(["fsck", "--metadata", &metadata]);
+        check_one_line(fsck, &words);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! replaces, and the snapshot follows only after its answer.
 
 use super::stored::{self, UnreadableGroupSettings};
-use super::{GroupSettings, check_all};
+use super::{GroupSettings, check_change};
 use crate::group::GroupId;
 use crate::meta::{Change, Compare, Entry, MetadataError, Revision, SettleError, Settled, Standing, Write};
 use crate::settings::{Overrides, SettingError};
@@ -121,7 +121,7 @@ impl GroupSettingsCatalog {
         if overrides == *overrides_before {
             return Ok(self.of(group_id));
         }
-        let settings = check_all(&overrides)?;
+        let settings = check_change(&overrides_before, &overrides)?;
         if before.is_none() && self.snapshot.load().len() >= GROUPS_WITH_SETTINGS_MAX {
             return Err(GroupSettingsError::TooManyGroups);
         }

@@ -3,6 +3,7 @@
 use super::isolation::{self, end};
 use super::versions::{fetch, list_offsets, produce};
 use super::world::{NOW, World, answered, code, decode, topic_name};
+use crate::archive::{self, WaitsFor};
 use crate::log::Partition;
 use crate::store::paths;
 use crate::topic::Topic;
@@ -94,6 +95,33 @@ async fn what_is_archived_is_read_as_before_from_every_offset_and_after_a_restar
     assert_eq!(objects(&world, "topics/").await, 2);
     let response = read(&world, &topic, 15).await;
     assert_eq!((response.high_watermark, offsets(&response)), (15, (vec![], None)));
+}
+
+/// What operators are told that the partition waits for.
+fn waits_for(world: &World, topic: &Topic) -> Option<WaitsFor> {
+    let context = &world.context;
+    let partition = partition(world, topic);
+    archive::waits_for(&context.config.archive, &topic.settings, context.log.needs(), &partition)
+}
+
+#[tokio::test]
+async fn it_is_told_what_a_partition_waits_for() {
+    let world = World::new().await;
+    let topic = world.create("a", 1).await;
+    assert_eq!(waits_for(&world, &topic), None, "there is nothing");
+    put(&world, &topic).await;
+    // Alone in an object it has paid for one PUT, and a segment costs two.
+    let waiting = waits_for(&world, &topic);
+    assert!(matches!(waiting, Some(WaitsFor::ShareOfPuts { paid_percent: 50, .. })), "{waiting:?}");
+    put(&world, &topic).await;
+    let waiting = waits_for(&world, &topic);
+    assert!(matches!(waiting, Some(WaitsFor::SizeOrAge { .. })), "{waiting:?}");
+    flush(&world, &topic).await;
+    assert_eq!(waits_for(&world, &topic), None, "all is in a segment");
+
+    let (world, topic, _) = isolation::world().await;
+    flush(&world, &topic).await;
+    assert_eq!(waits_for(&world, &topic), Some(WaitsFor::OpenTransaction));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::archive::{delete_records, flush, objects, offsets, partition, pass, p
 use super::world::{NOW, World, code, topic_name};
 use crate::log::{FirstBatch, IsolationLevel, ReadLimit};
 use crate::topic::{NewTopic, Topic};
-use crate::types::{Offset, TopicName};
+use crate::types::{Offset, Timestamp, TopicName};
 use crate::wire::ErrorCode;
 use crate::wire::batch::{BatchBuilder, Codec, DecodedBatch, Header, NO_PRODUCER, split};
 use crate::wire::messages::ProduceRequest;
@@ -344,6 +344,39 @@ async fn compact_and_delete_work_together_and_compact_alone_deletes_nothing_by_a
         let left: Vec<i64> = left.into_iter().chain((policy == "compact").then_some(4)).collect();
         assert_eq!(read_all(&world, &topic).await, left, "{policy}");
     }
+}
+
+#[tokio::test]
+async fn records_whose_time_is_not_taken_are_named() {
+    let world = World::new().await;
+    topic(&world, &[("message.timestamp.after.max.ms", "1000")]).await;
+    let now = NOW.get();
+    let mut builder = BatchBuilder::new();
+    for late_ms in [0, 1_001, 1_000, 5_000] {
+        builder.append(Timestamp(now + late_ms), None, Some(b"v"), &[]);
+    }
+    let answer = send_batch(&world, builder.finish(Codec::None, NO_PRODUCER)).await;
+    assert_eq!((code(answer.error_code), answer.base_offset), (Some(ErrorCode::InvalidTimestamp), -1));
+    let message = "One or more records have been rejected due to invalid timestamp";
+    assert_eq!(answer.error_message.as_deref(), Some(message));
+    let named: Vec<_> = answer
+        .record_errors
+        .iter()
+        .map(|record| (record.batch_index, record.batch_index_error_message.as_deref().expect("why")))
+        .collect();
+    let why = |index: i32, late_ms| {
+        let (earliest, latest) = (i64::MIN / 1000, now + 1_000);
+        let timestamp = now + late_ms;
+        (
+            index,
+            format!(
+                "Timestamp {timestamp} of message with offset {index} is out of range. The timestamp should be within \
+             [{earliest}, {latest}]"
+            ),
+        )
+    };
+    let expected = [why(1, 1_001), why(3, 5_000)];
+    assert_eq!(named, expected.each_ref().map(|(index, why)| (*index, why.as_str())));
 }
 
 #[tokio::test]

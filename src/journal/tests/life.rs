@@ -179,6 +179,12 @@ async fn a_committed_object_that_is_missing_stops_the_start() {
         matches!(error, RecoveryError::Missing(name) if name.number == ObjectNumber::Flushed(1)),
         "{error}"
     );
+    let key = paths::journal_object(session_id(1), 1);
+    let named = format!("journal object {key}, which session {} committed, is missing", session_id(1));
+    assert!(
+        error.to_string().starts_with(&named) && error.to_string().contains("put the object back"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -40,6 +40,26 @@ pub(super) enum Failure {
     Unknown(String),
 }
 
+impl Failure {
+    /// The same, and who says so.
+    pub(super) fn of_member(self, who: &str) -> Failure {
+        match self {
+            Failure::Refused(why) => Failure::Refused(format!("{who}: {why}")),
+            Failure::Unknown(why) => Failure::Unknown(format!("{who}: {why}")),
+            other => other,
+        }
+    }
+
+    /// In words.
+    pub(super) fn words(&self) -> &str {
+        match self {
+            Failure::Refused(why) | Failure::Unknown(why) => why,
+            Failure::Compacted => "etcd no longer has this revision",
+            Failure::TooLong => "etcd's answer is too long",
+        }
+    }
+}
+
 /// What all parts of the store share.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -121,6 +141,20 @@ impl Client {
         }
     }
 
+    /// The first connection of all, or why there is none. Who is refused is told at once: unlike an etcd that does not
+    /// answer, a wrong password does not mend itself.
+    pub(super) async fn first_connection(&self, deadline: Instant) -> Result<(), Failure> {
+        let mut state = self.state.clone();
+        let is_clear =
+            |state: &State| state.connection.is_some() || matches!(state.trouble, Some(Failure::Refused(_)));
+        match tokio::time::timeout_at(deadline, state.wait_for(is_clear)).await {
+            Ok(Ok(state)) if state.connection.is_some() => Ok(()),
+            Ok(Ok(state)) => Err(state.trouble.clone().expect("it is one of the two")),
+            Ok(Err(_)) => Err(Failure::Unknown("the store is closed".to_owned())),
+            Err(_elapsed) => Err(Failure::Unknown(self.trouble())),
+        }
+    }
+
     /// Says that a connection is of no use. What others do on it goes on.
     pub(super) fn give_up(&self, number: u64) {
         self.failed.send_if_modified(|failed| {
@@ -147,7 +181,7 @@ impl Client {
 
     fn trouble(&self) -> String {
         let trouble = self.state.borrow().trouble.clone();
-        trouble.map_or_else(|| "no connection to etcd".to_owned(), |trouble| trouble.to_string())
+        trouble.map_or_else(|| "no connection to etcd".to_owned(), |trouble| trouble.words().to_owned())
     }
 }
 
@@ -161,11 +195,9 @@ pub(super) enum Space {
 impl From<Failure> for MetadataError {
     fn from(failure: Failure) -> MetadataError {
         match failure {
-            Failure::Refused(why) => MetadataError::Refused(why),
-            Failure::Compacted => MetadataError::Refused("etcd no longer has this revision".to_owned()),
-            // Of a transaction that wrote: it may have been done.
-            Failure::TooLong => MetadataError::Unknown("etcd's answer is too long".to_owned()),
-            Failure::Unknown(why) => MetadataError::Unknown(why),
+            Failure::Refused(_) | Failure::Compacted => MetadataError::Refused(failure.words().to_owned()),
+            // Too long may be the answer to a transaction that wrote: it may have been done.
+            Failure::TooLong | Failure::Unknown(_) => MetadataError::Unknown(failure.words().to_owned()),
         }
     }
 }

@@ -13,17 +13,19 @@ use super::api::{
     AuthenticateRequest, AuthenticateResponse, WatchCreateRequest, WatchRequest, WatchResponse,
 };
 use super::api::{WatchUnion, method};
+use super::call::Failure;
+use super::files;
+use super::verdict::{Verdict, cancelled, verdict};
 use crate::clock;
-use crate::config::{EtcdConfig, EtcdTls, Login};
+use crate::config::{EtcdConfig, Login};
 use futures_util::stream::{self, Stream, StreamExt};
 use http::uri::PathAndQuery;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
@@ -53,8 +55,8 @@ pub(super) struct Connection {
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub connection: Option<Connection>,
-    /// Why there is none.
-    pub trouble: Option<Arc<str>>,
+    /// Why there is none: [`Failure::Refused`] if a member does not let us in, [`Failure::Unknown`] if none answers.
+    pub trouble: Option<Failure>,
 }
 
 impl Connection {
@@ -133,16 +135,13 @@ pub(super) struct Connector {
 
 impl Connector {
     /// A connector for `config`; an error says which file is of no use.
-    pub(super) async fn new(
+    pub(super) fn new(
         config: &EtcdConfig,
         state: watch::Sender<State>,
         failed: watch::Receiver<u64>,
         closing: CancellationToken,
     ) -> Result<Connector, String> {
-        let tls = match &config.tls {
-            Some(files) => Some(tls(files).await?),
-            None => None,
-        };
+        let tls = config.tls.as_ref().map(files::read).transpose().map_err(|error| error.to_string())?;
         let members = config.members.iter().map(|member| {
             let endpoint = endpoint(member, tls.clone()).map_err(|error| format!("{member}: {error}"))?;
             Ok((member.clone(), endpoint))
@@ -171,10 +170,10 @@ impl Connector {
                     self.state.send_replace(State { connection: Some(connection), trouble: None });
                     (failures, pause) = (0, PAUSE_MIN);
                     let why = self.until_broken(number, pulse).await;
-                    self.report(&member, &why);
+                    self.report(&member, Failure::Unknown(why));
                 }
                 Err(why) => {
-                    self.report(&member, &why);
+                    self.report(&member, why);
                     failures += 1;
                 }
             }
@@ -197,11 +196,11 @@ impl Connector {
     }
 
     /// Publishes that there is no connection, and logs why if that is news.
-    fn report(&self, member: &str, why: &str) {
-        let trouble: Arc<str> = format!("{member}: {why}").into();
+    fn report(&self, member: &str, why: Failure) {
+        let trouble = why.of_member(member);
         let is_news = self.state.borrow().trouble.as_ref() != Some(&trouble);
         if is_news && !self.closing.is_cancelled() {
-            tracing::warn!(member, why, "no connection to etcd");
+            tracing::warn!(why = trouble.words(), "no connection to etcd");
         }
         self.state.send_replace(State { connection: None, trouble: Some(trouble) });
     }
@@ -210,9 +209,9 @@ impl Connector {
         &self,
         endpoint: &Endpoint,
         number: u64,
-    ) -> Result<(Connection, Streaming<WatchResponse>), String> {
+    ) -> Result<(Connection, Streaming<WatchResponse>), Failure> {
         let connecting = async {
-            let channel = endpoint.connect().await.map_err(|error| causes(&error))?;
+            let channel = endpoint.connect().await.map_err(|error| Failure::Unknown(causes(&error)))?;
             let mut connection = Connection { number, channel, token: None };
             if let Some(login) = &self.login {
                 connection.token = Some(authenticate(&connection, login).await?);
@@ -220,13 +219,13 @@ impl Connector {
             let create =
                 WatchCreateRequest { key: self.pulse_key.clone().into(), ..WatchCreateRequest::default() };
             match connection.watch(create).await {
-                Ok((first, _)) if first.canceled => Err(first.cancel_reason),
+                Ok((first, _)) if first.canceled => Err(not_let_in(cancelled(&first.cancel_reason))),
                 Ok((_, pulse)) => Ok((connection, pulse)),
-                Err(status) => Err(status.message().to_owned()),
+                Err(status) => Err(not_let_in(verdict(&status))),
             }
         };
         let connected = tokio::time::timeout(CONNECT_MAX, connecting).await;
-        connected.unwrap_or_else(|_elapsed| Err("no answer".to_owned()))
+        connected.unwrap_or_else(|_elapsed| Err(Failure::Unknown("no answer".to_owned())))
     }
 
     async fn until_broken(&mut self, number: u64, mut pulse: Streaming<WatchResponse>) -> String {
@@ -250,15 +249,28 @@ impl Connector {
     }
 }
 
-async fn authenticate(connection: &Connection, login: &Login) -> Result<MetadataValue<Ascii>, String> {
+async fn authenticate(connection: &Connection, login: &Login) -> Result<MetadataValue<Ascii>, Failure> {
     let request =
         AuthenticateRequest { name: login.user.clone(), password: login.password.reveal().to_owned() };
     let answer: Result<AuthenticateResponse, Status> = connection.unary(method::AUTHENTICATE, request).await;
-    let token = answer.map_err(|status| format!("user {}: {}", login.user, status.message()))?.token;
-    let token: Result<MetadataValue<Ascii>, _> = token.parse();
-    let mut token = token.map_err(|_| "etcd gave a token that cannot be sent".to_owned())?;
+    let answer =
+        answer.map_err(|status| not_let_in(verdict(&status)).of_member(&format!("user {}", login.user)));
+    let token: Result<MetadataValue<Ascii>, _> = answer?.token.parse();
+    let unsendable = |_| Failure::Unknown("etcd gave a token that cannot be sent".to_owned());
+    let mut token = token.map_err(unsendable)?;
     token.set_sensitive(true);
     Ok(token)
+}
+
+/// Why a member gives no connection. Only its own refusal is one: what else it says may pass.
+fn not_let_in(verdict: Verdict) -> Failure {
+    match verdict {
+        Verdict::Refused(why) => Failure::Refused(why),
+        Verdict::NotYet(why) | Verdict::Unknown(why) => Failure::Unknown(why),
+        Verdict::NewToken => Failure::Unknown("the token is over".to_owned()),
+        Verdict::NoSpace => Failure::Unknown("etcd is out of space".to_owned()),
+        Verdict::Compacted | Verdict::TooLong => Failure::Unknown("etcd gave a strange answer".to_owned()),
+    }
 }
 
 fn endpoint(member: &str, tls: Option<ClientTlsConfig>) -> Result<Endpoint, tonic::transport::Error> {
@@ -272,21 +284,6 @@ fn endpoint(member: &str, tls: Option<ClientTlsConfig>) -> Result<Endpoint, toni
         Some(tls) => endpoint.tls_config(tls),
         None => Ok(endpoint),
     }
-}
-
-async fn tls(files: &EtcdTls) -> Result<ClientTlsConfig, String> {
-    let read = async |path: &std::path::PathBuf| {
-        let pem = tokio::fs::read(path).await;
-        pem.map_err(|error| format!("{} cannot be read: {error}", path.display()))
-    };
-    let mut tls = match &files.ca {
-        Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path).await?)),
-        None => ClientTlsConfig::new().with_native_roots(),
-    };
-    if let Some((certificate, key)) = &files.identity {
-        tls = tls.identity(Identity::from_pem(read(certificate).await?, read(key).await?));
-    }
-    Ok(tls)
 }
 
 /// An error with what is below it, which is where it says what happened.

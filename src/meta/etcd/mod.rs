@@ -16,6 +16,7 @@
 mod api;
 mod call;
 mod connection;
+mod files;
 mod history;
 mod lease;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use api::method;
 use bytes::Bytes;
 use call::{Client, Failure, Repeat};
 use connection::{Connector, State};
+pub use files::EtcdFileError;
 use futures_util::future::BoxFuture;
 use history::{History, Pace};
 use parking_lot::Mutex;
@@ -57,9 +59,14 @@ const PAGE_ENTRIES: i64 = 1_024;
 const LISTINGS_MAX: usize = 3;
 
 impl EtcdStore {
-    /// Connects to a member. Ends within ten seconds.
+    /// Connects to a member. Ends within ten seconds, and at once where etcd does not let us in.
     pub async fn open(config: &EtcdConfig, metrics: &MetadataMetrics) -> Result<EtcdStore, MetadataError> {
         EtcdStore::with_pace(config, metrics, Pace::default()).await
+    }
+
+    /// Whether the files that `config` names for TLS are of use. Connects to nobody.
+    pub fn check_files(config: &EtcdConfig) -> Result<(), EtcdFileError> {
+        config.tls.as_ref().map_or(Ok(()), |tls| files::read(tls).map(|_| ()))
     }
 
     async fn with_pace(
@@ -70,12 +77,12 @@ impl EtcdStore {
         let closing = CancellationToken::new();
         let (publish, state) = tokio::sync::watch::channel(State::default());
         let (report, failed) = tokio::sync::watch::channel(0);
-        let connector = Connector::new(config, publish, failed, closing.clone()).await;
+        let connector = Connector::new(config, publish, failed, closing.clone());
         let connector = connector.map_err(MetadataError::Refused)?;
         let client = Arc::new(Client::new(config.prefix.clone(), closing, state, report));
         let store = EtcdStore { client: Arc::clone(&client), fullness: Arc::default() };
         tokio::spawn(connector.run());
-        client.connection(0, Instant::now() + OPEN_MAX).await.map_err(MetadataError::Unknown)?;
+        client.first_connection(Instant::now() + OPEN_MAX).await?;
         let history = History::new(client, Arc::clone(&store.fullness), metrics.clone(), pace);
         history.check_version().await?;
         tokio::spawn(history.run());

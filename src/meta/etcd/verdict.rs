@@ -77,6 +77,16 @@ pub(super) fn verdict(status: &Status) -> Verdict {
     }
 }
 
+/// Reads why etcd ended a watch as it was begun, which is a text that has code and message:
+/// `rpc error: code = PermissionDenied desc = etcdserver: permission denied`. Only who may not watch is refused for good.
+pub(super) fn cancelled(reason: &str) -> Verdict {
+    match reason.split_once(OWN_WORDS) {
+        Some((_, words @ ("permission denied" | "user name is empty"))) => Verdict::Refused(words.to_owned()),
+        Some((_, words)) => Verdict::NotYet(words.to_owned()),
+        None => Verdict::Unknown(reason.to_owned()),
+    }
+}
+
 /// Whether there was no connection on which it could have gone out.
 fn was_never_sent(status: &Status) -> bool {
     let mut cause = std::error::Error::source(status);
@@ -92,6 +102,27 @@ fn was_never_sent(status: &Status) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_may_not_watch_is_refused_and_what_may_pass_is_not() {
+        for (reason, expected) in [
+            (
+                "rpc error: code = PermissionDenied desc = etcdserver: permission denied",
+                Verdict::Refused("permission denied".to_owned()),
+            ),
+            (
+                "rpc error: code = InvalidArgument desc = etcdserver: user name is empty",
+                Verdict::Refused("user name is empty".to_owned()),
+            ),
+            (
+                "rpc error: code = Unavailable desc = etcdserver: no leader",
+                Verdict::NotYet("no leader".to_owned()),
+            ),
+            ("something else", Verdict::Unknown("something else".to_owned())),
+        ] {
+            assert_eq!(cancelled(reason), expected);
+        }
+    }
 
     #[test]
     fn only_etcds_own_words_prove_that_nothing_was_done() {

@@ -3,6 +3,7 @@
 
 use super::query::Query;
 use super::{Refusal, bad};
+use crate::archive;
 use crate::handler::Context;
 use crate::log::{ArchiveState, Partition};
 use crate::segment::manifest::Segment;
@@ -41,6 +42,9 @@ pub struct PartitionAnswer {
     pub lag_records: u64,
     /// Bytes of the batches that are in the journal alone.
     pub lag_bytes: u64,
+    /// What these wait for before they become a segment; none: nothing waits.
+    #[serde(default)]
+    pub waits_for: Option<String>,
     /// In the order of their offsets.
     pub segments: Vec<SegmentAnswer>,
 }
@@ -125,7 +129,8 @@ pub(super) fn segments(context: &Context, topic: &Topic, query: &Query) -> Resul
             break;
         }
         let state = state_of(context, topic, partition);
-        let (answer, next) = partition_answer(topic, partition, &state, from, left);
+        let (mut answer, next) = partition_answer(topic, partition, &state, from, left);
+        answer.waits_for = waits_for(context, topic, partition);
         // A partition without segments is an entry of the page, too.
         left -= answer.segments.len().max(1);
         page.partitions.push(answer);
@@ -139,7 +144,7 @@ pub(super) fn segments(context: &Context, topic: &Topic, query: &Query) -> Resul
 }
 
 /// All topics, as many as a page has.
-pub(super) fn archive(context: &Context, query: &Query) -> ArchivePage {
+pub(super) fn topics(context: &Context, query: &Query) -> ArchivePage {
     let all = context.catalog.all();
     let from = query.from.as_deref().unwrap_or_default();
     let start = all.partition_point(|topic| topic.name.as_str() < from);
@@ -170,9 +175,17 @@ pub(super) fn of_topic(context: &Context, topic: &Topic) -> TopicArchive {
 
 /// A partition that nobody has asked for yet is as one without records.
 fn state_of(context: &Context, topic: &Topic, partition: i32) -> ArchiveState {
-    let topic_partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(partition) };
-    let partition: Option<Arc<Partition>> = context.log.partition(topic_partition);
-    partition.map(|partition| partition.archive_state()).unwrap_or_default()
+    partition_of(context, topic, partition).map(|partition| partition.archive_state()).unwrap_or_default()
+}
+
+fn waits_for(context: &Context, topic: &Topic, partition: i32) -> Option<String> {
+    let partition = partition_of(context, topic, partition)?;
+    let (broker, needs) = (&context.config.archive, context.log.needs());
+    archive::waits_for(broker, &topic.settings, needs, &partition).map(|waits_for| waits_for.to_string())
+}
+
+fn partition_of(context: &Context, topic: &Topic, partition: i32) -> Option<Arc<Partition>> {
+    context.log.partition(TopicPartition { topic_id: topic.id, partition: PartitionIndex(partition) })
 }
 
 /// At most `limit` segments that end after `from`, and where those behind them begin.
@@ -196,6 +209,7 @@ fn partition_answer(
         high_watermark: state.high_watermark.get(),
         lag_records: state.lag_records(),
         lag_bytes: state.lag_bytes,
+        waits_for: None,
         segments,
     };
     (answer, next)

@@ -28,11 +28,11 @@ pub(super) use close::{BASE_OFFSET_KEY, END_OFFSET_KEY, PARTITION_KEY, TOPIC_ID_
 pub(super) use close::{CHUNKS_KEY, FOOTER_KEY, FORMAT, FORMAT_KEY, INDEXES_KEY};
 pub(super) use page::MICROS;
 
-/// The latest time that a column of microseconds can hold, in the year 294,247. A later one is stored as this.
-pub const TIMESTAMP_MAX: Timestamp = Timestamp(i64::MAX / 1000);
+/// The latest time that a column of microseconds can hold. A later one, which an earlier release took, is stored as this.
+pub const TIMESTAMP_MAX: Timestamp = Timestamp::LATEST;
 
 /// The earliest time, likewise.
-pub const TIMESTAMP_MIN: Timestamp = Timestamp(i64::MIN / 1000);
+pub const TIMESTAMP_MIN: Timestamp = Timestamp::EARLIEST;
 
 /// Bytes of one record at most: what fits into a page, and every engine's memory, with much to spare.
 const RECORD_BYTES_MAX: usize = 1 << 30;

@@ -179,4 +179,6 @@ async fn two_handles_on_one_directory_see_the_same() {
     assert_eq!(again.get(&path("a")).await, Ok(BODY));
     again.probe().await.expect("a directory is a store");
     assert_eq!(listed(&again, None).await, ["a"]);
+    again.probe().await.expect("once more");
+    assert!(!root.path().join("probe").exists(), "nothing of the probe is left");
 }

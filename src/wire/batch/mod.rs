@@ -26,7 +26,9 @@ pub use header::{BatchHeader, HEADER_BYTES, HeaderError, MAGIC, TimestampType, s
 pub use lookup::{latest_from, offset_for_timestamp, offset_of_max_timestamp};
 pub use marker::EndMarker;
 pub use records::{DecodedBatch, Header, Headers, ReadError, Record, RecordError, Records};
-pub use validate::{BatchError, ProduceRules, ProducedBatch, validate_produced};
+pub use validate::{
+    BatchError, ProduceRules, ProducedBatch, RecordFault, RejectedRecords, validate_produced,
+};
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,10 @@
 //! so that every stored batch is exactly what its header says: offset deltas are 0, 1, 2, ..., and nothing
 //! may follow the batch (Kafka rewrites the one and cuts the other).
 
+mod rejected;
+
+pub use rejected::{RecordFault, RejectedRecords};
+
 use super::compression::{Codec, CompressionError, decompress};
 use super::header::{BatchHeader, HEADER_BYTES, HeaderError, TimestampType, crc_of};
 use super::records::{RecordError, Records};
@@ -11,6 +15,7 @@ use super::rewrite;
 use crate::types::{Offset, Timestamp};
 use crate::wire::ErrorCode;
 use bytes::Bytes;
+use rejected::accepted_times;
 
 /// A topic's rules for what is appended to it, and the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,25 +126,9 @@ pub enum BatchError {
         /// Its own.
         delta: i64,
     },
-    /// Records without a key, where records are found by it.
-    #[error("record {} has no key, which a compacted topic needs", indices.first().unwrap_or(&0))]
-    NoKey {
-        /// Which, from 0; the first [`KEYLESS_MAX`] of them.
-        indices: Vec<usize>,
-        /// How many.
-        total: usize,
-    },
-    /// Too far from now.
-    #[error("record {index} has timestamp {}, outside of what the topic accepts", timestamp.get())]
-    TimestampOutOfRange {
-        /// From 0.
-        index: usize,
-        /// Its own.
-        timestamp: Timestamp,
-    },
-    /// The broker's mark on a producer's batch.
-    #[error("producers cannot send append-time timestamps")]
-    AppendTimeFromClient,
+    /// Single records that the topic does not take.
+    #[error("{0}")]
+    Rejected(RejectedRecords),
 }
 
 impl BatchError {
@@ -156,8 +145,9 @@ impl BatchError {
             | BatchError::IllegalSequence(_)
             | BatchError::Undecodable(_)
             | BatchError::Record(_)
-            | BatchError::OffsetDelta { .. }
-            | BatchError::NoKey { .. } => ErrorCode::InvalidRecord,
+            | BatchError::OffsetDelta { .. } => ErrorCode::InvalidRecord,
+            BatchError::Rejected(rejected) if rejected.has_wrong_time => ErrorCode::InvalidTimestamp,
+            BatchError::Rejected(_) => ErrorCode::InvalidRecord,
             BatchError::UnknownMagic(_) | BatchError::IllegalLength(_) | BatchError::WrongChecksum { .. } => {
                 ErrorCode::CorruptMessage
             }
@@ -166,9 +156,6 @@ impl BatchError {
                 ErrorCode::MessageTooLarge
             }
             BatchError::UnknownCodec(_) | BatchError::ZstdTooEarly => ErrorCode::UnsupportedCompressionType,
-            BatchError::TimestampOutOfRange { .. } | BatchError::AppendTimeFromClient => {
-                ErrorCode::InvalidTimestamp
-            }
         }
     }
 }
@@ -238,7 +225,7 @@ fn check_header(header: &BatchHeader, rules: &ProduceRules) -> Result<Codec, Bat
         return Err(BatchError::IllegalSequence(header.base_sequence));
     }
     if header.timestamp_type() == TimestampType::LogAppendTime {
-        return Err(BatchError::AppendTimeFromClient);
+        return Err(BatchError::Rejected(RejectedRecords::with_append_time(header)));
     }
     match header.codec() {
         None => Err(BatchError::UnknownCodec(header.attributes)),
@@ -253,6 +240,7 @@ fn check_records(
     payload: &[u8],
     rules: &ProduceRules,
 ) -> Result<Timestamp, BatchError> {
+    let times = accepted_times(rules).unwrap_or(Timestamp(i64::MIN)..=Timestamp(i64::MAX));
     let mut max_timestamp = Timestamp::NONE;
     for (index, record) in Records::new(header, payload).enumerate() {
         let record = record?;
@@ -260,41 +248,13 @@ fn check_records(
         if delta != i64::try_from(index).unwrap_or(i64::MAX) {
             return Err(BatchError::OffsetDelta { index, delta });
         }
-        if rules.compacted && record.key.is_none() {
-            return Err(keyless(header, payload));
-        }
-        if !accepts(rules, record.timestamp) {
-            return Err(BatchError::TimestampOutOfRange { index, timestamp: record.timestamp });
+        let has_time = record.timestamp == Timestamp::NONE || times.contains(&record.timestamp);
+        if !has_time || rules.compacted && record.key.is_none() {
+            return Err(BatchError::Rejected(RejectedRecords::of(header, payload, rules)));
         }
         max_timestamp = max_timestamp.max(record.timestamp);
     }
     Ok(max_timestamp)
-}
-
-/// Records without a key that an answer names.
-pub const KEYLESS_MAX: usize = 1_000;
-
-/// All records without a key, as one of them was found. A record that is none ends them.
-fn keyless(header: &BatchHeader, payload: &[u8]) -> BatchError {
-    let records = Records::new(header, payload).map_while(Result::ok).enumerate();
-    let without = records.filter(|(_, record)| record.key.is_none()).map(|(index, _)| index);
-    let (mut indices, mut total) = (Vec::new(), 0);
-    for index in without {
-        total += 1;
-        if indices.len() < KEYLESS_MAX {
-            indices.push(index);
-        }
-    }
-    BatchError::NoKey { indices, total }
-}
-
-/// Whether a producer's timestamp is near enough to now. None at all is accepted.
-fn accepts(rules: &ProduceRules, timestamp: Timestamp) -> bool {
-    if rules.timestamp_type == TimestampType::LogAppendTime || timestamp == Timestamp::NONE {
-        return true;
-    }
-    let age_ms = rules.now.get().saturating_sub(timestamp.get());
-    age_ms <= rules.before_max_ms && age_ms.saturating_neg() <= rules.after_max_ms
 }
 
 fn compression_error(error: CompressionError) -> BatchError {

@@ -230,3 +230,23 @@ async fn a_store_that_never_answers_leaves_the_change_unknown_and_the_next_chang
     set(&catalog, "g", &[]).await.expect("answers again");
     assert!(world.stored().await.is_empty(), "what was made after all is taken back");
 }
+
+#[tokio::test]
+async fn a_name_that_another_release_stored_does_not_have_a_change_of_others_refused() {
+    let world = World::new();
+    let stored = br#"{"v":1,"name":"g","overrides":{"of.a.later.release":"1"}}"#;
+    world.put(&stored::key(&group("g")), stored).await;
+    let catalog = world.join(1).await;
+    let unknown = ("of.a.later.release", "1");
+    set(&catalog, "g", &[unknown, (SESSION, "50000")]).await.expect("legal");
+    assert_eq!(session_timeout(&catalog, "g"), 50);
+    assert_eq!(*catalog.overrides(&group("g")), overrides(&[unknown, (SESSION, "50000")]));
+    for bad in [&[unknown, ("nope", "1")][..], &[("of.a.later.release", "2")]] {
+        let refused = set(&catalog, "g", bad).await;
+        assert!(
+            matches!(refused, Err(GroupSettingsError::Setting(SettingError::UnknownName { .. }))),
+            "{refused:?}"
+        );
+    }
+    set(&catalog, "g", &[(SESSION, "50000")]).await.expect("it may go");
+}

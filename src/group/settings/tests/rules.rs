@@ -2,9 +2,10 @@
 
 use super::overrides;
 use crate::group::consumer::ConsumerGroupConfig;
-use crate::group::settings::{AutoOffsetReset, GroupSettings, SETTINGS, check_all};
+use crate::group::settings::{AutoOffsetReset, GroupSettings, SETTINGS, check_change};
 use crate::group::share::{ShareGroupConfig, SharePartitionConfig};
 use crate::log::IsolationLevel;
+use crate::settings::Overrides;
 use crate::settings::SettingType;
 use std::time::Duration;
 
@@ -29,11 +30,11 @@ const HEARTBEAT: &str = "consumer.heartbeat.interval.ms";
 const RESET: &str = "share.auto.offset.reset";
 
 fn refusal(pairs: &[(&str, &str)]) -> String {
-    check_all(&overrides(pairs)).expect_err("illegal").to_string()
+    check_change(&Overrides::new(), &overrides(pairs)).expect_err("illegal").to_string()
 }
 
 fn parse(pairs: &[(&str, &str)]) -> GroupSettings {
-    check_all(&overrides(pairs)).expect("legal")
+    check_change(&Overrides::new(), &overrides(pairs)).expect("legal")
 }
 
 #[test]

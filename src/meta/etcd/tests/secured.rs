@@ -65,7 +65,7 @@ async fn tls_checks_both_ends() {
     try_open(&with(ca(), None)).await.expect_err("it wants a certificate");
     let missing = with(Some(Path::new("/no/such/file").to_owned()), None);
     let missing = try_open(&missing).await.expect_err("there is no such file");
-    assert!(missing.to_string().contains("/no/such/file cannot be read"), "{missing}");
+    assert!(missing.to_string().contains("/no/such/file: No such file"), "{missing}");
 }
 
 /// The configuration as a broker would read it.
@@ -104,9 +104,19 @@ async fn a_user_logs_in_and_again_when_the_token_is_over() {
         matches!(&refused, Err(MetadataError::Refused(why)) if why.contains("user name is empty")),
         "{refused:?}"
     );
+    let asked = std::time::Instant::now();
     let wrong = try_open(&logged_in(&etcd.members(), "wrong")).await.expect_err("a wrong password");
     assert!(wrong.to_string().contains("invalid user ID or password"), "{wrong}");
     assert!(!wrong.to_string().contains("wrong"), "{wrong}");
+    let elsewhere = EtcdConfig { prefix: "/elsewhere/".to_owned(), ..logged_in(&etcd.members(), "secret") };
+    let elsewhere = try_open(&elsewhere).await.expect_err("a prefix that is not granted");
+    assert!(elsewhere.to_string().contains("permission denied"), "{elsewhere}");
+    let nobody = try_open(&config(&etcd.members())).await.expect_err("no user");
+    assert!(nobody.to_string().contains("user name is empty"), "{nobody}");
+    for refused in [wrong, elsewhere, nobody] {
+        assert!(matches!(refused, MetadataError::Refused(_)), "{refused}");
+    }
+    assert!(asked.elapsed() < super::super::OPEN_MAX, "a refusal is not waited out");
     let store = try_open(&logged_in(&etcd.members(), "secret")).await.expect("a user");
     let mut watch = store.watch("", Revision(0));
     let mut last = String::new();

@@ -228,12 +228,52 @@ fn timestamps_must_be_near_enough_to_now() {
     assert!(check(at(-1 - NOW.get()), &rules()).is_ok(), "a record without a timestamp is accepted");
     let append_time = ProduceRules { timestamp_type: TimestampType::LogAppendTime, ..rules() };
     assert!(check(at(-5000), &append_time).is_ok());
+    assert!(check(at(i64::MAX - NOW.get()), &append_time).is_ok(), "nobody reads it");
+}
+
+#[test]
+fn a_timestamp_that_a_segment_cannot_hold_is_refused_whatever_the_topic_says() {
+    let rules = ProduceRules { before_max_ms: i64::MAX, after_max_ms: i64::MAX, ..rules() };
+    let at = |timestamp| {
+        let mut builder = BatchBuilder::new();
+        builder.append(timestamp, None, Some(b"v"), &[]);
+        builder.finish(Codec::None, NO_PRODUCER).to_vec()
+    };
+    let (earliest, latest) = (Timestamp::EARLIEST, Timestamp::LATEST);
+    for legal in [earliest, Timestamp(-2), Timestamp::NONE, Timestamp(0), latest] {
+        assert!(check(at(legal), &rules).is_ok(), "{legal:?}");
+    }
+    for beyond in [Timestamp(earliest.get() - 1), Timestamp(latest.get() + 1)] {
+        let said = refused(at(beyond), &rules, ErrorCode::InvalidTimestamp);
+        let expected = "accepted are -9223372036854775 to 9223372036854775";
+        assert!(said.starts_with("record 0 has timestamp ") && said.ends_with(expected), "{said}");
+    }
+}
+
+#[test]
+fn every_record_that_is_to_blame_is_named() {
+    let mut builder = BatchBuilder::new();
+    for (key, late_ms) in [(Some(&b"k"[..]), 0), (None, 0), (None, 9_999), (Some(b"k"), 9_999)] {
+        builder.append(Timestamp(NOW.get() + late_ms), key, Some(b"v"), &[]);
+    }
+    let came = builder.finish(Codec::Lz4, NO_PRODUCER).to_vec();
+    let rules = ProduceRules { compacted: true, ..rules() };
+    let error = check(came, &rules).expect_err("three of them are refused");
+    assert_eq!(error.code(), ErrorCode::InvalidTimestamp);
+    let BatchError::Rejected(rejected) = error else { panic!("{error}") };
+    let late = RecordFault::OutOfRange {
+        timestamp: Timestamp(NOW.get() + 9_999),
+        accepted: Timestamp(NOW.get() - 1000)..=Timestamp(NOW.get() + 500),
+    };
+    assert_eq!(rejected.faults, [(1, RecordFault::NoKey), (2, RecordFault::NoKey), (3, late)]);
+    assert_eq!(rejected.total, 3);
 }
 
 #[test]
 fn append_time_from_a_client_is_an_invalid_timestamp() {
     let came = with_header(&batch(Codec::None), |header| header.set_append_time(NOW));
-    refused(came, &rules(), ErrorCode::InvalidTimestamp);
+    let said = refused(came, &rules(), ErrorCode::InvalidTimestamp);
+    assert_eq!(said, "record 0 says that its timestamp is the broker's");
 }
 
 #[test]
