@@ -35,8 +35,6 @@ pub mod log;
 
 pub mod archive;
 
-pub mod views;
-
 pub mod group;
 
 pub mod txn;
