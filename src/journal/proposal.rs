@@ -136,6 +136,23 @@ impl Base {
         Ok(Ok(Proposal { view, seals, transaction }))
     }
 
+    /// The end of a session that is in no view that matters: its standing goes, and its journal gets its end. Nothing to do
+    /// if it does not stand.
+    pub async fn retire(
+        &self,
+        metadata: &dyn MetadataStore,
+        store: &ObjectStore,
+        session: SessionId,
+    ) -> Result<(), SessionError> {
+        let mut transaction = Transaction::default();
+        self.seal(metadata, store, session, &mut transaction).await?;
+        if !transaction.writes.is_empty() {
+            // If something has changed meanwhile it stands on, and is sealed by whoever minds.
+            let _answer = metadata.transact(transaction).await?;
+        }
+        Ok(())
+    }
+
     async fn seal(
         &self,
         metadata: &dyn MetadataStore,

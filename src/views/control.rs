@@ -40,6 +40,12 @@ impl Control {
         let _ended = self.orders.send(Order::Leave).await;
     }
 
+    /// Ends the standing of a session that leads nothing and writes nothing any more.
+    pub(super) async fn retire(&self, session: SessionId) -> Result<(), SessionError> {
+        let metadata = self.proposer.metadata.as_ref();
+        Base::read(metadata).await?.retire(metadata, &self.proposer.store, session).await
+    }
+
     /// Proposes until it is made, or is so already.
     async fn propose(&self, change: impl Fn(&Base) -> Result<Vec<Change>, ControlError>) -> Result<Ordered, ControlError> {
         for _ in 0..ATTEMPTS {

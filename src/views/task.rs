@@ -60,6 +60,7 @@ pub struct ViewsStart {
 #[derive(Clone, Debug)]
 pub struct Views {
     control: Control,
+    leadership: Leadership,
     progress: watch::Receiver<Progress>,
 }
 
@@ -81,6 +82,8 @@ enum Progress {
     Settled,
     /// What it leads cannot be taken over.
     Failed(Arc<TakeOverError>),
+    /// It leads nothing, and all that it led is handed over.
+    Left,
 }
 
 impl Views {
@@ -95,6 +98,7 @@ impl Views {
             standing: start.standing.clone(),
         };
         let control = Control::new(orders, proposer.clone());
+        let leadership = start.leadership.clone();
         let keep = alive::keep(
             Arc::clone(&start.metadata),
             start.standing.clone(),
@@ -108,13 +112,30 @@ impl Views {
             drop(keep);
             end
         };
-        (Views { control, progress: is_at }, run)
+        (Views { control, leadership, progress: is_at }, run)
     }
 
     /// Gives orders.
     #[must_use]
     pub fn control(&self) -> &Control {
         &self.control
+    }
+
+    /// Has this session lead nothing any more, and waits until all is handed over: others may begin with what they have taken
+    /// over. If nobody else leads there is nobody to hand over to, and this returns at once.
+    pub async fn leave(&self) {
+        if self.leadership.image().members().len() <= 1 {
+            return;
+        }
+        self.control.leave().await;
+        let mut progress = self.progress.clone();
+        // A task that has ended leads nothing.
+        let _ended = progress.wait_for(|progress| matches!(progress, Progress::Left)).await;
+    }
+
+    /// Ends the standing of this session, which has left and whose journal is drained, so that nobody waits for it.
+    pub async fn retire(&self) -> Result<(), SessionError> {
+        self.control.retire(self.leadership.own()).await
     }
 
     /// Waits until this session serves all that it leads. An error: something of it cannot be taken over, and somebody
@@ -468,7 +489,7 @@ impl Task {
         self.open(fresh.iter().map(|fresh| Arc::new(Partition::new(*fresh, self.epoch()))).collect());
         if led_before.is_empty() {
             if !waits && !self.wants_listing {
-                self.progress.send_replace(Progress::Settled);
+                self.progress.send_replace(self.settled());
             }
             return;
         }
@@ -482,6 +503,15 @@ impl Task {
         let wanted = led_before.iter().copied().collect();
         let run = tokio::spawn(async move { how.run(led_before, epoch, now).await });
         self.taking = Some(Taking { wanted, run });
+    }
+
+    /// With nothing to take over.
+    fn settled(&self) -> Progress {
+        let own = self.start.member.session;
+        let is_member = self.view.members.iter().any(|member| member.session == own);
+        let has_acked =
+            self.standings.sessions.get(&own).is_none_or(|own| own.acked_view >= self.view.number);
+        if self.leaves && !is_member && has_acked { Progress::Left } else { Progress::Settled }
     }
 
     fn epoch(&self) -> LeaderEpoch {
