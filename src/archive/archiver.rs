@@ -64,6 +64,10 @@ pub(super) enum Call {
     Flush(Vec<TopicPartition>, oneshot::Sender<Result<(), ArchiveError>>),
     /// Move a log start.
     DeleteRecords(TopicPartition, Offset, oneshot::Sender<Result<Offset, ArchiveError>>),
+    /// These partitions are led here from now on; their manifests.
+    Gained(LoadedManifests),
+    /// These are led here no longer.
+    Lost(Vec<TopicPartition>),
     /// A topic is gone.
     TopicDeleted(TopicId),
     /// This lay in the store when the session had begun.
@@ -109,6 +113,18 @@ impl Archive {
         let (answer, answered) = oneshot::channel();
         self.send(Call::DeleteRecords(topic_partition, offset, answer)).await?;
         answered.await.map_err(|_| ArchiveError::Closed)?
+    }
+
+    /// Partitions are about to be served here: these are the manifests that [`load_some`](super::load_some) found for them,
+    /// which saves reading them again. Does not wait for the archiver.
+    pub async fn on_gained(&self, loaded: LoadedManifests) -> Result<(), ArchiveError> {
+        self.send(Call::Gained(loaded)).await
+    }
+
+    /// Partitions are served here no longer, and their terms are closed. Does not wait for the archiver: what it does about
+    /// one of them ends by its term.
+    pub async fn on_lost(&self, partitions: Vec<TopicPartition>) -> Result<(), ArchiveError> {
+        self.send(Call::Lost(partitions)).await
     }
 
     /// A topic is gone: its objects go. If this is not done, the next session finds them.

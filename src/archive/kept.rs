@@ -3,7 +3,7 @@
 use super::error::{ArchiveError, LoadError};
 use crate::clock;
 use crate::log::ArchivedLog;
-use crate::meta::{Change, Compare, Entry, Revision, Settled, Standing, Write};
+use crate::meta::{Change, Compare, Entry, Revision, Settled, Standing, Term, Write};
 use crate::segment::manifest::{
     Edited, EncodedLayout, EncodedObject, Manifest, ManifestPointer, ObjectRef, Part, Root, Segment,
     pointer_key,
@@ -90,10 +90,11 @@ impl KeptManifest {
         ArchivedLog { topic: topic.clone(), manifest: Arc::clone(&self.manifest) }
     }
 
-    /// Stores an edited manifest, and makes it the partition's.
+    /// Stores an edited manifest, and makes it the partition's, if its term is open.
     pub async fn swap(
         &self,
         standing: &Standing,
+        term: &Term,
         store: &ObjectStore,
         topic: &TopicName,
         edited: Edited,
@@ -106,7 +107,7 @@ impl KeptManifest {
         }
         put(store, topic_partition, ManifestObject::Root(encoded.root.named.id), &encoded.root).await?;
         let root = encoded.root.named;
-        let revision = self.point(standing, &ManifestPointer::to(root, &manifest)).await?;
+        let revision = self.point(standing, term, &ManifestPointer::to(root, &manifest)).await?;
         let dropped_root =
             encoded.dropped_root.map(|root| path_of(topic_partition, ManifestObject::Root(root.id)));
         let dropped_parts =
@@ -127,6 +128,7 @@ impl KeptManifest {
     pub async fn move_log_start(
         &self,
         standing: &Standing,
+        term: &Term,
         topic: &TopicName,
         log_start_offset: Offset,
     ) -> Result<Swapped, ArchiveError> {
@@ -135,7 +137,7 @@ impl KeptManifest {
             Some(root) => ManifestPointer::to(root, &manifest),
             None => ManifestPointer::without_root(manifest.log_start_offset()),
         };
-        let revision = Some(self.point(standing, &pointer).await?);
+        let revision = Some(self.point(standing, term, &pointer).await?);
         let topic_partition = manifest.topic_partition();
         let segments =
             unreferenced.iter().map(|segment| paths::segment(topic, topic_partition, &segment.name()));
@@ -144,14 +146,20 @@ impl KeptManifest {
         Ok(Swapped { kept, garbage })
     }
 
-    async fn point(&self, standing: &Standing, pointer: &ManifestPointer) -> Result<Revision, ArchiveError> {
+    async fn point(
+        &self,
+        standing: &Standing,
+        term: &Term,
+        pointer: &ManifestPointer,
+    ) -> Result<Revision, ArchiveError> {
         let key = pointer_key(self.manifest.topic_partition());
         let compare = match self.revision {
             Some(revision) => Compare::Unchanged(key.clone(), revision),
             None => Compare::Absent(key.clone()),
         };
         let writes = vec![Write::Put(key, pointer.encode())];
-        let change = Change { compares: vec![compare], writes, reads: Vec::new(), terms: Vec::new() };
+        let terms = vec![term.clone()];
+        let change = Change { compares: vec![compare], writes, reads: Vec::new(), terms };
         match standing.settle(&change).await? {
             Settled::Applied(revision) => Ok(revision),
             Settled::Refused(_) => Err(ArchiveError::Changed),

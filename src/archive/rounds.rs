@@ -1,6 +1,7 @@
 //! What the archiver does when it looks around: archive what is due, move log starts, merge and compact, let objects go.
 
 mod journals;
+mod moves;
 mod relief;
 mod upkeep;
 
@@ -18,9 +19,9 @@ use super::upkeep::Upkeep;
 use super::write::WriteJob;
 use crate::log::{IndexEntry, Partition, Unarchived};
 use crate::meta::Write;
-use crate::meta::{Change, Settled};
+use crate::meta::{Change, SettleError, Settled};
 use crate::segment::SegmentOptions;
-use crate::segment::manifest::{Archived, Segment, pointer_key, pointer_prefix};
+use crate::segment::manifest::{Archived, Edited, Segment, pointer_key, pointer_prefix};
 use crate::store::{ObjectPath, paths};
 use crate::topic::Topic;
 use crate::types::{Moment, Offset, Timestamp, TopicId, TopicPartition};
@@ -131,6 +132,8 @@ impl Rounds {
             Call::TopicDeleted(topic_id) => {
                 self.gone.insert(topic_id);
             }
+            Call::Gained(loaded) => self.on_gained(loaded),
+            Call::Lost(partitions) => self.on_lost(&partitions),
             Call::Listed(listed) => self.on_listed(&listed).await,
             #[cfg(test)]
             Call::Panic => panic!("a test has asked for it"),
@@ -313,7 +316,7 @@ impl Rounds {
             topic,
             unarchived,
             log_start_offset: partition.ends().log_start_offset,
-            leader_epoch: self.start.leader_epoch,
+            leader_epoch: partition.leader_epoch(),
             options: SegmentOptions { text: topic.settings.parquet_text, ..SegmentOptions::default() },
         };
         let (checkpoint, now) = (partition.checkpoint_at(unarchived.to), self.start.clock.now());
@@ -328,7 +331,7 @@ impl Rounds {
             producers,
         };
         let swapped = match kept.manifest.append_segments(archived) {
-            Ok(edited) => kept.swap(&self.start.standing, &self.start.store, &topic.name, edited).await,
+            Ok(edited) => self.swap(&kept, partition, topic, edited).await,
             Err(error) => Err(error.into()),
         };
         if let (Err(error), Some(segment)) = (&swapped, &written)
@@ -348,6 +351,17 @@ impl Rounds {
                 bytes = segment.file_bytes, "a segment was archived");
         }
         Ok(())
+    }
+
+    /// Makes an edited manifest the partition's, under its term.
+    async fn swap(
+        &self,
+        kept: &KeptManifest,
+        partition: &Partition,
+        topic: &Topic,
+        edited: Edited,
+    ) -> Result<Swapped, ArchiveError> {
+        kept.swap(&self.start.standing, partition.term(), &self.start.store, &topic.name, edited).await
     }
 
     /// A manifest has become the partition's, or it is not known whether it has.
@@ -376,6 +390,8 @@ impl Rounds {
     fn on_kept(&mut self, partition: &Partition, topic: &Topic, kept: KeptManifest) {
         let trimmed = partition.on_archived(kept.archived_log(&topic.name));
         self.start.log.needs().release(&trimmed);
+        // If it was lost a moment ago, what it had is left over.
+        self.start.log.release_archived(partition.topic_partition(), kept.manifest.archived_offset());
         self.kept.insert(partition.topic_partition(), kept);
     }
 
@@ -465,7 +481,8 @@ impl Rounds {
         offset: Offset,
     ) -> Result<(), ArchiveError> {
         let kept = self.kept(partition, topic).await?;
-        let swapped = kept.move_log_start(&self.start.standing, &topic.name, offset).await;
+        let ArchiveStart { standing, .. } = &self.start;
+        let swapped = kept.move_log_start(standing, partition.term(), &topic.name, offset).await;
         self.on_swapped(partition, topic, swapped)
     }
 
@@ -519,6 +536,7 @@ fn is_surely_void(error: &ArchiveError) -> bool {
             | ArchiveError::Store(_)
             | ArchiveError::Load(_)
             | ArchiveError::Changed
+            | ArchiveError::Settle(SettleError::Closed)
     )
 }
 

@@ -1,17 +1,17 @@
-//! Reads what was archived before a session begins.
+//! Reads what was archived before: of all partitions, or of those that a session begins to lead.
 
 use super::error::LoadError;
 use super::kept::KeptManifest;
 use crate::log::ArchivedLog;
-use crate::meta::MetadataStore;
-use crate::segment::manifest::{ManifestPointer, POINTERS};
+use crate::meta::{Entry, MetadataStore, Transaction};
+use crate::segment::manifest::{ManifestPointer, POINTERS, pointer_key};
 use crate::store::{ObjectPath, ObjectStore, paths};
 use crate::topic::Catalog;
 use crate::types::{TopicId, TopicName, TopicPartition};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
-/// The manifests of all partitions.
+/// The manifests of partitions.
 #[derive(Debug, Default)]
 pub struct LoadedManifests {
     /// Those of topics that exist.
@@ -34,6 +34,10 @@ pub struct LoadedManifest {
 
 /// Manifests that are read at the same time.
 const READS_AT_ONCE: usize = 64;
+/// Pointers that are read in one transaction.
+const POINTERS_AT_ONCE: usize = 100;
+/// More pointers than this are read by listing all.
+const POINTERS_MAX: usize = 1_000;
 
 impl LoadedManifest {
     /// As the log needs it.
@@ -62,18 +66,71 @@ pub async fn load(
             }
         }
     }
-    let reads = wanted.into_iter().map(async |(topic_partition, topic, entry)| {
-        let (kept, unreferenced) = KeptManifest::load(store, topic_partition, &entry).await?;
-        let garbage: Vec<ObjectPath> = unreferenced
-            .iter()
-            .map(|segment| paths::segment(&topic, topic_partition, &segment.name()))
-            .collect();
-        Ok::<_, LoadError>((LoadedManifest { topic_partition, topic, kept }, garbage))
-    });
-    let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
-    while let Some((manifest, garbage)) = reads.try_next().await? {
-        loaded.manifests.push(manifest);
-        loaded.garbage.extend(garbage);
-    }
+    loaded.read(store, wanted).await?;
     Ok(loaded)
+}
+
+/// Reads the manifests of these partitions: those of them that have one, and whose topic is there. Of two reads of one
+/// partition the later is the one to go by, so whoever leads it reads it after those who led it before have let go.
+pub async fn load_some(
+    metadata: &dyn MetadataStore,
+    store: &ObjectStore,
+    catalog: &Catalog,
+    partitions: &[TopicPartition],
+) -> Result<LoadedManifests, LoadError> {
+    let mut wanted = Vec::new();
+    for entry in pointers(metadata, partitions).await? {
+        let Some(topic_partition) = ManifestPointer::partition_of(&entry.key) else {
+            return Err(LoadError::UnknownKey(entry.key));
+        };
+        if let Some(topic) = catalog.by_id(topic_partition.topic_id) {
+            wanted.push((topic_partition, topic.name.clone(), entry));
+        }
+    }
+    let mut loaded = LoadedManifests::default();
+    loaded.read(store, wanted).await?;
+    Ok(loaded)
+}
+
+/// The pointers of these partitions, as far as there are any.
+async fn pointers(
+    metadata: &dyn MetadataStore,
+    partitions: &[TopicPartition],
+) -> Result<Vec<Entry>, LoadError> {
+    if partitions.len() > POINTERS_MAX {
+        let wanted: HashSet<String> = partitions.iter().map(|partition| pointer_key(*partition)).collect();
+        let mut entries = metadata.list(POINTERS).await?.entries;
+        entries.retain(|entry| wanted.contains(&entry.key));
+        return Ok(entries);
+    }
+    let mut entries = Vec::new();
+    for chunk in partitions.chunks(POINTERS_AT_ONCE) {
+        let reads = chunk.iter().map(|partition| pointer_key(*partition)).collect();
+        let answer = metadata.transact(Transaction { reads, ..Transaction::default() }).await?;
+        entries.extend(answer.reads.into_iter().flatten());
+    }
+    Ok(entries)
+}
+
+impl LoadedManifests {
+    async fn read(
+        &mut self,
+        store: &ObjectStore,
+        wanted: Vec<(TopicPartition, TopicName, Entry)>,
+    ) -> Result<(), LoadError> {
+        let reads = wanted.into_iter().map(async |(topic_partition, topic, entry)| {
+            let (kept, unreferenced) = KeptManifest::load(store, topic_partition, &entry).await?;
+            let garbage: Vec<ObjectPath> = unreferenced
+                .iter()
+                .map(|segment| paths::segment(&topic, topic_partition, &segment.name()))
+                .collect();
+            Ok::<_, LoadError>((LoadedManifest { topic_partition, topic, kept }, garbage))
+        });
+        let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+        while let Some((manifest, garbage)) = reads.try_next().await? {
+            self.manifests.push(manifest);
+            self.garbage.extend(garbage);
+        }
+        Ok(())
+    }
 }

@@ -145,6 +145,19 @@ impl Upkeep {
         self.resting.rests(topic_partition, now)
     }
 
+    /// Partitions are led here no longer: what is done about them is broken off. Gives the files that were on their way,
+    /// which nothing refers to.
+    pub fn drop_of(&mut self, is_lost: impl Fn(TopicPartition) -> bool) -> Option<ObjectPath> {
+        if self.pass.as_ref().is_some_and(|pass| is_lost(pass.topic_partition)) {
+            self.pass = None;
+        }
+        let job = self.job.take_if(|job| is_lost(job.topic_partition))?;
+        match job.kind {
+            JobKind::Observe => None,
+            JobKind::Merge(replacing) | JobKind::Compact(replacing) => Some(replacing.path),
+        }
+    }
+
     /// Something went wrong: the partition is left alone for a while, and a pass of it begins again later.
     pub fn rest(&mut self, topic_partition: TopicPartition, now: Moment) {
         self.resting.rest(topic_partition, now + REST);

@@ -197,7 +197,7 @@ impl Rounds {
     fn rewrite(&self, led: &Led, segments: &[Segment], keep: Keep, level: u8) -> Option<Rewrite> {
         let topic_partition = led.partition.topic_partition();
         let offsets = segments.first()?.offsets.start..segments.last()?.offsets.end;
-        let (leader_epoch, unique) = (self.start.leader_epoch, clock::random_id());
+        let (leader_epoch, unique) = (led.partition.leader_epoch(), clock::random_id());
         let name = SegmentName { offsets, leader_epoch, unique };
         Some(Rewrite {
             topic_partition,
@@ -303,7 +303,7 @@ impl Rounds {
         let Led { partition, topic, .. } = self.led(topic_partition).ok_or(ArchiveError::UnknownPartition)?;
         let kept = self.kept(&partition, &topic).await?;
         let edited = kept.manifest.replace(replaced, with.into_iter().collect())?;
-        let swapped = kept.swap(&self.start.standing, &self.start.store, &topic.name, edited).await;
+        let swapped = self.swap(&kept, &partition, &topic, edited).await;
         self.on_swapped(&partition, &topic, swapped)
     }
 
@@ -317,7 +317,7 @@ impl Rounds {
         let kept = self.kept(&led.partition, &led.topic).await?;
         if up_to > kept.manifest.cleaned_up_to() {
             let edited = kept.manifest.note_clean_pass(CleanPass { up_to, at: self.start.clock.now() })?;
-            let swapped = kept.swap(&self.start.standing, &self.start.store, &led.topic.name, edited).await;
+            let swapped = self.swap(&kept, &led.partition, &led.topic, edited).await;
             self.on_swapped(&led.partition, &led.topic, swapped)?;
         }
         self.start.metrics.archive.compactions.inc();

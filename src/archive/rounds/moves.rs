@@ -1,0 +1,34 @@
+//! Partitions come and go: which broker leads what is decided elsewhere, and told here.
+//!
+//! What is under way about a partition that is led elsewhere by now is broken off. Its term is closed, so no swap is made
+//! any more; what was written for one goes, unless it is not known whether the swap was made.
+
+use super::Rounds;
+use crate::archive::start::LoadedManifests;
+use crate::types::TopicPartition;
+use std::collections::HashSet;
+
+impl Rounds {
+    /// These partitions are led here from now on. What is known of one already is newer than what was read.
+    pub(super) fn on_gained(&mut self, loaded: LoadedManifests) {
+        self.graveyard.bury(self.now(), loaded.garbage);
+        self.gone.extend(loaded.gone);
+        for manifest in loaded.manifests {
+            let topic_partition = manifest.topic_partition;
+            self.upkeep.on_segments(topic_partition);
+            self.kept.entry(topic_partition).or_insert(manifest.kept);
+        }
+    }
+
+    /// These partitions are led here no longer.
+    pub(super) fn on_lost(&mut self, partitions: &[TopicPartition]) {
+        let lost: HashSet<TopicPartition> = partitions.iter().copied().collect();
+        self.kept.retain(|partition, _| !lost.contains(partition));
+        self.waiting.retain(|partition, _| !lost.contains(partition));
+        // Whatever was sent for one compared a standing that is rewritten before another leads it.
+        self.unsettled.retain(|partition| !lost.contains(partition));
+        if let Some(path) = self.upkeep.drop_of(|partition| lost.contains(&partition)) {
+            self.graveyard.bury(self.now(), [path]);
+        }
+    }
+}
