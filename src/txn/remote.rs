@@ -11,6 +11,7 @@
 //!
 //! A verdict that is stored stays true, and markers are known by their ordinals: both requests may come again.
 
+use super::marker::Written;
 use super::places::Place;
 use super::request::{Markers, Producer, TransactionVersion};
 use super::{FirstBatch, TxnError};
@@ -129,17 +130,18 @@ impl RemoteMarkers {
     }
 }
 
-/// Which places have their marker, in the order of the request.
-pub(super) fn encode_written(written: &[bool]) -> Bytes {
+/// What became of the places, in the order of the request.
+pub(super) fn encode_written(written: &[Written]) -> Bytes {
     let mut to = Answered::Understood.answer();
     to.put_u16(count(written.len()));
-    written.iter().for_each(|written| to.put_u8((*written).into()));
+    written.iter().for_each(|written| to.put_u8((*written == Written::Yes).into()));
     to.into()
 }
 
-pub(super) fn decode_written(answer: Bytes) -> Result<Vec<bool>, NoAnswer> {
+pub(super) fn decode_written(answer: Bytes) -> Result<Vec<Written>, NoAnswer> {
     let mut from = Answered::fields(answer)?;
-    let written = (0..counted(&mut from)?).map(|_| from.u8().map(|written| written == 1));
+    let of = |byte| if byte == 1 { Written::Yes } else { Written::NotYet };
+    let written = (0..counted(&mut from)?).map(|_| from.u8().map(of));
     let written = written.collect::<Result<_, _>>()?;
     from.end()?;
     Ok(written)

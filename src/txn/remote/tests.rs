@@ -72,7 +72,7 @@ proptest! {
 
 #[test]
 fn answers_come_as_they_went() {
-    let written = [true, false, true];
+    let written = [Written::Yes, Written::NotYet, Written::Yes];
     assert_eq!(decode_written(encode_written(&written)), Ok(written.to_vec()));
     for (error, _) in CODES {
         assert_eq!(decode_ordinal(encode_ordinal(Err(error))), Ok(Err(error)));
