@@ -14,6 +14,7 @@ use crate::journal::{
     BrokerSession, EndedJournal, Joining, Journal, JournalEnd, JournalStart, RecoveryError, SessionError,
     recover,
 };
+use crate::leadership::Leadership;
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, LogError, ProducerIds, Reader};
 use crate::meta::keys::{DecodeKeyError, cluster, journals};
@@ -22,6 +23,7 @@ use crate::meta::{
     Transaction, Write,
 };
 use crate::metrics::Metrics;
+use crate::remote::{NoOtherBrokers, RemoteBrokers};
 use crate::segment::manifest::POINTERS;
 use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::{Catalog, CatalogError};
@@ -255,6 +257,8 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
     let loaded = archive::load(metadata.as_ref(), store, &catalog).await?;
     recover_log(foundation, &log, &catalog, &loaded, &ended).await?;
     let session_id = session.id();
+    let leadership = Leadership::alone(session_id, view);
+    let remote: Arc<dyn RemoteBrokers> = Arc::new(NoOtherBrokers);
 
     let committed_log = Arc::clone(&log);
     let start =
@@ -265,18 +269,21 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
     let fetch_memory = MemoryBudget::new(config.limits.request_memory_bytes);
     let delivery = ShareDelivery::start(DeliveryStart {
         standing: standing.clone(),
+        leadership: leadership.clone(),
+        remote: Arc::clone(&remote),
         settings: Arc::clone(&group_settings),
         clock: clock.clone(),
         log: Arc::clone(&log),
         reader: reader.clone(),
         memory: fetch_memory.clone(),
     });
-    let groups = groups(foundation, &catalog, delivery, &standing);
+    let groups = groups(foundation, &catalog, delivery, &standing, &leadership, &remote);
     let producer_ids = Arc::new(ProducerIds::new(Arc::clone(metadata), standing.clone()));
     let transactions = TxnCoordinator::start(TxnsStart {
         config: TransactionConfig::default(),
         standing: standing.clone(),
-        view,
+        leadership,
+        remote,
         clock: clock.clone(),
         producer_ids: Arc::clone(&producer_ids),
         log: Arc::clone(&log),
@@ -357,6 +364,8 @@ fn groups(
     catalog: &Arc<Catalog>,
     delivery: ShareDelivery,
     standing: &Standing,
+    leadership: &Leadership,
+    remote: &Arc<dyn RemoteBrokers>,
 ) -> GroupCoordinator {
     let defaults = foundation.config.groups;
     let mut config = GroupsConfig {
@@ -368,6 +377,8 @@ fn groups(
     GroupCoordinator::start(GroupsStart {
         config,
         standing: standing.clone(),
+        leadership: leadership.clone(),
+        remote: Arc::clone(remote),
         clock: foundation.clock.clone(),
         catalog: Arc::clone(catalog),
         delivery,

@@ -9,7 +9,6 @@ pub mod clock;
 pub mod config;
 mod disk;
 pub mod limits;
-pub mod mailboxes;
 pub mod metrics;
 
 pub mod wire;
@@ -20,6 +19,8 @@ pub mod meta;
 
 pub mod cluster;
 pub mod leadership;
+pub mod mailboxes;
+pub mod remote;
 
 pub mod store;
 

@@ -1,5 +1,5 @@
-//! The groups of this broker: each has a task of its own, which begins with the first request for the group and ends
-//! when the group has been quiet for a while.
+//! The groups that this session coordinates: each has a task of its own, which begins with the first request for the group
+//! and ends when the group has been quiet for a while, or is coordinated elsewhere.
 //!
 //! ```text
 //! handler ─▶ GroupCoordinator ─▶ mailbox ─▶ GroupTask: core, offsets ─▶ Gatherer ─▶ metadata store
@@ -19,10 +19,14 @@ use super::task::GroupTask;
 use super::topics::watch_topics;
 use super::{GroupError, GroupId};
 use crate::clock::Clock;
-use crate::mailboxes::{Mailboxes, Undelivered};
-use crate::meta::{Gatherer, MetadataStore, Standing};
+use crate::cluster::PlacementKey;
+use crate::leadership::{Leader, Leadership};
+use crate::mailboxes::{Gains, Mailboxes, NoTerm, Undelivered, term_of};
+use crate::meta::{Gatherer, MetadataStore, Standing, Term};
+use crate::remote::RemoteBrokers;
 use crate::topic::Catalog;
 use crate::types::TopicId;
+use futures_util::stream::{self, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +59,8 @@ pub(super) struct Shared {
     pub config: GroupsConfig,
     pub store: Arc<dyn MetadataStore>,
     pub standing: Standing,
+    pub leadership: Leadership,
+    pub remote: Arc<dyn RemoteBrokers>,
     pub gatherer: Gatherer,
     pub clock: Clock,
     pub topics: watch::Receiver<Arc<TopicsImage>>,
@@ -72,6 +78,8 @@ pub(super) struct Shared {
 const GROUPS_MAX: usize = 100_000;
 /// Kafka's `offsets.retention.check.interval.ms`.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
+/// Groups that are read at the same time, of those that this session coordinates since a view.
+const READ_AT_ONCE: usize = 16;
 
 /// What a coordinator runs on.
 #[derive(Debug)]
@@ -80,6 +88,10 @@ pub struct GroupsStart {
     pub config: GroupsConfig,
     /// The session's right to write, and where groups are stored.
     pub standing: Standing,
+    /// Which groups this session coordinates.
+    pub leadership: Leadership,
+    /// Who leads the partitions of share groups, or coordinates share groups, if this session does not.
+    pub remote: Arc<dyn RemoteBrokers>,
     /// Wall-clock time, for commits and their retention.
     pub clock: Clock,
     /// The topics.
@@ -92,7 +104,7 @@ impl GroupCoordinator {
     /// A coordinator without groups at hand; they are read when they are asked for. Its tasks end when it is closed.
     #[must_use]
     pub fn start(start: GroupsStart) -> GroupCoordinator {
-        let GroupsStart { config, standing, clock, catalog, delivery } = start;
+        let GroupsStart { config, standing, leadership, remote, clock, catalog, delivery } = start;
         let settings = Arc::clone(delivery.settings());
         let store = Arc::clone(standing.store());
         let (gatherer, gather) = Gatherer::new(standing.clone());
@@ -103,6 +115,8 @@ impl GroupCoordinator {
             config,
             store,
             standing,
+            leadership,
+            remote,
             gatherer,
             clock,
             topics,
@@ -126,15 +140,30 @@ impl GroupCoordinator {
     }
 
     /// Asks one group, and waits for its answer. An answer is given only when what it tells is stored; without one the
-    /// outcome is not known, and the error says only that the client should ask again.
+    /// outcome is not known, and the error says only that the client should ask again. A group that this session is about to
+    /// coordinate is waited for, for five seconds.
     pub async fn call<C: CallOf>(&self, group_id: &GroupId, request: C) -> Result<C::Answer, GroupError> {
+        match term_of(&self.shared.leadership, placement(group_id)).await {
+            Ok(term) => self.call_under(&term, group_id, request).await,
+            Err(NoTerm::Loading) => Err(GroupError::CoordinatorLoadInProgress),
+            Err(NoTerm::Elsewhere(_) | NoTerm::Nobody) => Err(GroupError::NotCoordinator),
+        }
+    }
+
+    async fn call_under<C: CallOf>(
+        &self,
+        term: &Term,
+        group_id: &GroupId,
+        request: C,
+    ) -> Result<C::Answer, GroupError> {
         let (reply, answered) = oneshot::channel();
         let call = request.call(Reply::new(reply));
         let begin = |calls| {
-            tokio::spawn(GroupTask::new(group_id.clone(), Arc::clone(&self.shared)).run(calls));
+            let task = GroupTask::new(group_id.clone(), Arc::clone(&self.shared), term.clone());
+            tokio::spawn(task.run(calls));
         };
-        match self.shared.mailboxes.send(group_id, call, begin).await {
-            Ok(()) => answered.await.unwrap_or(Err(GroupError::CoordinatorNotAvailable)),
+        match self.shared.mailboxes.send(group_id, term, call, begin).await {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(dropped(term))),
             Err(Undelivered::Closed) => Err(GroupError::NotCoordinator),
             Err(Undelivered::TooMany) => Err(GroupError::CoordinatorNotAvailable),
         }
@@ -146,11 +175,14 @@ impl GroupCoordinator {
         self.shared.mailboxes.keys().len()
     }
 
-    /// All groups, in the order of their names, those at hand as they are now and the others as they are stored.
+    /// The groups that this session coordinates, in the order of their names, those at hand as they are now and the others
+    /// as they are stored.
     pub async fn list(&self) -> Result<Vec<GroupSummary>, GroupError> {
         let stored = self.list_stored().await?;
-        let mut groups: BTreeMap<_, _> =
-            stored.into_iter().map(|group| (group.group_id.clone(), group)).collect();
+        let image = self.shared.leadership.image();
+        let is_own = |group: &GroupSummary| image.leader(placement(&group.group_id)) == Leader::Own;
+        let own = stored.into_iter().filter(is_own);
+        let mut groups: BTreeMap<_, _> = own.map(|group| (group.group_id.clone(), group)).collect();
         let at_hand: Vec<GroupId> = self.shared.mailboxes.keys();
         for group_id in at_hand {
             match self.call(&group_id, super::call::Summarize).await {
@@ -160,7 +192,7 @@ impl GroupCoordinator {
                 Ok(None) => {
                     groups.remove(&group_id);
                 }
-                // It has ended since, and is as it is stored.
+                // It has ended since, and is as it is stored; or it is coordinated elsewhere.
                 Err(_) => {}
             }
         }
@@ -186,26 +218,69 @@ impl GroupCoordinator {
         Ok(groups)
     }
 
-    /// Keeps all groups going: those that were stored with members are read at once, so that members that never come
-    /// back are missed; and now and then offsets go that nobody needs. Runs until the coordinator is closed.
+    /// Keeps the groups going: those that this session coordinates since a view and that were stored with members are read
+    /// at once, so that members that never come back are missed; and now and then offsets go that nobody needs. Runs until
+    /// the coordinator is closed.
     async fn keep(self) {
-        let awake = self.list_stored().await.unwrap_or_default();
-        for group in awake.iter().filter(|group| group.state != "Empty") {
-            if self.call(&group.group_id, super::call::Summarize).await.is_err() {
-                tracing::warn!(group = %group.group_id, "a group could not be read");
-            }
-        }
         let mut closed = self.shared.mailboxes.closed();
-        while tokio::time::timeout(EXPIRE_EVERY, closed.wait_for(|closed| *closed)).await.is_err() {
-            for group in self.list_stored().await.unwrap_or_default() {
-                if self.call(&group.group_id, super::call::Expire).await.is_err() {
-                    tracing::debug!(group = %group.group_id, "a group could not be looked through");
-                }
-                if group.group_type == GroupType::Share {
-                    self.forget_deleted_topics(&group.group_id).await;
+        let mut gains = Gains::new(self.shared.leadership.clone());
+        let mut expire_at = Instant::now() + EXPIRE_EVERY;
+        loop {
+            tokio::select! {
+                () = async { drop(closed.wait_for(|closed| *closed).await) } => return,
+                gained = gains.due() => match self.wake_gained().await {
+                    Ok(waits) => gains.looked(gained, waits),
+                    Err(_unavailable) => gains.failed(),
+                },
+                () = tokio::time::sleep_until(expire_at) => {
+                    self.expire().await;
+                    expire_at = Instant::now() + EXPIRE_EVERY;
                 }
             }
         }
+    }
+
+    /// Reads the groups with members that this session coordinates and has not at hand. Tells whether there are others that
+    /// it is about to coordinate.
+    async fn wake_gained(&self) -> Result<bool, GroupError> {
+        let stored = self.list_stored().await?;
+        let awake = stored.into_iter().filter(|group| group.state != "Empty");
+        let awake = awake.map(|group| (placement(&group.group_id), group.group_id));
+        let (own, waits) = self.shared.leadership.servable(awake);
+        let woken = stream::iter(own).for_each_concurrent(READ_AT_ONCE, async |group_id| {
+            let Ok(term) = term_of(&self.shared.leadership, placement(&group_id)).await else { return };
+            let is_at_hand = self.shared.mailboxes.has(&group_id, &term);
+            if !is_at_hand && self.call_under(&term, &group_id, super::call::Summarize).await.is_err() {
+                tracing::warn!(group = %group_id, "a group could not be read");
+            }
+        });
+        woken.await;
+        Ok(waits)
+    }
+
+    async fn expire(&self) {
+        let image = self.shared.leadership.image();
+        for group in self.list_stored().await.unwrap_or_default() {
+            if image.leader(placement(&group.group_id)) != Leader::Own {
+                continue;
+            }
+            if self.call(&group.group_id, super::call::Expire).await.is_err() {
+                tracing::debug!(group = %group.group_id, "a group could not be looked through");
+            }
+            if group.group_type == GroupType::Share {
+                self.forget_deleted_topics(&group.group_id).await;
+            }
+        }
+    }
+
+    /// Which groups this session coordinates.
+    pub(super) fn leadership(&self) -> &Leadership {
+        &self.shared.leadership
+    }
+
+    /// The other brokers.
+    pub(super) fn remote(&self) -> &dyn RemoteBrokers {
+        self.shared.remote.as_ref()
     }
 
     /// The records that members of share groups have.
@@ -233,4 +308,14 @@ impl GroupCoordinator {
         self.shared.mailboxes.close();
         self.shared.delivery.close();
     }
+}
+
+/// By which the coordinator of a group is found.
+pub(super) fn placement(group_id: &GroupId) -> PlacementKey {
+    PlacementKey::group(group_id.as_str())
+}
+
+/// What a call is told whose answer was dropped: what became of it is not known, or it was not looked at.
+fn dropped(term: &Term) -> GroupError {
+    if term.is_open() { GroupError::CoordinatorNotAvailable } else { GroupError::NotCoordinator }
 }

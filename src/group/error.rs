@@ -8,6 +8,9 @@ pub enum GroupError {
     /// This broker is not yet able to answer for the group, or does not know what became of the request.
     #[error("the coordinator is not available")]
     CoordinatorNotAvailable,
+    /// This broker answers for the group as soon as those have let go that may have done so before.
+    #[error("the coordinator takes over the group")]
+    CoordinatorLoadInProgress,
     /// Another member took over this one's instance id (KIP-345).
     #[error("another member has taken over the instance id")]
     FencedInstanceId,

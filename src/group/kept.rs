@@ -15,7 +15,7 @@ use super::summary::{GroupSummary, GroupType};
 use super::{GroupId, MemberId};
 use crate::meta::{
     Change, Compare, Gatherer, MetadataError, MetadataStore, Revision, SettleError, Settled, StandingError,
-    Write,
+    Term, Write,
 };
 use crate::types::{Moment, ProducerId, Timestamp, TopicId, TransactionOrdinal};
 use bytes::Bytes;
@@ -187,8 +187,8 @@ impl KeptGroup {
         }
     }
 
-    /// Stores what has changed; an error means that it is not known what of it is stored.
-    pub async fn store(&mut self, gatherer: &Gatherer, now: Timestamp) -> Result<(), KeepError> {
+    /// Stores what has changed under `term`; an error means that it is not known what of it is stored.
+    pub async fn store(&mut self, gatherer: &Gatherer, term: &Term, now: Timestamp) -> Result<(), KeepError> {
         let mut writes = Vec::new();
         self.collect_offsets(&mut writes);
         if std::mem::take(&mut self.producers_dirty) {
@@ -202,7 +202,7 @@ impl KeptGroup {
                 compares: chunk.iter().map(|write| write.compare.clone()).collect(),
                 writes: chunk.iter().map(|write| write.write.clone()).collect(),
                 reads: Vec::new(),
-                terms: Vec::new(),
+                terms: vec![term.clone()],
             };
             match gatherer.settle(change).await? {
                 Settled::Applied(revision) => chunk.iter().for_each(|write| self.on_written(write, revision)),

@@ -21,6 +21,7 @@ mod mixed;
 mod offsets;
 mod pace;
 mod producers;
+mod remote;
 mod serve;
 pub mod settings;
 pub mod share;

@@ -1,4 +1,5 @@
-//! The task that owns one group: it takes what is in the mailbox, stores what has changed, and answers.
+//! The task that owns one group under one term: it takes what is in the mailbox, stores what has changed, and answers. When
+//! the term is closed it drops what it knows; whoever waits is told that another broker coordinates the group.
 
 use super::call::{Call, Reply};
 use super::classic::{Answer, JoinRefused, Joined, LeaveAnswer, Synced};
@@ -6,6 +7,7 @@ use super::consumer::ConsumerGroup;
 use super::coordinator::{GroupsConfig, Shared};
 use super::kept::{Core, KeepError, KeptGroup};
 use super::{GroupError, GroupId, MemberId, Ticket, migrate};
+use crate::meta::{SettleError, Term};
 use crate::types::Moment;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 pub(super) struct GroupTask {
     pub(super) group_id: GroupId,
     pub(super) shared: Arc<Shared>,
+    term: Term,
     pub(super) waiting: HashMap<Ticket, Waiting>,
     next_ticket: u64,
     /// Answers that go out once what has changed is stored.
@@ -51,14 +54,17 @@ enum Woken {
     Topics,
     Time,
     Closed,
+    /// The term was closed.
+    Lost,
 }
 
 impl GroupTask {
-    pub fn new(group_id: GroupId, shared: Arc<Shared>) -> GroupTask {
+    pub fn new(group_id: GroupId, shared: Arc<Shared>, term: Term) -> GroupTask {
         let settings_changes = shared.settings.changes();
         GroupTask {
             group_id,
             shared,
+            term,
             settings_changes,
             paced: 0,
             waiting: HashMap::new(),
@@ -69,13 +75,16 @@ impl GroupTask {
         }
     }
 
-    /// Runs until the group is quiet, or the coordinator closes.
+    /// Runs until the group is quiet, or coordinated elsewhere, or the coordinator closes.
     pub async fn run(mut self, mut calls: mpsc::Receiver<Call>) {
         let mut kept = None;
         let mut topics = self.shared.topics.clone();
         let mut quiet_since = Instant::now();
         loop {
             let woken = self.wake(&mut calls, &mut topics, kept.as_ref(), quiet_since).await;
+            if matches!(woken, Woken::Lost) {
+                return self.abandon();
+            }
             let group = match self.loaded(&mut kept).await {
                 Ok(group) => group,
                 Err(error) => {
@@ -85,7 +94,7 @@ impl GroupTask {
                     }
                     // The call that woke it is dropped, which answers it; so are those behind it.
                     while calls.try_recv().is_ok() {}
-                    if self.shared.mailboxes.retire(&self.group_id, &calls) {
+                    if self.shared.mailboxes.retire(&self.group_id, &self.term, &calls) {
                         return;
                     }
                     continue;
@@ -97,7 +106,7 @@ impl GroupTask {
                     self.on_calls(group, *call, &mut calls);
                 }
                 Woken::Topics => self.on_topics_changed(group),
-                Woken::Time => {}
+                Woken::Time | Woken::Lost => {}
                 Woken::Closed => return self.close(group),
             }
             self.gone.extend(group.core.on_time(self.now()));
@@ -111,7 +120,7 @@ impl GroupTask {
             let idle = kept.as_ref().is_none_or(|kept| kept.core.is_empty() && self.waiting.is_empty());
             if idle
                 && quiet_since.elapsed() >= QUIET_MAX
-                && self.shared.mailboxes.retire(&self.group_id, &calls)
+                && self.shared.mailboxes.retire(&self.group_id, &self.term, &calls)
             {
                 return;
             }
@@ -129,10 +138,17 @@ impl GroupTask {
         let deadline = deadline.map_or(quiet_since + QUIET_MAX, |at| self.shared.origin + at.0);
         let cares_for_topics =
             kept.is_some_and(|kept| matches!(kept.core, Core::Consumer(_) | Core::Share(_)));
+        let woken = async {
+            tokio::select! {
+                call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),
+                Ok(()) = topics.changed(), if cares_for_topics => Woken::Topics,
+                () = tokio::time::sleep_until(deadline) => Woken::Time,
+            }
+        };
         tokio::select! {
-            call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),
-            Ok(()) = topics.changed(), if cares_for_topics => Woken::Topics,
-            () = tokio::time::sleep_until(deadline) => Woken::Time,
+            biased;
+            () = self.term.closed() => Woken::Lost,
+            woken = woken => woken,
         }
     }
 
@@ -211,9 +227,14 @@ impl GroupTask {
     }
 
     async fn store(&mut self, group: &mut KeptGroup) -> Result<(), KeepError> {
-        group.store(&self.shared.gatherer, self.shared.clock.now()).await?;
+        group.store(&self.shared.gatherer, &self.term, self.shared.clock.now()).await?;
         if std::mem::take(&mut self.tells_offsets) {
             self.shared.standing.confirm().await?;
+        }
+        // A session acknowledges the view that takes the group from it only after the term is closed. So no other
+        // coordinator had begun when the requests came that are answered now.
+        if !self.term.is_open() {
+            return Err(SettleError::Closed.into());
         }
         self.after.drain(..).for_each(|answer| answer());
         for member_id in self.gone.drain(..) {
@@ -224,11 +245,20 @@ impl GroupTask {
 
     /// What was to be answered may not be stored: whoever waits is told to ask again.
     fn forget_answers(&mut self, error: &KeepError) {
-        tracing::warn!(group = %self.group_id, %error, "a group could not be stored, it is read again");
+        if self.term.is_open() {
+            tracing::warn!(group = %self.group_id, %error, "a group could not be stored, it is read again");
+        }
         self.after.clear();
         self.waiting.clear();
         self.tells_offsets = false;
         self.gone.clear();
+    }
+
+    /// The group is coordinated elsewhere: all answers are dropped, and those in the mailbox with it.
+    fn abandon(mut self) {
+        tracing::debug!(group = %self.group_id, "a group is coordinated elsewhere now");
+        self.keep_pace(None);
+        self.shared.mailboxes.abandon(&self.group_id, &self.term);
     }
 
     fn close(mut self, group: &mut KeptGroup) {

@@ -71,7 +71,9 @@ async fn alter(
     topic: &Topic,
     wanted: &Wanted,
 ) -> Result<(), ErrorCode> {
-    context.partition(topic, wanted.partition_index)?;
+    if !topic.has(PartitionIndex(wanted.partition_index)) {
+        return Err(ErrorCode::UnknownTopicOrPartition);
+    }
     if wanted.start_offset < 0 {
         return Err(ErrorCode::InvalidRequest);
     }

@@ -11,6 +11,7 @@ pub fn code(error: &GroupError) -> ErrorCode {
         }
         GroupError::InvalidProducerEpoch => ErrorCode::InvalidProducerEpoch,
         GroupError::CoordinatorNotAvailable => ErrorCode::CoordinatorNotAvailable,
+        GroupError::CoordinatorLoadInProgress => ErrorCode::CoordinatorLoadInProgress,
         GroupError::FencedInstanceId => ErrorCode::FencedInstanceId,
         GroupError::FencedMemberEpoch { .. } => ErrorCode::FencedMemberEpoch,
         GroupError::GroupIdNotFound => ErrorCode::GroupIdNotFound,

@@ -8,11 +8,11 @@ use super::share_session::{
     Acknowledged, Named, acknowledge, by_partition, client, fault_code, fetch_code, find, of_fetch, place,
     release,
 };
+use crate::group::GroupError;
 use crate::group::delivery::{Acquire, Delivered, ShareKey};
 use crate::group::share::{
     AcquireLimit, AcquireMode, SHARE_SESSION_OPEN_EPOCH, ShareClient, ShareFetchContext, ShareSessionChange,
 };
-use crate::group::{GroupError, HasShareMember};
 use crate::limits::MemoryPermit;
 use crate::log::{FirstBatch, Waiter};
 use crate::types::TopicPartition;
@@ -89,7 +89,7 @@ async fn answer(
 async fn check_member(context: &Context, client: &ShareClient) -> Result<(), (ErrorCode, String)> {
     let (group_id, member_id) = &client.key;
     let refused = |error: GroupError| (code(&error), error.to_string());
-    match context.groups.call(group_id, HasShareMember(member_id.clone())).await {
+    match context.groups.has_share_member(group_id, member_id.clone()).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(refused(GroupError::UnknownMemberId)),
         Err(error) => Err(refused(error)),

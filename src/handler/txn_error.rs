@@ -35,6 +35,7 @@ pub fn code(error: TxnError, fenced: Fenced) -> ErrorCode {
         TxnError::InvalidRegularExpression => ErrorCode::InvalidRegularExpression,
         TxnError::TransactionalIdNotFound => ErrorCode::TransactionalIdNotFound,
         TxnError::CoordinatorNotAvailable => ErrorCode::CoordinatorNotAvailable,
+        TxnError::CoordinatorLoadInProgress => ErrorCode::CoordinatorLoadInProgress,
         TxnError::NotCoordinator => ErrorCode::NotCoordinator,
     }
 }

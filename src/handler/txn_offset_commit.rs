@@ -7,7 +7,7 @@ use super::txn_error::{Fenced, code, producer};
 use super::verification::ATTEMPTS_MAX;
 use crate::group::classic::CommitIdentity;
 use crate::group::{CommitKind, CommitOffsets, CommittedOffset, GroupError, GroupId};
-use crate::txn::{AddPlaces, Place, Producer, TransactionVersion, Verify};
+use crate::txn::{FirstBatch, Place, Producer, TransactionVersion};
 use crate::types::{Offset, PartitionIndex, TopicId, TransactionOrdinal};
 use crate::wire::ErrorCode;
 use crate::wire::messages::txn_offset_commit_request::TxnOffsetCommitRequestTopic;
@@ -113,13 +113,12 @@ async fn ordinal(
     producer: Producer,
     api_version: i16,
 ) -> Result<TransactionOrdinal, ErrorCode> {
-    let place = Place::Group(group_id.as_str().into());
-    let asked = if api_version >= ADDS_VERSION {
-        let places = vec![place];
-        let add = AddPlaces { producer, places, transaction_version: TransactionVersion::Two };
-        context.transactions.call(&request.transactional_id, add).await
-    } else {
-        context.transactions.call(&request.transactional_id, Verify { producer, place }).await
+    let adds = api_version >= ADDS_VERSION;
+    let first_batch = FirstBatch {
+        producer,
+        place: Place::Group(group_id.as_str().into()),
+        transaction_version: if adds { TransactionVersion::Two } else { TransactionVersion::One },
     };
+    let asked = context.transactions.first_batch(&request.transactional_id, first_batch).await;
     asked.map_err(|error| code(error, Fenced::Unknown))
 }

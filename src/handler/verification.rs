@@ -3,7 +3,7 @@
 
 use super::context::Context;
 use super::txn_error::{Fenced, code};
-use crate::txn::{AddPlaces, Place, Producer, TransactionVersion, Verify};
+use crate::txn::{FirstBatch, Place, Producer, TransactionVersion};
 use crate::types::{ProducerEpoch, ProducerId, TopicPartition, TransactionOrdinal};
 use crate::wire::ErrorCode;
 
@@ -37,20 +37,19 @@ impl OnFirstBatch {
     }
 }
 
-/// Asks the coordinator.
+/// Asks the coordinator, wherever it is.
 pub(super) async fn verify(context: &Context, wanted: &Wanted<'_>) -> Result<TransactionOrdinal, ErrorCode> {
     let Some(transactional_id) = wanted.transactional_id.filter(|id| !id.is_empty()) else {
         return Err(ErrorCode::InvalidTxnState);
     };
-    let producer = Producer { id: wanted.producer_id, epoch: wanted.producer_epoch };
-    let place = Place::Partition(wanted.topic_partition);
-    let asked = match wanted.on_first_batch {
-        OnFirstBatch::Verify => context.transactions.call(transactional_id, Verify { producer, place }).await,
-        OnFirstBatch::Add => {
-            let places = vec![place];
-            let add = AddPlaces { producer, places, transaction_version: TransactionVersion::Two };
-            context.transactions.call(transactional_id, add).await
-        }
+    let first_batch = FirstBatch {
+        producer: Producer { id: wanted.producer_id, epoch: wanted.producer_epoch },
+        place: Place::Partition(wanted.topic_partition),
+        transaction_version: match wanted.on_first_batch {
+            OnFirstBatch::Verify => TransactionVersion::One,
+            OnFirstBatch::Add => TransactionVersion::Two,
+        },
     };
+    let asked = context.transactions.first_batch(transactional_id, first_batch).await;
     asked.map_err(|error| code(error, Fenced::Unknown))
 }

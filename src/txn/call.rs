@@ -66,6 +66,17 @@ pub struct Verify {
     pub place: Place,
 }
 
+/// A leader sees the first batch of a transaction at a place that it leads: which of the producer's transactions is it?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstBatch {
+    /// Whose.
+    pub producer: Producer,
+    /// Where.
+    pub place: Place,
+    /// Of the first protocol: the client has added the place, so it is looked up. Of the second: the batch adds it.
+    pub transaction_version: TransactionVersion,
+}
+
 /// A client ends its transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct EndTxn {

@@ -36,6 +36,9 @@ pub enum TxnError {
     /// This broker is not able to answer now, or has no fresh producer id where one is needed.
     #[error("the coordinator is not available")]
     CoordinatorNotAvailable,
+    /// This broker answers for the transactional id as soon as those have let go that may have done so before.
+    #[error("the coordinator takes over the transactional id")]
+    CoordinatorLoadInProgress,
     /// Another broker answers for the transactional id.
     #[error("this broker is not the transaction's coordinator")]
     NotCoordinator,

@@ -37,12 +37,13 @@ mod keys;
 mod list;
 mod marker;
 mod places;
+mod remote;
 mod request;
 mod stored;
 mod task;
 mod transaction;
 
-pub use call::{AddPlaces, Describe, EndTxn, ForceAbort, InitProducerId, Verify};
+pub use call::{AddPlaces, Describe, EndTxn, FirstBatch, ForceAbort, InitProducerId, Verify};
 pub use coordinator::{TxnCoordinator, TxnsStart};
 pub use error::TxnError;
 pub use keys::UnreadableTransaction;

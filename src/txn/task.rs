@@ -1,27 +1,35 @@
-//! The task that owns one transactional id: it takes what is in the mailbox, stores what has changed, answers, and writes
-//! markers until each place has its own.
+//! The task that owns one transactional id under one term: it takes what is in the mailbox, stores what has changed, answers,
+//! and writes markers until each place has its own. When the term is closed it drops what it knows: another broker reads what
+//! is stored, and goes on with the markers.
 
 use super::call::{AddPlaces, Call, InitProducerId, Reply};
 use super::coordinator::Shared;
 use super::keys::{self, UnreadableTransaction};
 use super::marker::Written;
 use super::places::Place;
+use super::remote::RemoteMarkers;
 use super::stored::RestoreError;
-use super::{Markers, Producer, Transaction, TxnError};
-use crate::meta::{Change, Compare, MetadataError, Revision, SettleError, Settled, StandingError, Write};
-use crate::types::{Moment, ProducerId, TransactionOrdinal};
+use super::{Producer, Transaction, TxnError};
+use crate::leadership::Leader;
+use crate::meta::{
+    Change, Compare, MetadataError, Revision, SettleError, Settled, StandingError, Term, Write,
+};
+use crate::types::{Moment, ProducerId, TransactionOrdinal, ViewNumber};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 /// One transactional id's task.
 pub(super) struct TxnTask {
     transactional_id: Arc<str>,
     shared: Arc<Shared>,
+    term: Term,
+    /// Tells that others may lead the places of the transaction.
+    views: watch::Receiver<u64>,
     /// Answers that go out once what has changed is stored, or, if nothing has, the standing is confirmed.
     after: Vec<Box<dyn FnOnce() + Send>>,
     /// Who wants to begin a transaction while the last one is being ended, and until when they wait.
@@ -30,6 +38,8 @@ pub(super) struct TxnTask {
     fresh_producer_id: Option<ProducerId>,
     /// Markers on their way, of one transaction.
     writing: FuturesUnordered<BoxFuture<'static, Marked>>,
+    /// The view by which they were sent.
+    sent_in: Option<ViewNumber>,
     /// When the markers that could not be written are tried again.
     again_at: Option<Instant>,
     pause: Duration,
@@ -41,11 +51,10 @@ enum Parked {
     Init(InitProducerId, Reply<Producer>),
 }
 
-/// A marker was tried.
+/// Markers were tried.
 struct Marked {
-    place: Place,
     ordinal: TransactionOrdinal,
-    written: Written,
+    places: Vec<(Place, Written)>,
 }
 
 /// The core, and what of it is stored.
@@ -75,8 +84,11 @@ enum KeepError {
 enum Woken {
     By(Box<Call>),
     Marked(Marked),
+    View,
     Time,
     Closed,
+    /// The term was closed.
+    Lost,
 }
 
 /// Requests that are looked at before the value is stored.
@@ -95,28 +107,34 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 pub(super) const EXPIRATION: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl TxnTask {
-    pub fn new(transactional_id: Arc<str>, shared: Arc<Shared>) -> TxnTask {
+    pub fn new(transactional_id: Arc<str>, shared: Arc<Shared>, term: Term) -> TxnTask {
+        let views = shared.leadership.changes();
         TxnTask {
             transactional_id,
             shared,
+            term,
+            views,
             after: Vec::new(),
             parked: VecDeque::new(),
             fresh_producer_id: None,
             writing: FuturesUnordered::new(),
+            sent_in: None,
             again_at: None,
             pause: PAUSE_MIN,
         }
     }
 
-    /// Runs until the transactional id is quiet, or the coordinator closes.
+    /// Runs until the transactional id is quiet, or coordinated elsewhere, or the coordinator closes.
     pub async fn run(mut self, mut calls: mpsc::Receiver<Call>) {
         let mut kept: Option<Kept> = None;
         let mut quiet_since = Instant::now();
         loop {
             let deadline = kept.as_ref().and_then(|kept| kept.core.next_deadline());
             let woken = self.wake(&mut calls, deadline, quiet_since).await;
-            if matches!(woken, Woken::Closed) {
-                return;
+            match woken {
+                Woken::Closed => return,
+                Woken::Lost => return self.shared.mailboxes.abandon(&self.transactional_id, &self.term),
+                _ => {}
             }
             let own = match self.loaded(&mut kept).await {
                 Ok(own) => own,
@@ -134,12 +152,15 @@ impl TxnTask {
                     self.on_calls(&mut own.core, *call, &mut calls).await;
                 }
                 Woken::Marked(marked) => self.on_marked(&mut own.core, &marked),
-                Woken::Time | Woken::Closed => {}
+                Woken::View => self.on_view(),
+                Woken::Time | Woken::Closed | Woken::Lost => {}
             }
             self.unpark(&mut own.core);
             own.core.on_time(self.shared.now(), self.shared.clock.now());
             if let Err(error) = self.store_and_answer(own).await {
-                tracing::warn!(transactional_id = %self.transactional_id, %error, "a transaction could not be stored, it is read again");
+                if self.term.is_open() {
+                    tracing::warn!(transactional_id = %self.transactional_id, %error, "a transaction could not be stored, it is read again");
+                }
                 self.after.clear();
                 self.parked.clear();
                 self.writing.clear();
@@ -152,7 +173,7 @@ impl TxnTask {
             if quiet_since.elapsed() >= QUIET_MAX {
                 if !is_open {
                     self.forget_if_expired(own).await;
-                    if self.shared.mailboxes.retire(&self.transactional_id, &calls) {
+                    if self.shared.mailboxes.retire(&self.transactional_id, &self.term, &calls) {
                         return;
                     }
                 }
@@ -174,10 +195,20 @@ impl TxnTask {
         let parked_until = self.parked.front().map(|(until, _)| *until);
         let timer = timer.into_iter().chain(again_at).chain(parked_until).min();
         let timer = timer.unwrap_or(quiet_since + QUIET_MAX);
+        let has_markers = !self.writing.is_empty() || again_at.is_some();
+        let (term, writing, views) = (&self.term, &mut self.writing, &mut self.views);
+        let woken = async {
+            tokio::select! {
+                call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),
+                Some(marked) = writing.next() => Woken::Marked(marked),
+                Ok(()) = views.changed(), if has_markers => Woken::View,
+                () = tokio::time::sleep_until(timer) => Woken::Time,
+            }
+        };
         tokio::select! {
-            call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),
-            Some(marked) = self.writing.next() => Woken::Marked(marked),
-            () = tokio::time::sleep_until(timer) => Woken::Time,
+            biased;
+            () = term.closed() => Woken::Lost,
+            woken = woken => woken,
         }
     }
 
@@ -294,9 +325,20 @@ impl TxnTask {
     }
 
     fn on_marked(&mut self, core: &mut Transaction, marked: &Marked) {
-        match marked.written {
-            Written::Yes => core.on_marker_written(&marked.place, marked.ordinal, self.shared.clock.now()),
-            Written::NotYet => self.try_later(),
+        let wall = self.shared.clock.now();
+        for (place, _) in marked.places.iter().filter(|(_, written)| *written == Written::Yes) {
+            core.on_marker_written(place, marked.ordinal, wall);
+        }
+        if marked.places.iter().any(|(_, written)| *written == Written::NotYet) {
+            self.try_later();
+        }
+    }
+
+    /// In another view others may lead the places: who does not answer is not waited for.
+    fn on_view(&mut self) {
+        if self.sent_in != Some(self.shared.leadership.image().number()) {
+            self.writing.clear();
+            self.again_at = None;
         }
     }
 
@@ -317,6 +359,11 @@ impl TxnTask {
         }
         if !stored && !self.after.is_empty() {
             self.shared.standing.confirm().await?;
+        }
+        // A session acknowledges the view that takes the transactional id from it only after the term is closed. So no other
+        // coordinator had begun when the requests came that are answered now.
+        if !self.term.is_open() {
+            return Err(SettleError::Closed.into());
         }
         self.after.drain(..).for_each(|answer| answer());
         Ok(())
@@ -340,8 +387,8 @@ impl TxnTask {
             Some(revision) => Compare::Unchanged(key, revision),
             None => Compare::Absent(key),
         };
-        let change =
-            Change { compares: vec![compare], writes: vec![write], reads: Vec::new(), terms: Vec::new() };
+        let terms = vec![self.term.clone()];
+        let change = Change { compares: vec![compare], writes: vec![write], reads: Vec::new(), terms };
         match self.shared.gatherer.settle(change).await? {
             Settled::Applied(revision) => Ok(revision),
             Settled::Refused(_) => Err(KeepError::Changed),
@@ -359,9 +406,14 @@ impl TxnTask {
             self.pause = PAUSE_MIN;
             return;
         };
-        let markers = Arc::new(markers);
-        for place in markers.places.iter().take(MARKERS_AT_ONCE).cloned() {
-            self.writing.push(Box::pin(mark(Arc::clone(&self.shared), Arc::clone(&markers), place)));
+        let parts = self.shared.markers.parts(&markers, MARKERS_AT_ONCE);
+        if !self.term.is_open() {
+            // The view that they carry may be the next coordinator's.
+            return;
+        }
+        for (leader, markers) in parts {
+            self.sent_in = Some(markers.coordinator_view);
+            self.writing.push(Box::pin(mark(Arc::clone(&self.shared), leader, markers)));
         }
     }
 
@@ -382,7 +434,8 @@ impl TxnTask {
     }
 }
 
-async fn mark(shared: Arc<Shared>, markers: Arc<Markers>, place: Place) -> Marked {
-    let written = shared.markers.write(&markers, &place).await;
-    Marked { place, ordinal: markers.ordinal, written }
+async fn mark(shared: Arc<Shared>, leader: Leader, markers: RemoteMarkers) -> Marked {
+    let written = shared.markers.write(leader, &markers).await;
+    let ordinal = markers.markers.ordinal;
+    Marked { ordinal, places: markers.markers.places.into_iter().zip(written).collect() }
 }

@@ -4,20 +4,21 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms in reading order: each uses only those before it.
-const ROOMS: [&str; 31] = [
+const ROOMS: [&str; 32] = [
     "types",
     "background",
     "clock",
     "config",
     "disk",
     "limits",
-    "mailboxes",
     "metrics",
     "wire",
     "mesh",
     "meta",
     "cluster",
     "leadership",
+    "mailboxes",
+    "remote",
     "store",
     "cache",
     "journal",

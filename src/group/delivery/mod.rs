@@ -6,6 +6,9 @@
 //! a member is gone ─┘   sessions            └─▶ metadata store: what became of it, before anybody is told
 //! ```
 //!
+//! A partition's records are delivered where the partition is led, under a term of its own for all groups: it is closed
+//! when the partition moves, as the partition's own is. What an operator changes by the group's coordinator is done there.
+//!
 //! Never: no rule of the queue lives here (that is `share`), and nothing is told that is not stored.
 
 mod call;
@@ -15,15 +18,19 @@ mod task;
 
 pub use call::{Acquire, Delivered, DeliveryError};
 
+use super::remote::{ShareAnswer, ShareRequest};
 use super::settings::GroupSettingsCatalog;
 use super::share::{Acknowledgement, Attempt, ShareSessions, StoredSharePartition};
 use super::{GroupId, MemberId};
 use crate::clock::Clock;
+use crate::cluster::PlacementKey;
+use crate::leadership::Leadership;
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, Reader};
-use crate::mailboxes::{Mailboxes, Undelivered};
-use crate::meta::{Gatherer, MetadataStore, Standing};
-use crate::types::{Moment, Offset, TopicPartition};
+use crate::mailboxes::{Mailboxes, NoTerm, Undelivered, term_of};
+use crate::meta::{Gatherer, MetadataStore, Standing, Term};
+use crate::remote::RemoteBrokers;
+use crate::types::{Moment, Offset, SessionId, TopicPartition};
 use call::{Call, Reply};
 use futures_util::stream::{self, StreamExt};
 use parking_lot::Mutex;
@@ -53,6 +60,8 @@ pub struct ShareDelivery {
 struct Shared {
     store: Arc<dyn MetadataStore>,
     standing: Standing,
+    leadership: Leadership,
+    remote: Arc<dyn RemoteBrokers>,
     gatherer: Gatherer,
     settings: Arc<GroupSettingsCatalog>,
     clock: Clock,
@@ -70,6 +79,10 @@ struct Shared {
 pub struct DeliveryStart {
     /// The session's right to write, and where states are stored.
     pub standing: Standing,
+    /// Which partitions this session leads.
+    pub leadership: Leadership,
+    /// Who leads the others.
+    pub remote: Arc<dyn RemoteBrokers>,
     /// What operators have set for groups.
     pub settings: Arc<GroupSettingsCatalog>,
     /// Wall-clock time, to begin at records of some age.
@@ -91,12 +104,14 @@ impl ShareDelivery {
     /// Delivery without partitions at hand; they are read when they are asked for. Its tasks end when it is closed.
     #[must_use]
     pub fn start(start: DeliveryStart) -> ShareDelivery {
-        let DeliveryStart { standing, settings, clock, log, reader, memory } = start;
+        let DeliveryStart { standing, leadership, remote, settings, clock, log, reader, memory } = start;
         let (gatherer, gather) = Gatherer::new(standing.clone());
         tokio::spawn(gather);
         let shared = Shared {
             store: Arc::clone(standing.store()),
             standing,
+            leadership,
+            remote,
             gatherer,
             settings,
             clock,
@@ -153,13 +168,33 @@ impl ShareDelivery {
         self.shared.mailboxes.send_if_open(key, call).await;
     }
 
-    /// Has the group begin at `start` in a partition, whatever was delivered.
+    /// Has the group begin at `start` in a partition, whatever was delivered, wherever it is led.
     pub async fn alter(&self, key: &ShareKey, start: Offset) -> Result<(), DeliveryError> {
+        match self.term(key).await {
+            Err(NoTerm::Elsewhere(leader)) => {
+                self.ask_elsewhere(leader, ShareRequest::Alter(key.clone(), start)).await
+            }
+            _ => self.alter_here(key, start).await,
+        }
+    }
+
+    /// The same, if this session leads the partition.
+    pub(super) async fn alter_here(&self, key: &ShareKey, start: Offset) -> Result<(), DeliveryError> {
         self.ask(key, |reply| Call::Alter(start, reply)).await
     }
 
-    /// Forgets all that the group did in a partition.
+    /// Forgets all that the group did in a partition, wherever it is led.
     pub async fn delete(&self, key: &ShareKey) -> Result<(), DeliveryError> {
+        match self.term(key).await {
+            Err(NoTerm::Elsewhere(leader)) => {
+                self.ask_elsewhere(leader, ShareRequest::Delete(key.clone())).await
+            }
+            _ => self.delete_here(key).await,
+        }
+    }
+
+    /// The same, if this session leads the partition.
+    pub(super) async fn delete_here(&self, key: &ShareKey) -> Result<(), DeliveryError> {
         self.ask(key, Call::Delete).await
     }
 
@@ -188,17 +223,41 @@ impl ShareDelivery {
         self.shared.mailboxes.close();
     }
 
+    /// Under which records of the partition are delivered here.
+    async fn term(&self, key: &ShareKey) -> Result<Term, NoTerm> {
+        term_of(&self.shared.leadership, PlacementKey::partition(key.partition)).await
+    }
+
     async fn ask<T>(&self, key: &ShareKey, call: impl Fn(Reply<T>) -> Call) -> Result<T, DeliveryError> {
+        let term = self.term(key).await.map_err(|_| DeliveryError::NotLeader)?;
         let (reply, answered) = oneshot::channel();
         let begin = |calls| {
-            tokio::spawn(DeliveryTask::new(key.clone(), Arc::clone(&self.shared)).run(calls));
+            let task = DeliveryTask::new(key.clone(), Arc::clone(&self.shared), term.clone());
+            tokio::spawn(task.run(calls));
         };
-        match self.shared.mailboxes.send(key, call(Reply(reply)), begin).await {
-            Ok(()) => answered.await.unwrap_or(Err(DeliveryError::Unavailable)),
+        match self.shared.mailboxes.send(key, &term, call(Reply(reply)), begin).await {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(dropped(&term))),
             Err(Undelivered::Closed) => Err(DeliveryError::NotLeader),
             Err(Undelivered::TooMany) => Err(DeliveryError::Unavailable),
         }
     }
+
+    async fn ask_elsewhere(&self, leader: SessionId, request: ShareRequest) -> Result<(), DeliveryError> {
+        match request.ask(self.shared.remote.as_ref(), leader).await {
+            Ok(ShareAnswer::Yes) => Ok(()),
+            Ok(ShareAnswer::NotHere) => Err(DeliveryError::NotLeader),
+            Ok(ShareAnswer::No | ShareAnswer::Unavailable) => Err(DeliveryError::Unavailable),
+            Err(error) => {
+                tracing::debug!(%error, "a share partition that is led elsewhere could not be changed");
+                Err(DeliveryError::Unavailable)
+            }
+        }
+    }
+}
+
+/// What a call is told whose answer was dropped: what became of it is not known, or it was not looked at.
+fn dropped(term: &Term) -> DeliveryError {
+    if term.is_open() { DeliveryError::Unavailable } else { DeliveryError::NotLeader }
 }
 
 impl Shared {

@@ -1,11 +1,13 @@
 //! Share sessions of the broker: whose connection ends, or who leaves its group, loses what it has.
 
 use super::ShareDelivery;
+use crate::group::remote::ShareRequest;
 use crate::group::share::{
     Attempt, ShareClient, ShareFetchContext, ShareSessionChange, ShareSessionFault, ShareSessionKey,
 };
 use crate::group::{GroupId, MemberId};
 use crate::types::TopicPartition;
+use std::sync::Arc;
 
 impl ShareDelivery {
     /// What a ShareFetch is to do. A session that had to make room for another loses its records.
@@ -47,8 +49,20 @@ impl ShareDelivery {
         }
     }
 
-    /// A member has left its group or was silent for too long.
+    /// A member has left its group or was silent for too long, as the group's coordinator tells all that lead partitions.
+    /// Who does not hear it has the locks on the member's records run out.
     pub fn on_member_gone(&self, group_id: &GroupId, member_id: &MemberId) {
+        self.on_member_gone_here(group_id, member_id);
+        let (image, own) = (self.shared.leadership.image(), self.shared.leadership.own());
+        for session in image.members().iter().map(|member| member.session).filter(|session| *session != own) {
+            let gone = ShareRequest::MemberGone(group_id.clone(), member_id.clone());
+            let remote = Arc::clone(&self.shared.remote);
+            tokio::spawn(async move { gone.ask(remote.as_ref(), session).await });
+        }
+    }
+
+    /// The same for the partitions that this session leads.
+    pub(in crate::group) fn on_member_gone_here(&self, group_id: &GroupId, member_id: &MemberId) {
         let key = (group_id.clone(), member_id.clone());
         let closed = self.shared.sessions.lock().close(&key);
         if let Some(partitions) = closed {

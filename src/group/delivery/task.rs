@@ -1,4 +1,4 @@
-//! The task that owns one partition of one share group: it takes what is in the mailbox, stores what has changed, and
+//! The task that owns one partition of one share group under one term: it takes what is in the mailbox, stores what has changed, and
 //! answers. What it reads of the log for a member comes beside that: acknowledgements do not wait for it.
 
 use super::call::{Acquire, Call, Delivered, DeliveryError, Reply};
@@ -11,7 +11,9 @@ use crate::log::{
     DataBatches, IsolationLevel, Partition, PartitionRead, ReadError, ReadLimit, TimeQuery, Waiters,
     data_batches,
 };
-use crate::meta::{Change, Compare, MetadataError, Revision, SettleError, Settled, StandingError, Write};
+use crate::meta::{
+    Change, Compare, MetadataError, Revision, SettleError, Settled, StandingError, Term, Write,
+};
 use crate::types::{Moment, Offset, Timestamp};
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
@@ -24,6 +26,7 @@ use tokio::time::Instant;
 pub(super) struct DeliveryTask {
     key: ShareKey,
     shared: Arc<Shared>,
+    term: Term,
     /// Who wants records, in turn. What is read is for the first.
     wanting: VecDeque<Wanting>,
     reading: Option<BoxFuture<'static, Done>>,
@@ -82,6 +85,8 @@ enum Woken {
     Done(Done),
     Time,
     Closed,
+    /// The term was closed.
+    Lost,
 }
 
 /// Requests that are looked at before the state is stored.
@@ -98,10 +103,11 @@ const READS_MAX: usize = 64;
 const MEMORY_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl DeliveryTask {
-    pub fn new(key: ShareKey, shared: Arc<Shared>) -> DeliveryTask {
+    pub fn new(key: ShareKey, shared: Arc<Shared>, term: Term) -> DeliveryTask {
         DeliveryTask {
             key,
             shared,
+            term,
             wanting: VecDeque::new(),
             reading: None,
             after: Vec::new(),
@@ -117,8 +123,13 @@ impl DeliveryTask {
         let mut quiet_since = Instant::now();
         loop {
             let woken = self.wake(&mut calls, kept.as_ref(), quiet_since).await;
-            if matches!(woken, Woken::Closed) {
-                return self.waiters.wake();
+            match woken {
+                Woken::Closed => return self.waiters.wake(),
+                Woken::Lost => {
+                    self.shared.mailboxes.abandon(&self.key, &self.term);
+                    return self.waiters.wake();
+                }
+                _ => {}
             }
             let own = match self.loaded(&mut kept).await {
                 Ok(own) => own,
@@ -127,7 +138,7 @@ impl DeliveryTask {
                     // The call that woke it is dropped, which answers it; so are those behind it.
                     while calls.try_recv().is_ok() {}
                     self.drop_answers();
-                    if self.shared.mailboxes.retire(&self.key, &calls) {
+                    if self.shared.mailboxes.retire(&self.key, &self.term, &calls) {
                         return;
                     }
                     continue;
@@ -141,12 +152,14 @@ impl DeliveryTask {
                     self.on_calls(own, *call, &mut calls);
                 }
                 Woken::Done(done) => self.on_done(own, done),
-                Woken::Time | Woken::Closed => {}
+                Woken::Time | Woken::Closed | Woken::Lost => {}
             }
             self.read_for_the_next(own);
             self.gives_back |= opens(before, own.share.as_ref().map(SharePartition::openings));
             if let Err(error) = self.store(own).await {
-                tracing::warn!(group = %self.key.group_id, %error, "a share partition could not be stored");
+                if self.term.is_open() {
+                    tracing::warn!(group = %self.key.group_id, %error, "a share partition could not be stored");
+                }
                 self.drop_answers();
                 match error {
                     KeepError::Standing(_) => {}
@@ -155,7 +168,9 @@ impl DeliveryTask {
                     _ => kept = None,
                 }
             }
-            if self.is_idle(kept.as_ref(), quiet_since) && self.shared.mailboxes.retire(&self.key, &calls) {
+            if self.is_idle(kept.as_ref(), quiet_since)
+                && self.shared.mailboxes.retire(&self.key, &self.term, &calls)
+            {
                 return;
             }
         }
@@ -170,21 +185,30 @@ impl DeliveryTask {
         let quiet = (quiet_since + QUIET_MAX).max(Instant::now() + QUIET_MAX / 4);
         let deadline = kept.and_then(Kept::next_deadline);
         let deadline = deadline.map_or(quiet, |at| self.shared.origin + at.0);
-        let is_reading = self.reading.is_some();
+        let (term, under_way) = (&self.term, &mut self.reading);
+        let is_reading = under_way.is_some();
         let reading = async {
-            match &mut self.reading {
+            match under_way {
                 Some(reading) => reading.await,
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),
-            done = reading, if is_reading => {
-                self.reading = None;
-                Woken::Done(done)
+        let woken = async {
+            tokio::select! {
+                call = calls.recv() => call.map_or(Woken::Closed, |call| Woken::By(Box::new(call))),
+                done = reading, if is_reading => Woken::Done(done),
+                () = tokio::time::sleep_until(deadline) => Woken::Time,
             }
-            () = tokio::time::sleep_until(deadline) => Woken::Time,
+        };
+        let woken = tokio::select! {
+            biased;
+            () = term.closed() => Woken::Lost,
+            woken = woken => woken,
+        };
+        if matches!(woken, Woken::Done(_)) {
+            self.reading = None;
         }
+        woken
     }
 
     async fn loaded<'a>(&mut self, kept: &'a mut Option<Kept>) -> Result<&'a mut Kept, KeepError> {
@@ -384,6 +408,10 @@ impl DeliveryTask {
         } else if self.tells {
             self.shared.standing.confirm().await?;
         }
+        // See `GroupTask::store`.
+        if !self.term.is_open() {
+            return Err(SettleError::Closed.into());
+        }
         self.tells = false;
         self.after.drain(..).for_each(|answer| answer());
         if std::mem::take(&mut self.gives_back) {
@@ -402,8 +430,8 @@ impl DeliveryTask {
             Some(share) => Write::Put(key, stored::encode(share)),
             None => Write::Delete(key),
         };
-        let change =
-            Change { compares: vec![compare], writes: vec![write], reads: Vec::new(), terms: Vec::new() };
+        let terms = vec![self.term.clone()];
+        let change = Change { compares: vec![compare], writes: vec![write], reads: Vec::new(), terms };
         match self.shared.gatherer.settle(change).await? {
             Settled::Applied(revision) => Ok(own.share.is_some().then_some(revision)),
             Settled::Refused(_) => Err(KeepError::Changed),

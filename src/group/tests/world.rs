@@ -16,10 +16,12 @@ use crate::group::{
     GroupSettingsCatalog, GroupSummary, GroupsConfig, GroupsStart, MemberId,
 };
 use crate::journal::{BrokerSession, Joining};
+use crate::leadership::Leadership;
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, Reader};
 use crate::meta::{EmbeddedStore, MetadataStore};
 use crate::metrics::Metrics;
+use crate::remote::{NoOtherBrokers, RemoteBrokers};
 use crate::store::ObjectStore;
 use crate::topic::{Catalog, NewTopic};
 use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionIndex, SessionId, Timestamp, TopicId, TopicName};
@@ -209,6 +211,8 @@ async fn start(
     let joining = Joining::new(SessionId(Uuid::from_u128(session)), BrokerId(1), clock.now());
     let (session, _) = BrokerSession::join(metadata, store, joining).await.expect("joins");
     let standing = session.standing().clone();
+    let leadership = Leadership::alone(session.id(), session.view());
+    let remote: Arc<dyn RemoteBrokers> = Arc::new(NoOtherBrokers);
     let catalog = Catalog::load(Arc::clone(metadata), standing.clone(), clock.clone()).await.expect("loads");
     let catalog = Arc::new(catalog);
     let settings = Arc::new(GroupSettingsCatalog::load(standing.clone()).await.expect("loads"));
@@ -223,13 +227,16 @@ async fn start(
     let cache = Cache::open(cache, Path::new("unused"), Arc::new(Metrics::new())).await.expect("in memory");
     let delivery = ShareDelivery::start(DeliveryStart {
         standing: standing.clone(),
+        leadership: leadership.clone(),
+        remote: Arc::clone(&remote),
         settings: Arc::clone(&settings),
         clock: clock.clone(),
         log: Arc::new(BrokerLog::new(LeaderEpoch(1), cache.clone())),
         reader: Reader::new(cache, store.clone()),
         memory: MemoryBudget::new(1 << 20),
     });
-    let start = GroupsStart { config, standing, clock, catalog: Arc::clone(&catalog), delivery };
+    let start =
+        GroupsStart { config, standing, leadership, remote, clock, catalog: Arc::clone(&catalog), delivery };
     (catalog, settings, GroupCoordinator::start(start))
 }
 

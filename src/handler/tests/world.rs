@@ -12,10 +12,12 @@ use crate::config::{CacheConfig, Config, Flags, resolve};
 use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupsConfig, GroupsStart};
 use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart, recover};
+use crate::leadership::Leadership;
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, ProducerIds, Reader};
 use crate::meta::{EmbeddedStore, MetadataStore};
 use crate::metrics::Metrics;
+use crate::remote::{NoOtherBrokers, RemoteBrokers};
 use crate::store::ObjectStore;
 use crate::topic::{Catalog, NewTopic, Topic};
 use crate::txn::{TransactionConfig, TxnCoordinator, TxnsStart};
@@ -189,6 +191,8 @@ async fn context(
     let objects = recover(store, &ended).try_collect::<Vec<_>>().await.expect("all there");
     ended.iter().for_each(|ended| log.needs().on_ended(ended));
     let session_id = session.id();
+    let leadership = Leadership::alone(session_id, view);
+    let remote: Arc<dyn RemoteBrokers> = Arc::new(NoOtherBrokers);
     log.recover(&objects, clock.now()).expect("without contradictions");
     let committed = Arc::clone(&log);
     let start =
@@ -204,6 +208,8 @@ async fn context(
     let fetch_memory = MemoryBudget::new(1 << 20);
     let delivery = ShareDelivery::start(DeliveryStart {
         standing: standing.clone(),
+        leadership: leadership.clone(),
+        remote: Arc::clone(&remote),
         settings: Arc::clone(&group_settings),
         clock: clock.clone(),
         log: Arc::clone(&log),
@@ -213,6 +219,8 @@ async fn context(
     let groups = GroupCoordinator::start(GroupsStart {
         config: groups,
         standing: standing.clone(),
+        leadership: leadership.clone(),
+        remote: Arc::clone(&remote),
         clock: clock.clone(),
         catalog: Arc::clone(&catalog),
         delivery,
@@ -221,7 +229,8 @@ async fn context(
     let transactions = TxnCoordinator::start(TxnsStart {
         config: TransactionConfig::default(),
         standing: standing.clone(),
-        view,
+        leadership,
+        remote,
         clock: clock.clone(),
         producer_ids: Arc::clone(&producer_ids),
         log: Arc::clone(&log),
