@@ -36,6 +36,8 @@ pub mod log;
 
 pub mod archive;
 
+pub mod views;
+
 pub mod group;
 
 pub mod txn;
