@@ -97,12 +97,16 @@ impl MarkerWriter {
 
     /// Writes markers at places that this session leads; others are not written yet.
     pub async fn write_all_here(&self, markers: &RemoteMarkers) -> Vec<Written> {
-        let places = stream::iter(&markers.markers.places);
-        let written = places.map(async |place| match place {
+        let places = stream::iter(0..markers.markers.places.len());
+        let written = places.map(|place| self.write_at(markers, place));
+        written.buffered(PLACES_AT_ONCE).collect().await
+    }
+
+    async fn write_at(&self, markers: &RemoteMarkers, place: usize) -> Written {
+        match &markers.markers.places[place] {
             Place::Partition(partition) => self.write_to_partition(markers, *partition).await,
             Place::Group(group) => self.write_to_group(markers, &GroupId::new(group)).await,
-        });
-        written.buffered(PLACES_AT_ONCE).collect().await
+        }
     }
 
     /// What is to be done where nothing is led: the topic of the place may be gone.
