@@ -14,6 +14,7 @@ use crate::journal::{
     BrokerSession, EndedJournal, Joining, Journal, JournalEnd, JournalStart, RecoveryError, SessionError,
     recover,
 };
+use crate::leadership::Leadership;
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, LogError, ProducerIds, Reader};
 use crate::meta::keys::{DecodeKeyError, cluster, journals};
@@ -22,6 +23,7 @@ use crate::meta::{
     Transaction, Write,
 };
 use crate::metrics::Metrics;
+use crate::peers::{Peers, PrivateServices};
 use crate::segment::manifest::POINTERS;
 use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::{Catalog, CatalogError};
@@ -300,6 +302,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         metrics: Arc::clone(metrics),
         waiting_rows_max: WAITING_ROWS_MAX,
     });
+    let leadership = Leadership::alone(session_id, view);
     let context = Context {
         catalog,
         archive: archive.clone(),
@@ -309,6 +312,9 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
             view,
             listeners: foundation.listeners.clone(),
         },
+        peers: Peers::none(leadership.clone()),
+        leadership,
+        private: PrivateServices::default(),
         config: Arc::clone(config),
         clock: clock.clone(),
         log,

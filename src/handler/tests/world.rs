@@ -12,10 +12,13 @@ use crate::config::{CacheConfig, Config, Flags, resolve};
 use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupsConfig, GroupsStart};
 use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart, recover};
+use crate::leadership::Leadership;
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, ProducerIds, Reader};
+use crate::mesh::ClientSecurity;
 use crate::meta::{EmbeddedStore, MetadataStore};
 use crate::metrics::Metrics;
+use crate::peers::{Peers, PrivateServices};
 use crate::store::ObjectStore;
 use crate::topic::{Catalog, NewTopic, Topic};
 use crate::txn::{TransactionConfig, TxnCoordinator, TxnsStart};
@@ -66,11 +69,8 @@ impl World {
         let wall = Arc::new(AtomicI64::new(NOW.get()));
         let clock = Clock::Manual(Arc::clone(&wall));
         let context = context(&metadata, &store, joined, clock, Arc::new(config)).await;
-        let connection = ConnectionInfo {
-            connection_id: 1,
-            listener: "PLAINTEXT".to_owned(),
-            peer: ([127, 0, 0, 1], 5000).into(),
-        };
+        let client = ([127, 0, 0, 1], 5000).into();
+        let connection = ConnectionInfo::of_client(1, "PLAINTEXT".to_owned(), client, ClientSecurity::Plain);
         let handler = Handler::new(Arc::clone(&context));
         World { metadata, store, context, wall, sessions: 1, handler, connection }
     }
@@ -244,6 +244,7 @@ async fn context(
         metrics: Arc::clone(&metrics),
         waiting_rows_max: WAITING_ROWS_MAX,
     });
+    let leadership = Leadership::alone(session_id, view);
     Arc::new(Context {
         catalog,
         archive,
@@ -256,6 +257,9 @@ async fn context(
             view,
             listeners: vec![listener],
         },
+        peers: Peers::none(leadership.clone()),
+        leadership,
+        private: PrivateServices::default(),
         clock,
         log,
         reader,
