@@ -23,6 +23,7 @@ use crate::meta::{
     Transaction, Write,
 };
 use crate::metrics::Metrics;
+use crate::peers::{Peers, PrivateServices};
 use crate::remote::{NoOtherBrokers, RemoteBrokers};
 use crate::segment::manifest::POINTERS;
 use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
@@ -306,6 +307,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         metrics: Arc::clone(metrics),
         waiting_rows_max: WAITING_ROWS_MAX,
     });
+    let leadership = Leadership::alone(session_id, view);
     let context = Context {
         catalog,
         archive: archive.clone(),
@@ -315,6 +317,9 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
             view,
             listeners: foundation.listeners.clone(),
         },
+        peers: Peers::none(leadership.clone()),
+        leadership,
+        private: PrivateServices::default(),
         config: Arc::clone(config),
         clock: clock.clone(),
         log,

@@ -42,6 +42,8 @@ pub mod group;
 
 pub mod txn;
 
+pub mod peers;
+
 pub mod handler;
 
 pub mod net;

@@ -6,10 +6,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::group::{GroupCoordinator, GroupSettingsCatalog};
 use crate::journal::Journal;
+use crate::leadership::Leadership;
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, Partition, ProducerIds, Reader};
 use crate::meta::Standing;
 use crate::metrics::Metrics;
+use crate::peers::{Peers, PrivateServices};
 use crate::topic::{Catalog, CatalogError, Topic};
 use crate::txn::TxnCoordinator;
 use crate::types::{BrokerId, ClusterId, PartitionIndex, TopicId, TopicPartition, ViewNumber};
@@ -26,6 +28,12 @@ pub struct Context {
     pub archive: Archive,
     /// Who and where this broker is.
     pub cluster: ClusterInfo,
+    /// Who leads what.
+    pub leadership: Leadership,
+    /// The other brokers.
+    pub peers: Peers,
+    /// What other brokers may ask this one besides Kafka's requests.
+    pub private: PrivateServices,
     /// The broker's settings.
     pub config: Arc<Config>,
     /// Wall-clock time.

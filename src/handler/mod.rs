@@ -62,7 +62,10 @@ pub use context::{AdvertisedListener, ClusterInfo, Context};
 pub use fetch_session::FetchSessions;
 
 use crate::limits::MemoryPermit;
+use crate::mesh::{ClientSecurity, MeshName};
+use crate::types::ViewNumber;
 use crate::wire::api::ApiKey;
+use crate::wire::private::{self, PrivateAnswer};
 use crate::wire::{
     Decodable, DecodeError, Encodable, EncodeError, HeaderVersion, Request, RequestFrame, RequestHeader,
     ResponseFrame,
@@ -79,11 +82,41 @@ pub struct ConnectionInfo {
     pub connection_id: u64,
     /// The name of the listener it came in by: answers that name brokers use its advertised addresses.
     pub listener: String,
-    /// The other side.
+    /// The other side: the client, also where another broker speaks for it.
     pub peer: SocketAddr,
+    /// How the client's bytes came.
+    pub security: ClientSecurity,
+    /// Who speaks.
+    pub origin: Origin,
+}
+
+/// Who speaks on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client.
+    Client,
+    /// Another broker, for a client of its own or for itself. What comes so is answered here or not at all: it is
+    /// never sent on.
+    Broker {
+        /// Which one.
+        name: MeshName,
+        /// The newest view it knew when the stream began.
+        view: ViewNumber,
+    },
 }
 
 impl ConnectionInfo {
+    /// A client's connection.
+    #[must_use]
+    pub fn of_client(
+        connection_id: u64,
+        listener: String,
+        peer: SocketAddr,
+        security: ClientSecurity,
+    ) -> ConnectionInfo {
+        ConnectionInfo { connection_id, listener, peer, security, origin: Origin::Client }
+    }
+
     /// Where the other side is, as Apache Kafka shows it in a group.
     #[must_use]
     pub fn host(&self) -> String {
@@ -187,6 +220,9 @@ async fn admit(
     permit: MemoryPermit,
 ) -> Admitted {
     let header = &frame.header;
+    if private::is_private(header.api_key) {
+        return Admitted::Answer(answer_broker(context, connection, &frame).await);
+    }
     let version = header.api_version;
     let Some(api_key) = ApiKey::from_code(header.api_key).filter(|_| header.is_supported()) else {
         return Admitted::Answer(ResponseFrame::unsupported_version(header));
@@ -342,6 +378,23 @@ async fn admit(
         // Not advertised: markers are written here by the coordinator itself.
         ApiKey::WriteTxnMarkers => Admitted::Answer(ResponseFrame::unsupported_version(header)),
     }
+}
+
+/// What Kafka does not know, which is answered to other brokers alone.
+async fn answer_broker(
+    context: &Context,
+    connection: &ConnectionInfo,
+    frame: &RequestFrame,
+) -> ResponseFrame {
+    let header = &frame.header;
+    let Origin::Broker { name, .. } = connection.origin else {
+        return ResponseFrame::unsupported_version(header);
+    };
+    let served = match private::number_of(header).filter(|_| private::is_known(header)) {
+        Some(number) => context.private.serve(number, name, frame.body.clone()).await,
+        None => None,
+    };
+    private::encode_answer(header, served.map_or(PrivateAnswer::NotServed, PrivateAnswer::Served))
 }
 
 /// Reads the request as `Q` and answers with what `respond` says.

@@ -50,6 +50,18 @@ impl Admission {
         }
     }
 
+    /// For streams of other brokers, which the mesh counts. Their numbers are none of those that clients' connections have.
+    #[must_use]
+    pub fn of_brokers(budget: MemoryBudget, metrics: Arc<Metrics>) -> Admission {
+        let next_connection_id = AtomicU64::new(BROKERS_FROM);
+        Admission { next_connection_id, ..Admission::new(0, budget, metrics) }
+    }
+
+    /// A number for a stream of another broker.
+    pub fn next_number(&self) -> u64 {
+        self.next_connection_id.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// A place, counted on `gauge`; or none, counted and logged.
     pub fn admit(&self, gauge: &Gauge, peer: &dyn std::fmt::Display) -> Option<Guest> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
@@ -82,6 +94,9 @@ struct LogWindow {
     lines: u32,
     unsaid: u64,
 }
+
+/// The first number of a stream of another broker.
+const BROKERS_FROM: u64 = 1 << 48;
 
 const LOG_WINDOW: Duration = Duration::from_secs(10);
 const LINES_PER_WINDOW: u32 = 20;

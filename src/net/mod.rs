@@ -3,7 +3,8 @@
 //! ```text
 //! tcp ─┐
 //! tls ─┼─▶ admission ─▶ connection: frames ─▶ Handle::admit ─▶ answers ─▶ socket
-//! quic ┘    (how many)              (memory, order)          (order, stalls)
+//! quic ┘    (how many)    ▲         (memory, order)          (order, stalls)
+//! mesh ───────────────────┘
 //! ```
 //!
 //! This room knows frames and their order. It never looks into a request's body, and of its header it uses
@@ -14,6 +15,7 @@ mod answers;
 mod certificate;
 mod connection;
 mod frames;
+mod mesh;
 mod quic;
 mod server;
 mod tcp;
@@ -22,6 +24,7 @@ mod tls;
 pub use admission::{Admission, Guest};
 pub use certificate::{Identity, IdentityError};
 pub use connection::{Closed, Context, run};
+pub use mesh::MeshDoor;
 pub use quic::ALPN;
 pub use server::{BindError, BoundListener, Server, Serving};
 

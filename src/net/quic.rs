@@ -8,6 +8,7 @@ use super::certificate::{Identity, IdentityError};
 use super::connection::{self, Context};
 use super::tls::HANDSHAKE_TIME_MAX;
 use crate::handler::ConnectionInfo;
+use crate::mesh::ClientSecurity;
 use futures_util::FutureExt;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, MtuDiscoveryConfig, TransportConfig, VarInt};
@@ -189,7 +190,8 @@ async fn accept_streams(
         let gauge = &context.admission.metrics.connections.quic_stream;
         let peer = connection.remote_address();
         let Some(guest) = context.admission.admit(gauge, &peer) else { continue };
-        let info = ConnectionInfo { connection_id: guest.connection_id, listener: listener.to_owned(), peer };
+        let (id, security) = (guest.connection_id, ClientSecurity::Encrypted);
+        let info = ConnectionInfo::of_client(id, listener.to_owned(), peer, security);
         let context = context.clone();
         tasks.spawn(streams.track_future(async move {
             connection::run(context, info, receive, send).await;

@@ -7,6 +7,7 @@ use super::{quic, tcp, tls};
 use crate::config::{LimitsConfig, Listener, Transport};
 use crate::handler::{ConnectionInfo, Handle};
 use crate::limits::MemoryBudget;
+use crate::mesh::ClientSecurity;
 use crate::metrics::Metrics;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -221,7 +222,10 @@ async fn accept(
     tasks: TaskTracker,
 ) {
     let connections = &context.admission.metrics.connections;
-    let gauge = if acceptor.is_some() { connections.tls.clone() } else { connections.tcp.clone() };
+    let (gauge, security) = match acceptor {
+        Some(_) => (connections.tls.clone(), ClientSecurity::Encrypted),
+        None => (connections.tcp.clone(), ClientSecurity::Plain),
+    };
     loop {
         let (stream, peer) = tokio::select! {
             biased;
@@ -229,7 +233,7 @@ async fn accept(
             accepted = tcp::accept(&listener, &context) => accepted,
         };
         let Some(guest) = context.admission.admit(&gauge, &peer) else { continue };
-        let info = ConnectionInfo { connection_id: guest.connection_id, listener: name.clone(), peer };
+        let info = ConnectionInfo::of_client(guest.connection_id, name.clone(), peer, security);
         tasks.spawn(serve_one(context.clone(), info, stream, acceptor.clone(), guest));
     }
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::config::{LimitsConfig, Listener, Transport};
 use crate::handler::{Admitted, ConnectionInfo, Handle};
 use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
+use crate::mesh::ClientSecurity;
 use crate::metrics::Metrics;
 use crate::wire::{RequestFrame, ResponseFrame};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -127,11 +128,8 @@ impl World {
     fn connect(&self, buffer: usize) -> (DuplexStream, JoinHandle<Closed>) {
         let (ours, theirs) = duplex(buffer);
         let (reader, writer) = tokio::io::split(theirs);
-        let info = ConnectionInfo {
-            connection_id: 1,
-            listener: "PLAINTEXT".to_owned(),
-            peer: "127.0.0.1:1".parse().unwrap(),
-        };
+        let client = "127.0.0.1:1".parse().unwrap();
+        let info = ConnectionInfo::of_client(1, "PLAINTEXT".to_owned(), client, ClientSecurity::Plain);
         (ours, tokio::spawn(run(self.context.clone(), info, reader, writer)))
     }
 

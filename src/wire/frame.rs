@@ -8,6 +8,7 @@
 
 use super::api;
 use super::error::ErrorCode;
+use super::private;
 use super::shape::{self, ShapeError};
 use crate::limits::MemoryPermit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -88,10 +89,14 @@ pub enum DecodeError {
 #[error("cannot encode the message: {0}")]
 pub struct EncodeError(pub(super) String);
 
+/// What every version of a request's header begins with: API key, version, correlation id.
+pub(super) const HEADER_BYTES_MIN: usize = 8;
+
 /// Reads a request's header. `frame` is what follows the 4-byte length.
 ///
 /// For a key or version that is not supported only the first eight bytes are trusted, which every version of
-/// the header begins with; the body is then empty, and [`ResponseFrame::unsupported_version`] is the answer.
+/// the header begins with; the body is then empty, and [`ResponseFrame::unsupported_version`] is the answer. A private
+/// request (`private.rs`) has no more header than that.
 pub fn decode_frame(frame: Bytes) -> Result<RequestFrame, FrameError> {
     let Some(&[k0, k1, v0, v1, c0, c1, c2, c3]) = frame.first_chunk() else {
         return Err(FrameError::Short(frame.len()));
@@ -102,10 +107,13 @@ pub fn decode_frame(frame: Bytes) -> Result<RequestFrame, FrameError> {
         correlation_id: i32::from_be_bytes([c0, c1, c2, c3]),
         client_id: None,
     };
+    if private::is_private(header.api_key) {
+        return Ok(RequestFrame { header, body: frame.slice(HEADER_BYTES_MIN..) });
+    }
     let Some(api_key) = api::supported(header.api_key, header.api_version) else {
         return Ok(RequestFrame { header, body: Bytes::new() });
     };
-    let mut rest = HeaderRest { frame: &frame, position: 8 };
+    let mut rest = HeaderRest { frame: &frame, position: HEADER_BYTES_MIN };
     header.client_id = rest.client_id()?;
     if shape::is_flexible(api_key, header.api_version) {
         rest.skip_tagged_fields()?;

@@ -11,6 +11,7 @@ pub mod batch;
 mod error;
 mod fetch_response;
 mod frame;
+pub mod private;
 mod shape;
 
 pub use error::{ErrorCode, error_code};

@@ -15,8 +15,10 @@ use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart
 use crate::leadership::Leadership;
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, ProducerIds, Reader};
+use crate::mesh::ClientSecurity;
 use crate::meta::{EmbeddedStore, MetadataStore};
 use crate::metrics::Metrics;
+use crate::peers::{Peers, PrivateServices};
 use crate::remote::{NoOtherBrokers, RemoteBrokers};
 use crate::store::ObjectStore;
 use crate::topic::{Catalog, NewTopic, Topic};
@@ -68,11 +70,8 @@ impl World {
         let wall = Arc::new(AtomicI64::new(NOW.get()));
         let clock = Clock::Manual(Arc::clone(&wall));
         let context = context(&metadata, &store, joined, clock, Arc::new(config)).await;
-        let connection = ConnectionInfo {
-            connection_id: 1,
-            listener: "PLAINTEXT".to_owned(),
-            peer: ([127, 0, 0, 1], 5000).into(),
-        };
+        let client = ([127, 0, 0, 1], 5000).into();
+        let connection = ConnectionInfo::of_client(1, "PLAINTEXT".to_owned(), client, ClientSecurity::Plain);
         let handler = Handler::new(Arc::clone(&context));
         World { metadata, store, context, wall, sessions: 1, handler, connection }
     }
@@ -253,6 +252,7 @@ async fn context(
         metrics: Arc::clone(&metrics),
         waiting_rows_max: WAITING_ROWS_MAX,
     });
+    let leadership = Leadership::alone(session_id, view);
     Arc::new(Context {
         catalog,
         archive,
@@ -265,6 +265,9 @@ async fn context(
             view,
             listeners: vec![listener],
         },
+        peers: Peers::none(leadership.clone()),
+        leadership,
+        private: PrivateServices::default(),
         clock,
         log,
         reader,
