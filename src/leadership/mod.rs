@@ -12,8 +12,10 @@
 //! Never: it reads nothing and decides no view. Whoever learns of one closes, by [`Leadership::on_view`], what this session
 //! no longer leads, before the view is acknowledged.
 
+mod control;
 mod image;
 
+pub use control::{ClusterControl, ControlError, NoCluster, Ordered};
 pub use image::{Leader, ViewImage};
 
 use crate::cluster::{Barrier, Place, PlacementKey, Standings, UnknownPlacement, Verdict};
