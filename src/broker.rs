@@ -9,11 +9,12 @@ use crate::clock::{self, Clock};
 use crate::config::{Config, MetadataConfig};
 use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupSettingsError, GroupsConfig, GroupsStart};
-use crate::handler::{AdvertisedListener, ClusterInfo, Context, FetchSessions, Handler};
+use crate::handler::{AdvertisedListener, ClusterInfo, Context, FetchSessions, Handler, MissingListeners};
 use crate::journal::{
     BrokerSession, EndedJournal, Joining, Journal, JournalEnd, JournalStart, RecoveryError, SessionError,
     recover,
 };
+use crate::leadership::{Leadership, NoCluster};
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, LogError, ProducerIds, Reader};
 use crate::meta::keys::{DecodeKeyError, cluster, journals};
@@ -300,13 +301,16 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         metrics: Arc::clone(metrics),
         waiting_rows_max: WAITING_ROWS_MAX,
     });
+    let leadership = Leadership::alone(session_id, view);
     let context = Context {
         catalog,
         archive: archive.clone(),
+        leadership,
+        control: Arc::new(NoCluster),
+        missing_listeners: MissingListeners::default(),
         cluster: ClusterInfo {
             cluster_id: foundation.cluster_id,
             broker_id: config.broker_id,
-            view,
             listeners: foundation.listeners.clone(),
         },
         config: Arc::clone(config),

@@ -3,6 +3,7 @@
 use super::error::{CliError, said_once};
 use super::greeting::{Doors, greet, warn_of_surprises};
 use super::identity::identity;
+use super::mesh::credentials;
 use super::serve::{self, ServeArgs};
 use crate::broker::{Broker, Foundation};
 use crate::clock::Clock;
@@ -30,6 +31,7 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 pub(super) fn serve(args: &ServeArgs) -> Result<(), CliError> {
     let (config, sources) = serve::settings(args)?;
     let identity = identity(&config, &sources)?;
+    let _to_others = credentials(&config, &sources)?;
     let filter =
         EnvFilter::try_new(&config.log).map_err(|error| CliError::Usage(format!("--log: {error}")))?;
     let colour = super::may_colour(&io::stderr());

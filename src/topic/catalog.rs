@@ -2,27 +2,32 @@
 //!
 //! ```text
 //! by_name, by_id, all ──▶ snapshot ◀── after the answer ── one change at a time ──▶ metadata store
+//!                             ▲                                                          │
+//!                             └───────── what other brokers change ◀──── watch ──────────┘
 //! ```
 //!
 //! Every change compares the session's standing and the value it replaces, and is carried on until its outcome is
-//! known. A topic id is never given twice; a name may be.
+//! known. A topic id is never given twice; a name may be. The snapshot never goes back: see `snapshot`, and `knowledge`.
 
 mod error;
+mod follow;
+mod knowledge;
 mod snapshot;
 mod write;
 
 pub use error::CatalogError;
+use knowledge::Knowledge;
 use snapshot::{Known, Snapshot};
 
 use super::settings::{self, TopicSettings};
 use super::stored;
 use crate::clock::{self, Clock};
-use crate::meta::{MetadataError, MetadataStore, SettleError, Standing};
+use crate::meta::{MetadataError, MetadataStore, Revision, SettleError, Standing};
 use crate::types::{PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition};
-use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Partitions that one topic may have.
 pub const PARTITIONS_MAX: i32 = 10_000;
@@ -71,65 +76,70 @@ pub struct NewTopic {
     pub overrides: BTreeMap<String, String>,
 }
 
-/// All topics of the cluster, as far as this broker knows.
+/// All topics of the cluster, as far as this broker knows. Dropped, it no longer follows the metadata store.
 #[derive(Debug)]
 pub struct Catalog {
-    store: Arc<dyn MetadataStore>,
+    knowledge: Arc<Knowledge>,
     standing: Standing,
     clock: Clock,
-    snapshot: ArcSwap<Snapshot>,
-    /// Counts the changes of the snapshot.
-    changes: watch::Sender<u64>,
-    /// Held by whoever changes the snapshot, so that it follows the store in order.
-    turn: Mutex<()>,
+    _follower: AbortOnDropHandle<()>,
 }
 
 impl Catalog {
-    /// Reads all topics. A value that cannot be read stops it: a topic must not vanish unseen.
+    /// Reads all topics, and follows them from there. A value that cannot be read stops it: a topic must not vanish unseen.
     pub async fn load(
         store: Arc<dyn MetadataStore>,
         standing: Standing,
         clock: Clock,
     ) -> Result<Catalog, CatalogError> {
         let listing = store.list(stored::TOPICS).await?;
-        let mut snapshot = Snapshot::default();
+        let (mut snapshot, mut told) = (Snapshot::default(), follow::Told::new());
         for entry in &listing.entries {
             let topic = stored::decode_topic(entry)?;
-            snapshot.insert(Known { topic: Arc::new(topic), revision: entry.mod_revision });
+            told.insert(topic.id, topic.partitions);
+            snapshot.learn(Known::found(Arc::new(topic), entry.mod_revision));
         }
-        let snapshot = ArcSwap::from_pointee(snapshot);
-        let changes = watch::Sender::new(0);
-        Ok(Catalog { store, standing, clock, snapshot, changes, turn: Mutex::new(()) })
+        let watch = store.watch(stored::TOPICS, listing.revision);
+        let knowledge = Arc::new(Knowledge::new(store, snapshot));
+        let follower = tokio::spawn(follow::follow(Arc::clone(&knowledge), watch, told));
+        Ok(Catalog { knowledge, standing, clock, _follower: AbortOnDropHandle::new(follower) })
     }
 
     /// Tells of every change that this broker learns of.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.knowledge.changes.subscribe()
     }
 
     /// The topic of that name, if this broker knows of it. See [`Catalog::resolve`] before saying that there is none.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<Arc<Topic>> {
-        self.snapshot.load().by_name(name).map(|known| Arc::clone(&known.topic))
+        self.knowledge.snapshot.load().by_name(name).map(|known| Arc::clone(&known.topic))
     }
 
     /// The topic of that id, if this broker knows of it. See [`Catalog::resolve_id`] before saying that there is none.
     #[must_use]
     pub fn by_id(&self, topic_id: TopicId) -> Option<Arc<Topic>> {
-        self.snapshot.load().by_id(topic_id).map(|known| Arc::clone(&known.topic))
+        self.knowledge.snapshot.load().by_id(topic_id).map(|known| Arc::clone(&known.topic))
     }
 
     /// All topics, in the order of their names.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Topic>> {
-        self.snapshot.load().all().map(|known| Arc::clone(&known.topic)).collect()
+        self.knowledge.snapshot.load().all().map(|known| Arc::clone(&known.topic)).collect()
+    }
+
+    /// The revision at which this broker saw a partition come to be: by a change of its own, or as the metadata store told
+    /// of it. None: it was there when this broker began to look, or is not there.
+    #[must_use]
+    pub fn born(&self, topic_id: TopicId, partition: PartitionIndex) -> Option<Revision> {
+        self.knowledge.snapshot.load().by_id(topic_id)?.born(partition)
     }
 
     /// How many partitions all topics have together.
     #[must_use]
     pub fn partitions_total(&self) -> usize {
-        self.snapshot.load().partitions_total()
+        self.knowledge.snapshot.load().partitions_total()
     }
 
     /// The topic of that name, or proof that there is none: what the snapshot lacks is looked up in the metadata
@@ -138,12 +148,13 @@ impl Catalog {
         if let Some(topic) = self.by_name(name) {
             return Ok(Some(topic));
         }
-        if self.store.sole_writer() {
+        if self.knowledge.store.sole_writer() {
             return Ok(None);
         }
-        let _turn = self.turn.lock().await;
-        let Some(entry) = self.store.get(&stored::name_key(name)).await? else { return Ok(None) };
-        let found = self.fetch(stored::decode_name_value(&entry)?).await?;
+        let _turn = self.knowledge.turn.lock().await;
+        let (entry, _) = self.knowledge.read(stored::name_key(name)).await?;
+        let Some(entry) = entry else { return Ok(None) };
+        let found = self.knowledge.fetch(stored::decode_name_value(&entry)?).await?;
         Ok(found.filter(|topic| topic.name.as_str() == name))
     }
 
@@ -152,25 +163,42 @@ impl Catalog {
         if let Some(topic) = self.by_id(topic_id) {
             return Ok(Some(topic));
         }
-        if self.store.sole_writer() {
+        if self.knowledge.store.sole_writer() {
             return Ok(None);
         }
-        let _turn = self.turn.lock().await;
-        self.fetch(topic_id).await
+        let _turn = self.knowledge.turn.lock().await;
+        self.knowledge.fetch(topic_id).await
     }
 
     /// Whether `new` could be created now, as far as this broker knows; changes nothing.
     pub fn check(&self, new: &NewTopic) -> Result<TopicSettings, CatalogError> {
-        let snapshot = self.snapshot.load();
+        let snapshot = self.knowledge.snapshot.load();
         snapshot.check_name_free(&new.name)?;
         snapshot.check_partitions(0, new.partitions)?;
         Ok(settings::check_all(&new.overrides)?)
     }
 
+    /// As [`Catalog::check`]; a topic that stands in the way is looked at once more, as another broker may have deleted it.
+    async fn check_now(&self, new: &NewTopic) -> Result<TopicSettings, CatalogError> {
+        let checked = self.check(new);
+        let existing = match &checked {
+            Err(CatalogError::Exists(name) | CatalogError::Collides { existing: name, .. }) => name,
+            _ => return checked,
+        };
+        let existing = self.by_name(existing.as_str()).map(|topic| topic.id);
+        match existing.filter(|_| !self.knowledge.store.sole_writer()) {
+            None => checked,
+            Some(topic_id) => {
+                self.knowledge.fetch(topic_id).await?;
+                self.check(new)
+            }
+        }
+    }
+
     /// Creates a topic with a new id. Of two that create the same name at once one wins.
     pub async fn create(&self, new: NewTopic) -> Result<Arc<Topic>, CatalogError> {
-        let _turn = self.turn.lock().await;
-        let settings = self.check(&new)?;
+        let _turn = self.knowledge.turn.lock().await;
+        let settings = self.check_now(&new).await?;
         let topic = Topic {
             id: TopicId(clock::random_id()),
             name: new.name,
@@ -186,7 +214,7 @@ impl Catalog {
 
     /// Deletes a topic; gives what it was last.
     pub async fn delete(&self, topic_id: TopicId) -> Result<Arc<Topic>, CatalogError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.knowledge.turn.lock().await;
         let known = self.known(topic_id).await?;
         self.write_gone(&known).await?;
         tracing::info!(topic = %known.topic.name, topic_id = %topic_id, "topic deleted");
@@ -196,7 +224,7 @@ impl Catalog {
     /// Gives a topic more partitions: `partitions` in all. From then on records of a key may go to another partition
     /// than before.
     pub async fn grow(&self, topic_id: TopicId, partitions: i32) -> Result<Arc<Topic>, CatalogError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.knowledge.turn.lock().await;
         let known = self.known(topic_id).await?;
         self.check_growth(&known.topic, partitions)?;
         let topic = self.write_changed(&known, Topic { partitions, ..(*known.topic).clone() }).await?;
@@ -210,7 +238,7 @@ impl Catalog {
         if partitions <= topic.partitions {
             return Err(CatalogError::NotMorePartitions { now: topic.partitions, asked: partitions });
         }
-        self.snapshot.load().check_partitions(topic.partitions, partitions)
+        self.knowledge.snapshot.load().check_partitions(topic.partitions, partitions)
     }
 
     /// Changes a topic's own settings: `change` is given those that are, and gives those that shall be.
@@ -219,7 +247,7 @@ impl Catalog {
         topic_id: TopicId,
         change: impl FnOnce(&BTreeMap<String, String>) -> Result<BTreeMap<String, String>, CatalogError>,
     ) -> Result<Arc<Topic>, CatalogError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.knowledge.turn.lock().await;
         let known = self.known(topic_id).await?;
         let overrides = change(&known.topic.overrides)?;
         if overrides == known.topic.overrides {

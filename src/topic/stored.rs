@@ -43,6 +43,11 @@ pub(super) fn topic_key(topic_id: TopicId) -> String {
     format!("{TOPICS}{topic_id}")
 }
 
+/// The topic that a key names.
+pub(super) fn topic_of_key(key: &str) -> Option<TopicId> {
+    Uuid::parse_str(key.strip_prefix(TOPICS)?).map(TopicId).ok()
+}
+
 pub(super) fn name_key(name: &str) -> String {
     format!("{TOPIC_NAMES}{}", name.replace('.', "_"))
 }

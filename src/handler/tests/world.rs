@@ -2,6 +2,7 @@
 
 use super::super::{
     Admitted, AdvertisedListener, ClusterInfo, ConnectionInfo, Context, FetchSessions, Handle, Handler,
+    MissingListeners,
 };
 use crate::archive::cut::WAITING_ROWS_MAX;
 use crate::archive::{self, Archive, ArchiveStart};
@@ -12,6 +13,7 @@ use crate::config::{CacheConfig, Config, Flags, resolve};
 use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupsConfig, GroupsStart};
 use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart, recover};
+use crate::leadership::{Leadership, NoCluster};
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, ProducerIds, Reader};
 use crate::meta::{EmbeddedStore, MetadataStore};
@@ -244,16 +246,19 @@ async fn context(
         metrics: Arc::clone(&metrics),
         waiting_rows_max: WAITING_ROWS_MAX,
     });
+    let leadership = Leadership::alone(session_id, view);
     Arc::new(Context {
         catalog,
         archive,
+        leadership,
+        control: Arc::new(NoCluster),
+        missing_listeners: MissingListeners::default(),
         transactions,
         groups,
         group_settings,
         cluster: ClusterInfo {
             cluster_id: ClusterId(Uuid::from_u128(5)),
             broker_id: BrokerId(1),
-            view,
             listeners: vec![listener],
         },
         clock,

@@ -1,5 +1,7 @@
 //! What a change of the catalogue promises, on an embedded store with a session that really joined.
 
+mod follow;
+
 use super::{Catalog, CatalogError, NewTopic, PARTITIONS_MAX, Topic};
 use crate::clock::Clock;
 use crate::journal::{BrokerSession, Joining};

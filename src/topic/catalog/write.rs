@@ -4,7 +4,7 @@
 
 use super::snapshot::taken;
 use super::{Catalog, CatalogError, Known, Topic};
-use crate::meta::{Change, Compare, Entry, Revision, Settled, Write};
+use crate::meta::{Change, Compare, Entry, Settled, Write};
 use crate::topic::stored;
 use crate::types::TopicId;
 use bytes::Bytes;
@@ -26,7 +26,10 @@ impl Catalog {
             terms: Vec::new(),
         };
         match self.standing.settle(&change).await? {
-            Settled::Applied(revision) => Ok(self.learn(topic, revision)),
+            Settled::Applied(revision) => {
+                let born = 0..topic.partitions;
+                Ok(self.knowledge.learn(topic, revision, born))
+            }
             Settled::Refused(reads) => match only(reads) {
                 Some(entry) => Err(self.name_taken(&topic, &entry).await?),
                 None => Err(changed_meanwhile(&topic)),
@@ -43,13 +46,16 @@ impl Catalog {
         let topic_key = stored::topic_key(topic.id);
         let change = Change {
             compares: vec![Compare::Unchanged(topic_key.clone(), known.revision)],
-            writes: vec![Write::Put(topic_key.clone(), value)],
-            reads: vec![topic_key],
+            writes: vec![Write::Put(topic_key, value)],
+            reads: Vec::new(),
             terms: Vec::new(),
         };
         match self.standing.settle(&change).await? {
-            Settled::Applied(revision) => Ok(self.learn(topic, revision)),
-            Settled::Refused(reads) => Err(self.follow(&topic, only(reads).as_ref())?),
+            Settled::Applied(revision) => {
+                let born = known.topic.partitions..topic.partitions;
+                Ok(self.knowledge.learn(topic, revision, born))
+            }
+            Settled::Refused(_) => Err(self.follow(&topic).await?),
         }
     }
 
@@ -58,75 +64,41 @@ impl Catalog {
         let (topic_key, name_key) = (stored::topic_key(topic.id), stored::name_key(topic.name.as_str()));
         let change = Change {
             compares: vec![Compare::Unchanged(topic_key.clone(), known.revision)],
-            writes: vec![Write::Delete(topic_key.clone()), Write::Delete(name_key)],
-            reads: vec![topic_key],
+            writes: vec![Write::Delete(topic_key), Write::Delete(name_key)],
+            reads: Vec::new(),
             terms: Vec::new(),
         };
         match self.standing.settle(&change).await? {
-            Settled::Applied(_) => {
-                self.forget(topic.id);
+            Settled::Applied(revision) => {
+                self.knowledge.forget(topic.id, revision);
                 Ok(())
             }
-            Settled::Refused(reads) => Err(self.follow(topic, only(reads).as_ref())?),
+            Settled::Refused(_) => Err(self.follow(topic).await?),
         }
     }
 
-    /// What is known of a topic that is to be changed.
+    /// What is known of a topic that is to be changed; where others write too, as it is now.
     pub(super) async fn known(&self, topic_id: TopicId) -> Result<Known, CatalogError> {
-        if let Some(known) = self.snapshot.load().by_id(topic_id) {
-            return Ok(known.clone());
+        if !self.knowledge.store.sole_writer() {
+            self.knowledge.fetch(topic_id).await?;
         }
-        if !self.store.sole_writer() {
-            self.fetch(topic_id).await?;
-        }
-        self.snapshot.load().by_id(topic_id).cloned().ok_or(CatalogError::NotFound)
-    }
-
-    /// Reads one topic and brings the snapshot to what was read.
-    pub(super) async fn fetch(&self, topic_id: TopicId) -> Result<Option<Arc<Topic>>, CatalogError> {
-        let Some(entry) = self.store.get(&stored::topic_key(topic_id)).await? else {
-            self.forget(topic_id);
-            return Ok(None);
-        };
-        Ok(Some(self.learn(stored::decode_topic(&entry)?, entry.mod_revision)))
+        self.knowledge.snapshot.load().by_id(topic_id).cloned().ok_or(CatalogError::NotFound)
     }
 
     /// The name was taken by someone whom the snapshot did not know.
     async fn name_taken(&self, topic: &Topic, name: &Entry) -> Result<CatalogError, CatalogError> {
-        match self.fetch(stored::decode_name_value(name)?).await? {
+        match self.knowledge.fetch(stored::decode_name_value(name)?).await? {
             Some(existing) => Ok(taken(&topic.name, &existing.name)),
             None => Ok(changed_meanwhile(topic)),
         }
     }
 
     /// Another broker changed the topic first: the snapshot follows, the caller is told to try again.
-    fn follow(&self, topic: &Topic, entry: Option<&Entry>) -> Result<CatalogError, CatalogError> {
-        let Some(entry) = entry else {
-            self.forget(topic.id);
-            return Ok(CatalogError::NotFound);
-        };
-        self.learn(stored::decode_topic(entry)?, entry.mod_revision);
-        Ok(changed_meanwhile(topic))
-    }
-
-    fn learn(&self, topic: Topic, revision: Revision) -> Arc<Topic> {
-        let topic = Arc::new(topic);
-        self.snapshot.rcu(|snapshot| {
-            let mut snapshot = (**snapshot).clone();
-            snapshot.insert(Known { topic: Arc::clone(&topic), revision });
-            snapshot
-        });
-        self.changes.send_modify(|count| *count += 1);
-        topic
-    }
-
-    fn forget(&self, topic_id: TopicId) {
-        self.snapshot.rcu(|snapshot| {
-            let mut snapshot = (**snapshot).clone();
-            snapshot.remove(topic_id);
-            snapshot
-        });
-        self.changes.send_modify(|count| *count += 1);
+    async fn follow(&self, topic: &Topic) -> Result<CatalogError, CatalogError> {
+        match self.knowledge.fetch(topic.id).await? {
+            Some(_) => Ok(changed_meanwhile(topic)),
+            None => Ok(CatalogError::NotFound),
+        }
     }
 }
 
