@@ -5,11 +5,13 @@
 
 mod etcd;
 mod listeners;
+mod mesh;
 mod parse;
 mod settings;
 mod variables;
 
 pub use etcd::{EtcdConfig, EtcdTls, Login, MetadataConfig, Secret};
+pub use mesh::{MeshFiles, MeshSettings, MeshTrust};
 pub use parse::{Complaint, duration, size};
 pub use settings::{ConfigError, Effective, Flags, SETTINGS, Setting, Source, Sources, resolve};
 pub use variables::{UnknownVariable, unknown_variables};
@@ -24,6 +26,12 @@ use url::Url;
 pub struct Config {
     /// Kafka's node id of this broker.
     pub broker_id: BrokerId,
+    /// Where it runs: Kafka's rack.
+    pub zone: Option<String>,
+    /// Its share of what is led among other brokers, as a proportion: 1 to 100.
+    pub weight: u8,
+    /// How it is reached and known among other brokers; none where it has its metadata to itself.
+    pub mesh: Option<MeshSettings>,
     /// Where local state lies: embedded metadata, the default store, the certificate made for development.
     pub data: PathBuf,
     /// Where objects go: `file:///…`, `s3://…`, `gs://…`, `az://…` or `memory:`.

@@ -12,10 +12,10 @@ async fn a_session_whose_archiver_fails_is_followed_by_another() {
     let foundation = Foundation::open(Arc::new(config), Vec::new(), metrics, Clock::System).await;
     let mut broker = Broker::start(foundation.expect("in memory")).await.expect("starts");
     let (handler, archive) = (broker.handler(), broker.session.archive.clone());
-    assert_eq!(handler.context().cluster.view.0, 1);
+    assert_eq!(handler.context().leadership.image().number().0, 1);
     let next = async {
         archive.panic().await;
-        while handler.context().cluster.view.0 == 1 {
+        while handler.context().leadership.image().number().0 == 1 {
             tokio::task::yield_now().await;
         }
     };
@@ -24,6 +24,6 @@ async fn a_session_whose_archiver_fails_is_followed_by_another() {
         next = next => next.expect("another session begins"),
         error = broker.run() => panic!("{error}"),
     }
-    assert_eq!(handler.context().cluster.view.0, 2);
+    assert_eq!(handler.context().leadership.image().number().0, 2);
     broker.close().await;
 }

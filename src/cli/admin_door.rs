@@ -2,7 +2,7 @@
 
 use super::error::CliError;
 use crate::client::TopicInfo;
-use crate::ops::{ArchivePage, PartitionAnswer, SegmentsPage, TopicArchive};
+use crate::ops::{ArchivePage, ClusterAnswer, OrderAnswer, PartitionAnswer, SegmentsPage, TopicArchive};
 use clap::Args;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -117,6 +117,16 @@ impl AdminDoor {
     /// Archives all that a topic has, and waits until it is done.
     pub(super) async fn flush(&self, topic: &str) -> Result<TopicArchive, CliError> {
         self.ask(self.client()?.post(self.url(&["topics", topic, "archive"])).timeout(FLUSH_MAX)).await
+    }
+
+    /// The cluster.
+    pub(super) async fn cluster(&self) -> Result<ClusterAnswer, CliError> {
+        self.get(self.url(&["cluster"])).await
+    }
+
+    /// Orders something of a broker.
+    pub(super) async fn order(&self, broker: i32, order: &str) -> Result<OrderAnswer, CliError> {
+        self.ask(self.client()?.post(self.url(&["brokers", &broker.to_string(), order]))).await
     }
 
     fn url(&self, levels: &[&str]) -> Url {

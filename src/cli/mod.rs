@@ -7,6 +7,7 @@
 mod admin_door;
 mod archive;
 mod bench;
+mod cluster;
 mod config;
 mod consume;
 mod error;
@@ -15,6 +16,7 @@ mod fsck;
 mod greeting;
 mod group;
 mod identity;
+mod mesh;
 mod options;
 mod produce;
 mod run_broker;
@@ -71,6 +73,9 @@ enum Command {
     /// List, describe and abort transactions.
     #[command(subcommand)]
     Transaction(transaction::TransactionCommand),
+    /// Show the brokers of the cluster, drain one before its machine is taken away, and end a session.
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Send records from files or standard input, a line each.
     Produce(produce::ProduceArgs),
     /// Write records to standard output, and wait for more.
@@ -159,6 +164,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Topic(command) => until_interrupted(topic::run(command)),
         Command::Group(command) => until_interrupted(group::run(command)),
         Command::Transaction(command) => until_interrupted(transaction::run(command)),
+        Command::Cluster(command) => until_interrupted(cluster::run(command)),
         Command::Archive(command) => until_interrupted(archive::run(command)),
         Command::Segment(command) => until_interrupted(segment::run(command)),
         // It may be interrupted at any moment: what it deletes, nobody needs.

@@ -3,12 +3,14 @@
 use super::error::{CliError, said_once};
 use super::greeting::{Doors, greet, warn_of_surprises};
 use super::identity::{check_metadata_files, identity};
+use super::mesh::credentials;
 use super::serve::{self, ServeArgs};
-use crate::broker::{Broker, Foundation};
+use crate::broker::{Broker, Foundation, Neighbours};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Transport};
 use crate::handler::AdvertisedListener;
 use crate::limits::MemoryBudget;
+use crate::mesh::MeshCredentials;
 use crate::metrics::Metrics;
 use crate::net::{BindError, BoundListener, Identity, Server};
 use crate::ops::{Admin, HttpServer, Readiness};
@@ -31,20 +33,27 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), CliError> {
     let (config, sources) = serve::settings(args)?;
     let identity = identity(&config, &sources)?;
     check_metadata_files(&config, &sources)?;
+    let credentials = credentials(&config, &sources)?;
     let filter =
         EnvFilter::try_new(&config.log).map_err(|error| CliError::Usage(format!("--log: {error}")))?;
     let colour = super::may_colour(&io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr).init();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()?;
-    let outcome = runtime.block_on(run(config, identity, &mut io::stdout()));
+    let outcome = runtime.block_on(run(config, identity, credentials, &mut io::stdout()));
     // A blocking call that hangs on a store must not keep a stopped broker alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome.map_err(|error| CliError::Failed(said_once(&error)))
 }
 
 /// Runs a broker until SIGTERM or Ctrl-C. Prints what listens where to `out`.
-async fn run(config: Config, identity: Option<Identity>, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+async fn run(
+    config: Config,
+    identity: Option<Identity>,
+    credentials: Option<MeshCredentials>,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
+    let neighbours = config.mesh.clone().zip(credentials).map(|(mesh, known)| Neighbours::new(mesh, known));
     let config = Arc::new(config);
     // Signals are caught before anything is opened, so that one that comes early still closes cleanly.
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
@@ -66,8 +75,14 @@ async fn run(config: Config, identity: Option<Identity>, out: &mut (dyn Write + 
 
     let advertised = server.bound().iter().map(advertise).collect();
     let starting = async {
-        let foundation =
-            Foundation::open(Arc::clone(&config), advertised, Arc::clone(&metrics), Clock::System).await?;
+        let foundation = Foundation::open(
+            Arc::clone(&config),
+            advertised,
+            Arc::clone(&metrics),
+            Clock::System,
+            neighbours,
+        )
+        .await?;
         Broker::start(foundation).await
     };
     // A start may wait for stores that are not there. Nothing was taken in yet: what ends it here is as good as a close.
@@ -90,7 +105,8 @@ async fn run(config: Config, identity: Option<Identity>, out: &mut (dyn Write + 
     };
     readiness.set_not_ready("shutting down");
     if failed.is_none() {
-        tracing::info!("stopping: what was taken in is committed first");
+        tracing::info!("stopping: what is led is handed over, what was taken in is committed");
+        broker.hand_over().await;
     }
     // The journal is closed beside the connections: they wait for its last commits.
     let (all_answered, ()) = tokio::join!(serving.shutdown(SHUTDOWN_MAX), broker.close());
@@ -114,7 +130,11 @@ fn name_listen(error: BindError) -> anyhow::Error {
 
 fn advertise(listener: &BoundListener) -> AdvertisedListener {
     let (host, port) = listener.advertised.clone();
-    AdvertisedListener { name: listener.name.clone(), host, port }
+    let security = match listener.transport {
+        Transport::Tcp => "PLAINTEXT",
+        Transport::Tls | Transport::Quic => "SSL",
+    };
+    AdvertisedListener { name: listener.name.clone(), host, port, security }
 }
 
 /// Serves HTTP beside everything else, until the sender is dropped.

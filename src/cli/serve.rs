@@ -75,9 +75,41 @@ pub struct ServeArgs {
     /// [default: 64] [env: CENOTE_REQUESTS_IN_FLIGHT]
     #[arg(long, value_name = "N")]
     requests_in_flight: Option<String>,
-    /// Kafka's node id of this broker [default: 1] [env: CENOTE_BROKER_ID]
+    /// Kafka's node id of this broker; with metadata on etcd it has to be given, another one for each broker
+    /// [default: 1] [env: CENOTE_BROKER_ID]
     #[arg(long, value_name = "N")]
     broker_id: Option<String>,
+    /// Where this broker runs, such as an availability zone: what Kafka calls its rack [env: CENOTE_ZONE]
+    #[arg(long, value_name = "NAME")]
+    zone: Option<String>,
+    /// Its share of the partitions, groups and transactions of a cluster, as a proportion, 1 to 100
+    /// [default: 1] [env: CENOTE_WEIGHT]
+    #[arg(long, value_name = "N")]
+    weight: Option<String>,
+    /// Where other brokers of the cluster are listened for, UDP and TCP [default: 0.0.0.0:9192 with metadata on etcd]
+    /// [env: CENOTE_MESH_LISTEN]
+    #[arg(long, value_name = "ADDR")]
+    mesh_listen: Option<String>,
+    /// What other brokers connect to [default: what is bound, or if that is every address the one by which this machine
+    /// reaches etcd] [env: CENOTE_MESH_ADVERTISED]
+    #[arg(long, value_name = "HOST:PORT")]
+    mesh_advertised: Option<String>,
+    /// The secret by which brokers of a cluster know each other, the same for all; best given in the variable, which no list
+    /// of processes shows. `openssl rand -base64 32` makes one [env: CENOTE_CLUSTER_SECRET]
+    #[arg(long, value_name = "SECRET")]
+    cluster_secret: Option<String>,
+    /// A file that has the secret [env: CENOTE_CLUSTER_SECRET_FILE]
+    #[arg(long, value_name = "FILE")]
+    cluster_secret_file: Option<String>,
+    /// In place of a secret: who signs the certificates of brokers, PEM [env: CENOTE_MESH_CA]
+    #[arg(long, value_name = "FILE")]
+    mesh_ca: Option<String>,
+    /// This broker's certificate among brokers, PEM, for broker-<id>.<cluster id>.cenote [env: CENOTE_MESH_CERTIFICATE]
+    #[arg(long, value_name = "FILE")]
+    mesh_certificate: Option<String>,
+    /// Its key, PEM [env: CENOTE_MESH_KEY]
+    #[arg(long, value_name = "FILE")]
+    mesh_key: Option<String>,
     /// Partitions of a topic created without a number [default: 1] [env: CENOTE_PARTITIONS]
     #[arg(long, value_name = "N")]
     partitions: Option<String>,
@@ -112,7 +144,7 @@ impl ServeArgs {
     }
 
     fn flags(&self) -> Flags {
-        let once: [(&'static str, &Option<String>); 23] = [
+        let once: [(&'static str, &Option<String>); 32] = [
             ("data", &self.data),
             ("store", &self.store),
             ("metadata", &self.metadata),
@@ -129,6 +161,15 @@ impl ServeArgs {
             ("connections-max", &self.connections_max),
             ("requests-in-flight", &self.requests_in_flight),
             ("broker-id", &self.broker_id),
+            ("zone", &self.zone),
+            ("weight", &self.weight),
+            ("mesh-listen", &self.mesh_listen),
+            ("mesh-advertised", &self.mesh_advertised),
+            ("cluster-secret", &self.cluster_secret),
+            ("cluster-secret-file", &self.cluster_secret_file),
+            ("mesh-ca", &self.mesh_ca),
+            ("mesh-certificate", &self.mesh_certificate),
+            ("mesh-key", &self.mesh_key),
             ("partitions", &self.partitions),
             ("auto-create-topics", &self.auto_create_topics),
             ("group-initial-rebalance-delay", &self.group_initial_rebalance_delay),

@@ -53,6 +53,10 @@ pub struct EtcdTls {
 pub struct Secret(String);
 
 impl Secret {
+    pub(super) fn new(text: &str) -> Secret {
+        Secret(text.to_owned())
+    }
+
     /// The text itself.
     #[must_use]
     pub fn reveal(&self) -> &str {
@@ -70,7 +74,7 @@ impl fmt::Debug for Secret {
 pub(super) const PASSWORD_VARIABLE: &str = "CENOTE_METADATA_PASSWORD";
 const ACCEPTED: &str = "accepted: embedded:, etcd://[user@]host:port[,host:port]…[/prefix], \
                         etcds://…[?ca=FILE&cert=FILE&key=FILE]";
-const HIDDEN: &str = "***";
+pub(super) const HIDDEN: &str = "***";
 const MEMBERS_MAX: usize = 16;
 /// With it a transaction is still within etcd's limits.
 const PREFIX_BYTES_MAX: usize = 64;

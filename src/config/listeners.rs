@@ -101,7 +101,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// `host:port`, or `[v6]:port`; the brackets are left out.
-fn host_and_port(address: &str) -> Option<(String, u16)> {
+pub(super) fn host_and_port(address: &str) -> Option<(String, u16)> {
     let (host, port) = address.rsplit_once(':')?;
     let port = port.parse().ok()?;
     let host = match host.strip_prefix('[') {

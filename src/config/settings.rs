@@ -1,5 +1,7 @@
 //! Where settings come from: flag, then environment, then file, then default. One table, one precedence.
 
+mod mesh;
+
 use super::etcd;
 use super::listeners::{add_advertised, add_listener};
 use super::parse::{self, Complaint};
@@ -44,7 +46,7 @@ const fn depends(key: &'static str) -> Setting {
 }
 
 /// All settings of `cenote serve`, `config` itself left out.
-pub const SETTINGS: [Setting; 25] = [
+pub const SETTINGS: [Setting; 34] = [
     once("data", "./cenote-data"),
     depends("store"),
     once("metadata", "embedded:"),
@@ -62,6 +64,15 @@ pub const SETTINGS: [Setting; 25] = [
     depends("frame-bytes-max"),
     once("connections-max", "10000"),
     once("broker-id", "1"),
+    depends("zone"),
+    once("weight", "1"),
+    depends("mesh-listen"),
+    depends("mesh-advertised"),
+    depends("cluster-secret"),
+    depends("cluster-secret-file"),
+    depends("mesh-ca"),
+    depends("mesh-certificate"),
+    depends("mesh-key"),
     once("partitions", "1"),
     once("auto-create-topics", "true"),
     once("group-initial-rebalance-delay", "100ms"),
@@ -170,7 +181,7 @@ pub fn resolve(
     let gathered = SETTINGS.iter().map(|setting| gather(setting, flags, env, file.as_ref())).collect();
     let mut given = Given { settings: gathered, metadata_password: env(etcd::PASSWORD_VARIABLE) };
     let config = given.config()?;
-    given.hide_password();
+    given.hide_secrets();
     Ok((config, given.settings))
 }
 
@@ -280,9 +291,13 @@ impl Given {
             listen.values = LISTEN_DEFAULT.map(str::to_owned).to_vec();
         }
         let listeners = self.listeners()?;
+        let metadata = self.value("metadata", |text| etcd::metadata(text, self.metadata_password.clone()))?;
         Ok(Config {
             broker_id: BrokerId(self.value("broker-id", |text| parse::number(text, &(0..=i32::MAX)))?),
-            metadata: self.value("metadata", |text| etcd::metadata(text, self.metadata_password.clone()))?,
+            zone: self.zone()?,
+            weight: self.value("weight", |text| parse::number(text, &(1..=100)))?,
+            mesh: self.mesh(&metadata)?,
+            metadata,
             tls: self.tls(&listeners)?,
             listeners,
             http: self.value("http", parse::http_address)?,
@@ -412,15 +427,16 @@ impl Given {
     }
 
     /// What is shown from here on has no password in it.
-    fn hide_password(&mut self) {
-        for value in &mut self.get_mut("metadata").values {
-            *value = etcd::shown(value);
+    fn hide_secrets(&mut self) {
+        for setting in &mut self.settings {
+            for value in &mut setting.values {
+                *value = shown(setting.key, value);
+            }
         }
     }
 
     fn error(&self, key: &str, text: &str, complaint: &str) -> ConfigError {
-        let text = if key == "metadata" { etcd::shown(text) } else { text.to_owned() };
-        ConfigError { name: self.name(key), problem: format!("{text:?} {complaint}") }
+        ConfigError { name: self.name(key), problem: format!("{:?} {complaint}", shown(key, text)) }
     }
 
     fn name(&self, key: &str) -> String {
@@ -433,5 +449,14 @@ fn cache_disk(text: &str) -> Result<usize, Complaint> {
     match parse::size(text)? {
         bytes @ (0 | CACHE_DISK_LEAST..) => Ok(bytes),
         _ => Err("is too little for a disk cache; accepted: 0 (none), or 64MiB and more".to_owned()),
+    }
+}
+
+/// A setting's text as it may be shown.
+fn shown(key: &str, text: &str) -> String {
+    match key {
+        "metadata" => etcd::shown(text),
+        "cluster-secret" => etcd::HIDDEN.to_owned(),
+        _ => text.to_owned(),
     }
 }

@@ -215,3 +215,66 @@ fn a_password_for_metadata_is_never_shown() {
     let line = resolve_with(&[("metadata", &["etcd://user:hush@h"])], &[]).unwrap_err();
     assert!(!line.contains("hush"), "{line}");
 }
+
+const ETCD: (&str, &[&str]) = ("metadata", &["etcd://h:2379/p"]);
+
+fn mesh(flags: &[(&'static str, &[&str])], env: &[(&str, &str)]) -> MeshSettings {
+    let flags: Vec<_> = [ETCD].iter().chain(flags).copied().collect();
+    resolve_with(&flags, env).unwrap().mesh.unwrap()
+}
+
+#[test]
+fn a_broker_among_others_has_a_place_a_share_and_something_to_be_known_by() {
+    let config = resolve_with(&[("zone", &["eu-1a"]), ("weight", &["3"])], &[]).unwrap();
+    assert_eq!((config.zone.as_deref(), config.weight, config.mesh), (Some("eu-1a"), 3, None));
+    let plain = mesh(&[], &[("CENOTE_CLUSTER_SECRET", "hush hush")]);
+    assert_eq!((plain.listen, plain.advertised), ("0.0.0.0:9192".parse().unwrap(), None));
+    let Some(MeshTrust::Secret(secret)) = plain.trust else { panic!("{:?}", plain.trust) };
+    assert_eq!(secret.reveal(), "hush hush");
+    let told = mesh(&[("mesh-listen", &["[::1]:0"]), ("mesh-advertised", &["b.example:7"])], &[]);
+    assert_eq!((told.listen, told.trust), ("[::1]:0".parse().unwrap(), None));
+    assert_eq!(told.advertised, Some(("b.example".to_owned(), 7)));
+    let file = mesh(&[("cluster-secret-file", &["/s"])], &[]);
+    assert_eq!(file.trust, Some(MeshTrust::SecretFile("/s".into())));
+    let files = [("mesh-ca", &["/a"][..]), ("mesh-certificate", &["/c"]), ("mesh-key", &["/k"])];
+    let files = mesh(&files, &[]).trust;
+    let expected = MeshFiles { ca: "/a".into(), certificate: "/c".into(), key: "/k".into() };
+    assert_eq!(files, Some(MeshTrust::Files(expected)));
+}
+
+#[test]
+fn what_a_broker_among_others_must_not_be_told() {
+    let with_etcd: [(&[(&'static str, &[&str])], &str); 7] = [
+        (&[("zone", &["a b"])], "--zone: \"a b\" is not a zone"),
+        (&[("weight", &["0"])], "--weight: \"0\" is not a number that fits; accepted: 1 to 100"),
+        (&[("mesh-listen", &["h:1"])], "--mesh-listen: \"h:1\" is not an address"),
+        (&[("mesh-advertised", &["h:0"])], "--mesh-advertised: \"h:0\" is not an address"),
+        (&[("mesh-ca", &["a"])], "--mesh-ca: \"a\" is given without mesh-certificate"),
+        (
+            &[("cluster-secret", &["hush"]), ("mesh-key", &["k"])],
+            "--mesh-key: \"k\" comes beside --cluster-secret; accepted: one of",
+        ),
+        (
+            &[("cluster-secret", &["hush"]), ("cluster-secret-file", &["f"])],
+            "--cluster-secret-file: \"f\" comes beside --cluster-secret",
+        ),
+    ];
+    for (flags, expected) in with_etcd {
+        let flags: Vec<_> = [ETCD].iter().chain(flags).copied().collect();
+        let line = resolve_with(&flags, &[]).expect_err(expected);
+        assert!(line.starts_with(expected) && !line.contains("hush"), "{line}");
+    }
+    for (key, value) in [("mesh-listen", "1.1.1.1:1"), ("cluster-secret", "hush"), ("mesh-key", "k")] {
+        let line = resolve_with(&[(key, &[value])], &[]).expect_err(key);
+        assert!(line.contains("has nothing to do") && !line.contains("hush"), "{line}");
+    }
+}
+
+#[test]
+fn the_secret_of_a_cluster_is_never_shown() {
+    let values = [("metadata", vec!["etcd://h:1".to_owned()]), ("cluster-secret", vec!["hush".to_owned()])];
+    let flags = Flags { values: values.into(), ..Flags::default() };
+    let (config, sources) = resolve(&flags, &|_| None).unwrap();
+    let shown = format!("{config:?} {sources:?}");
+    assert!(!shown.contains("hush") && shown.contains("***"), "{shown}");
+}

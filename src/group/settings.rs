@@ -10,6 +10,7 @@
 
 mod catalog;
 mod duration;
+mod follow;
 mod stored;
 mod table;
 mod view;

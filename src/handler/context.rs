@@ -1,12 +1,14 @@
 //! What handlers answer from: the rooms of this broker, and how clients reach it.
 
+use super::brokers::MissingListeners;
 use super::fetch_session::FetchSessions;
 use crate::archive::Archive;
 use crate::clock::Clock;
+use crate::cluster::PlacementKey;
 use crate::config::Config;
 use crate::group::{GroupCoordinator, GroupSettingsCatalog};
 use crate::journal::Journal;
-use crate::leadership::Leadership;
+use crate::leadership::{ClusterControl, Leader, Leadership};
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, Partition, ProducerIds, Reader};
 use crate::meta::Standing;
@@ -14,8 +16,8 @@ use crate::metrics::Metrics;
 use crate::peers::{Peers, PrivateServices};
 use crate::topic::{Catalog, CatalogError, Topic};
 use crate::txn::TxnCoordinator;
-use crate::types::{BrokerId, ClusterId, PartitionIndex, TopicId, TopicPartition, ViewNumber};
-use crate::wire::ErrorCode;
+use crate::types::{BrokerId, ClusterId, PartitionIndex, TopicId, TopicPartition};
+use crate::wire::{ErrorCode, messages};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +36,10 @@ pub struct Context {
     pub peers: Peers,
     /// What other brokers may ask this one besides Kafka's requests.
     pub private: PrivateServices,
+    /// Takes operators' orders to brokers of the cluster.
+    pub control: Arc<dyn ClusterControl>,
+    /// Of which listeners of other brokers the log has said that they are missing.
+    pub missing_listeners: MissingListeners,
     /// The broker's settings.
     pub config: Arc<Config>,
     /// Wall-clock time.
@@ -71,8 +77,6 @@ pub struct ClusterInfo {
     pub cluster_id: ClusterId,
     /// This broker.
     pub broker_id: BrokerId,
-    /// The view; clients know it as the leader epoch.
-    pub view: ViewNumber,
     /// What clients are told, by the listener that they came in by.
     pub listeners: Vec<AdvertisedListener>,
 }
@@ -86,6 +90,8 @@ pub struct AdvertisedListener {
     pub host: String,
     /// Where.
     pub port: u16,
+    /// How to speak there, in Kafka's words.
+    pub security: &'static str,
 }
 
 impl ClusterInfo {
@@ -117,7 +123,8 @@ impl Context {
         found.ok_or(ErrorCode::UnknownTopicId)
     }
 
-    /// A partition of a topic. It comes to be when it is first asked for.
+    /// A partition of a topic that is served here. One that is led elsewhere, or here and not served yet, is refused in a
+    /// way that has clients look for its leader again.
     pub fn partition(&self, topic: &Topic, index: i32) -> Result<Arc<Partition>, ErrorCode> {
         let partition = PartitionIndex(index);
         let topic_partition = TopicPartition { topic_id: topic.id, partition };
@@ -127,22 +134,55 @@ impl Context {
         if !topic.has(partition) || self.catalog.by_id(topic.id).is_none() {
             return Err(ErrorCode::UnknownTopicOrPartition);
         }
+        if self.leadership.image().leader(PlacementKey::partition(topic_partition)) != Leader::Own {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        self.open_partitions(topic);
+        self.log.partition(topic_partition).ok_or(ErrorCode::NotLeaderOrFollower)
+    }
+
+    /// Has the log open all partitions of a topic.
+    // One broker that leads everything opens them when they are first asked for; the room `views` takes this over.
+    pub fn open_partitions(&self, topic: &Topic) {
+        if self.leadership.image().members().len() > 1 {
+            return;
+        }
         self.log.ensure(topic.id, topic.partitions);
         if self.catalog.by_id(topic.id).is_none() {
             // It was deleted between the two looks.
             self.log.remove(topic.id);
         }
-        self.log.partition(topic_partition).ok_or(ErrorCode::UnknownTopicOrPartition)
     }
 
-    /// Whether a client that knows of `leader_epoch` (-1: of none) may talk about this partition (KIP-320).
+    /// Whether a client that knows of `leader_epoch` (-1: of none) may talk about this partition (KIP-320). Every view has
+    /// all partitions, so clients know its number as the epoch of each, also of one that went on being led here.
     pub fn check_leader_epoch(&self, partition: &Partition, leader_epoch: i32) -> Result<(), ErrorCode> {
         match leader_epoch {
             epoch if epoch < 0 => Ok(()),
             epoch if epoch < partition.leader_epoch().0 => Err(ErrorCode::FencedLeaderEpoch),
-            epoch if epoch > self.cluster.view.0 => Err(ErrorCode::UnknownLeaderEpoch),
+            epoch if epoch > self.leadership.image().number().0 => Err(ErrorCode::UnknownLeaderEpoch),
             _ => Ok(()),
         }
+    }
+
+    /// The brokers of the cluster, in the order of their ids; this one at least.
+    pub fn broker_ids(&self) -> Vec<BrokerId> {
+        let (image, own) = (self.leadership.image(), self.leadership.own());
+        let members = image.members().iter();
+        let id = |session, id| if session == own { self.cluster.broker_id } else { id };
+        let ids: Vec<_> = members.map(|member| id(member.session, member.broker_id)).collect();
+        if ids.is_empty() { vec![self.cluster.broker_id] } else { ids }
+    }
+
+    /// Whether a manual assignment of a partition may read so: copies are the object store's business, so it is one broker.
+    pub fn is_assignable(&self, broker_ids: &[messages::BrokerId]) -> bool {
+        matches!(broker_ids, [id] if self.broker_ids().contains(&BrokerId(id.0)))
+    }
+
+    /// What [`Context::is_assignable`] takes, in words.
+    pub fn assignable(&self) -> String {
+        let ids: Vec<_> = self.broker_ids().iter().map(|id| id.0.to_string()).collect();
+        ids.join(" or ")
     }
 }
 

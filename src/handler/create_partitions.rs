@@ -49,11 +49,11 @@ async fn grow(
         return Ok(());
     }
     let grown = context.catalog.grow(topic.id, wanted.count).await.map_err(refused)?;
-    context.log.ensure(grown.id, grown.partitions);
+    context.open_partitions(&grown);
     Ok(())
 }
 
-/// A manual assignment must name this broker for each new partition.
+/// A manual assignment must name one broker of the cluster for each new partition: the view says who leads it.
 fn check_assignments(
     context: &Context,
     wanted: &CreatePartitionsTopic,
@@ -61,13 +61,13 @@ fn check_assignments(
 ) -> Result<(), (ErrorCode, String)> {
     let Some(assignments) = &wanted.assignments else { return Ok(()) };
     let added = wanted.count - partitions;
-    let here = context.cluster.broker_id.0;
-    let is_here = assignments.iter().all(|assignment| assignment.broker_ids.iter().map(|id| id.0).eq([here]));
+    let is_here = assignments.iter().all(|assignment| context.is_assignable(&assignment.broker_ids));
     if usize::try_from(added).is_ok_and(|added| added == assignments.len()) && is_here {
         return Ok(());
     }
+    let brokers = context.assignable();
     let message = format!(
-        "Increasing the number of partitions by {added} needs {added} assignments, each to broker {here}."
+        "Increasing the number of partitions by {added} needs {added} assignments, each to broker {brokers}."
     );
     Err((ErrorCode::InvalidReplicaAssignment, message))
 }

@@ -86,7 +86,7 @@ async fn create(context: &Context, wanted: CreatableTopic, validate_only: bool) 
     let refused = |error| Refused::new(catalog_error::code(&error), error);
     if !validate_only {
         let topic = context.catalog.create(new).await.map_err(refused)?;
-        context.log.ensure(topic.id, topic.partitions);
+        context.open_partitions(&topic);
         return Ok((*topic).clone());
     }
     let settings = context.catalog.check(&new).map_err(refused)?;
@@ -95,8 +95,8 @@ async fn create(context: &Context, wanted: CreatableTopic, validate_only: bool) 
     Ok(Topic { id: TopicId(Uuid::nil()), name, partitions, overrides, settings, created_ms })
 }
 
-/// How many partitions, after the number of replicas and the assignment were seen to suit one broker: copies
-/// are the object store's business.
+/// How many partitions, after the number of replicas and the assignment were seen to suit: copies are the object store's
+/// business, and who leads is the view's.
 fn partitions(context: &Context, wanted: &CreatableTopic) -> Result<i32, Refused> {
     if wanted.assignments.is_empty() {
         return match (wanted.replication_factor, wanted.num_partitions) {
@@ -124,15 +124,13 @@ fn partitions(context: &Context, wanted: &CreatableTopic) -> Result<i32, Refused
         wanted.assignments.iter().map(|assignment| assignment.partition_index).collect();
     indexes.sort_unstable();
     let count = i32::try_from(indexes.len()).unwrap_or(i32::MAX);
-    let here = |brokers: &[crate::wire::messages::BrokerId]| {
-        brokers.len() == 1 && brokers[0].0 == context.cluster.broker_id.0
-    };
+    let assignable = |broker_ids: &[crate::wire::messages::BrokerId]| context.is_assignable(broker_ids);
     if !indexes.iter().copied().eq(0..count)
-        || !wanted.assignments.iter().all(|assignment| here(&assignment.broker_ids))
+        || !wanted.assignments.iter().all(|assignment| assignable(&assignment.broker_ids))
     {
         let message = format!(
             "The manual assignment must name partitions from 0 without a gap, each on broker {}.",
-            context.cluster.broker_id.0
+            context.assignable()
         );
         return Err(Refused::new(ErrorCode::InvalidReplicaAssignment, message));
     }

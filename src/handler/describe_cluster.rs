@@ -1,5 +1,6 @@
 //! DescribeCluster, versions 0 to 2: the brokers and the cluster's id (KIP-700).
 
+use super::brokers::Brokers;
 use super::context::Context;
 use super::{ConnectionInfo, authorized};
 use crate::wire::messages::describe_cluster_response::DescribeClusterBroker;
@@ -27,11 +28,13 @@ pub fn handle(
             .with_error_code(ErrorCode::MismatchedEndpointType.code())
             .with_error_message(Some(StrBytes::from_static_str(message)));
     }
-    let (host, port) = context.cluster.address(&connection.listener);
-    let broker_id = BrokerId(context.cluster.broker_id.0);
-    let broker = DescribeClusterBroker::default()
-        .with_broker_id(broker_id)
-        .with_host(StrBytes::from_string(host))
-        .with_port(port);
-    response.with_controller_id(broker_id).with_brokers(vec![broker])
+    let brokers = Brokers::of(context, connection);
+    let described = brokers.all().map(|told| {
+        DescribeClusterBroker::default()
+            .with_broker_id(BrokerId(told.id.0))
+            .with_host(told.host.clone())
+            .with_port(told.port)
+            .with_rack(told.rack.clone())
+    });
+    response.with_controller_id(BrokerId(brokers.controller().0)).with_brokers(described.collect())
 }

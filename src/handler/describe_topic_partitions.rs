@@ -1,9 +1,10 @@
 //! DescribeTopicPartitions, version 0: topics in pages (KIP-966).
 
-use super::authorized;
+use super::brokers::Brokers;
 use super::context::Context;
+use super::{ConnectionInfo, authorized};
 use crate::topic::Topic;
-use crate::types::TopicName;
+use crate::types::{PartitionIndex, TopicName, TopicPartition};
 use crate::wire::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
@@ -13,6 +14,7 @@ use crate::wire::messages::{
 use crate::wire::{ErrorCode, StrBytes};
 use std::collections::BTreeSet;
 
+const NOBODY: BrokerId = BrokerId(-1);
 /// Kafka's `max.request.partition.size.limit`.
 const PARTITIONS_MAX: i32 = 2000;
 
@@ -20,7 +22,9 @@ const PARTITIONS_MAX: i32 = 2000;
 pub async fn handle(
     context: &Context,
     request: DescribeTopicPartitionsRequest,
+    connection: &ConnectionInfo,
 ) -> DescribeTopicPartitionsResponse {
+    let brokers = Brokers::of(context, connection);
     let mut left = request.response_partition_limit.clamp(1, PARTITIONS_MAX);
     let from = request.cursor.map(|cursor| (cursor.topic_name.to_string(), cursor.partition_index.max(0)));
     let mut response = DescribeTopicPartitionsResponse::default();
@@ -42,7 +46,7 @@ pub async fn handle(
         // A cursor may be of a topic of the same name that had more.
         let first = first.min(topic.partitions);
         let end = topic.partitions.min(first.saturating_add(left));
-        response.topics.push(describe(context, &topic, first..end));
+        response.topics.push(describe(&brokers, &topic, first..end));
         left -= end - first;
         if end < topic.partitions {
             return response.with_next_cursor(Some(cursor(&name, end)));
@@ -86,20 +90,23 @@ fn refuse(name: &str, code: ErrorCode) -> DescribeTopicPartitionsResponseTopic {
 }
 
 fn describe(
-    context: &Context,
+    brokers: &Brokers,
     topic: &Topic,
     range: std::ops::Range<i32>,
 ) -> DescribeTopicPartitionsResponseTopic {
-    let leader = BrokerId(context.cluster.broker_id.0);
     let partition = |index| {
-        DescribeTopicPartitionsResponsePartition::default()
+        let partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(index) };
+        let answer = DescribeTopicPartitionsResponsePartition::default()
             .with_partition_index(index)
-            .with_leader_id(leader)
-            .with_leader_epoch(context.cluster.view.0)
-            .with_replica_nodes(vec![leader])
-            .with_isr_nodes(vec![leader])
+            .with_leader_epoch(brokers.leader_epoch())
             .with_eligible_leader_replicas(Some(Vec::new()))
-            .with_last_known_elr(Some(Vec::new()))
+            .with_last_known_elr(Some(Vec::new()));
+        match brokers.leader(partition).map(|leader| BrokerId(leader.0)) {
+            Some(leader) => {
+                answer.with_leader_id(leader).with_replica_nodes(vec![leader]).with_isr_nodes(vec![leader])
+            }
+            None => answer.with_error_code(ErrorCode::LeaderNotAvailable.code()).with_leader_id(NOBODY),
+        }
     };
     DescribeTopicPartitionsResponseTopic::default()
         .with_name(Some(wire_name(topic.name.as_str())))

@@ -1,8 +1,9 @@
-//! FindCoordinator, versions 0 to 6: which broker answers for a group or a transactional id. Here it is this one.
+//! FindCoordinator, versions 0 to 6: which broker answers for a group or a transactional id.
 
 use super::ConnectionInfo;
+use super::brokers::{Brokers, ToldBroker};
 use super::context::Context;
-use super::group_error::text;
+use crate::cluster::PlacementKey;
 use crate::wire::messages::find_coordinator_response::Coordinator;
 use crate::wire::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use crate::wire::{ErrorCode, StrBytes};
@@ -20,13 +21,15 @@ pub fn handle(
     api_version: i16,
     connection: &ConnectionInfo,
 ) -> FindCoordinatorResponse {
-    let (host, port) = context.cluster.address(&connection.listener);
-    let node_id = BrokerId(context.cluster.broker_id.0);
+    let brokers = Brokers::of(context, connection);
+    let key_type = request.key_type;
     if api_version < MANY_KEYS_VERSION {
         let response = FindCoordinatorResponse::default();
-        return match refusal(request.key_type, &request.key) {
-            None => response.with_node_id(node_id).with_host(text(host)).with_port(port),
-            Some((code, message)) => {
+        return match find(&brokers, key_type, &request.key) {
+            Ok(told) => {
+                response.with_node_id(BrokerId(told.id.0)).with_host(told.host.clone()).with_port(told.port)
+            }
+            Err((code, message)) => {
                 let message = (api_version >= 1).then(|| StrBytes::from_static_str(message));
                 response
                     .with_error_code(code.code())
@@ -38,9 +41,12 @@ pub fn handle(
     }
     let coordinators = request.coordinator_keys.iter().map(|key| {
         let coordinator = Coordinator::default().with_key(key.clone());
-        match refusal(request.key_type, key) {
-            None => coordinator.with_node_id(node_id).with_host(text(&host)).with_port(port),
-            Some((code, message)) => coordinator
+        match find(&brokers, key_type, key) {
+            Ok(told) => coordinator
+                .with_node_id(BrokerId(told.id.0))
+                .with_host(told.host.clone())
+                .with_port(told.port),
+            Err((code, message)) => coordinator
                 .with_error_code(code.code())
                 .with_error_message(Some(StrBytes::from_static_str(message)))
                 .with_node_id(NOBODY)
@@ -52,18 +58,29 @@ pub fn handle(
 
 const NOBODY: BrokerId = BrokerId(-1);
 
-fn refusal(key_type: i8, key: &str) -> Option<(ErrorCode, &'static str)> {
+type Refused = (ErrorCode, &'static str);
+
+fn find<'a>(brokers: &'a Brokers, key_type: i8, key: &str) -> Result<&'a ToldBroker, Refused> {
+    let nobody = (ErrorCode::CoordinatorNotAvailable, "no broker leads anything now");
+    brokers.coordinator(placement(key_type, key)?).ok_or(nobody)
+}
+
+/// What the leader of which coordinates `key`.
+fn placement(key_type: i8, key: &str) -> Result<PlacementKey, Refused> {
     match key_type {
-        GROUP | TRANSACTION => None,
-        SHARE => is_no_share_key(key)
-            .then_some((ErrorCode::InvalidRequest, "a share key is group:topic id:partition")),
-        _ => Some((
+        GROUP => Ok(PlacementKey::group(key)),
+        TRANSACTION => Ok(PlacementKey::transactional_id(key)),
+        SHARE => match key.rsplitn(SHARE_KEY_PARTS, ':').nth(SHARE_KEY_PARTS - 1) {
+            // State of a share group is with the group.
+            Some(group_id) => Ok(PlacementKey::group(group_id)),
+            None => Err((ErrorCode::InvalidRequest, "a share key is group:topic id:partition")),
+        },
+        _ => Err((
             ErrorCode::InvalidRequest,
             "the key type is 0 for a group, 1 for a transaction, 2 for share state",
         )),
     }
 }
 
-fn is_no_share_key(key: &str) -> bool {
-    key.split(':').count() < 3
-}
+/// `group:topic id:partition`; the group may have colons in its name.
+const SHARE_KEY_PARTS: usize = 3;

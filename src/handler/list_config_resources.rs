@@ -39,7 +39,7 @@ pub fn handle(
 fn names(context: &Context, kind: i8) -> Vec<String> {
     match kind {
         TOPIC => context.catalog.all().iter().map(|topic| topic.name.to_string()).collect(),
-        BROKER => vec![context.cluster.broker_id.0.to_string()],
+        BROKER => context.broker_ids().iter().map(|id| id.0.to_string()).collect(),
         GROUP => context.group_settings.groups().iter().map(ToString::to_string).collect(),
         _ => Vec::new(),
     }

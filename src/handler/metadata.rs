@@ -1,11 +1,12 @@
 //! Metadata, versions 0 to 13: brokers, topics and who leads them.
 //!
-//! One broker leads everything. It is named with the address of the listener that the request came in by.
+//! Brokers are named with their addresses of the listener that the request came in by.
 
+use super::brokers::{Brokers, ToldBroker};
 use super::context::Context;
 use super::{ConnectionInfo, authorized, catalog_error};
 use crate::topic::{NewTopic, Topic};
-use crate::types::{TopicId, TopicName};
+use crate::types::{PartitionIndex, TopicId, TopicName, TopicPartition};
 use crate::wire::messages::metadata_request::MetadataRequestTopic;
 use crate::wire::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -15,6 +16,7 @@ use crate::wire::{ErrorCode, StrBytes};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+const NOBODY: BrokerId = BrokerId(-1);
 /// Topics that one request may create by asking for them; it asks again for more.
 const CREATIONS_MAX: usize = 1000;
 
@@ -26,6 +28,7 @@ pub async fn handle(
     connection: &ConnectionInfo,
 ) -> MetadataResponse {
     let asked = request.include_topic_authorized_operations;
+    let brokers = Brokers::of(context, connection);
     let mut topics = Vec::new();
     match request.topics {
         Some(wanted) if !(api_version == 0 && wanted.is_empty()) => {
@@ -34,26 +37,26 @@ pub async fn handle(
             let mut creations_left = CREATIONS_MAX;
             for topic in without_repeats(wanted) {
                 let found = find(context, &topic, may_create.then_some(&mut creations_left)).await;
-                topics.push(answer_topic(context, topic, found, asked));
+                topics.push(answer_topic(&brokers, topic, found, asked));
             }
         }
-        _ => topics.extend(context.catalog.all().iter().map(|topic| describe(context, topic, asked))),
+        _ => topics.extend(context.catalog.all().iter().map(|topic| describe(&brokers, topic, asked))),
     }
     let on_cluster = request.include_cluster_authorized_operations && (8..=10).contains(&api_version);
     MetadataResponse::default()
-        .with_brokers(vec![broker(context, connection)])
+        .with_brokers(brokers.all().map(broker).collect())
         .with_cluster_id(Some(StrBytes::from_string(context.cluster.cluster_id.to_string())))
-        .with_controller_id(BrokerId(context.cluster.broker_id.0))
+        .with_controller_id(BrokerId(brokers.controller().0))
         .with_cluster_authorized_operations(authorized::on_cluster(on_cluster))
         .with_topics(topics)
 }
 
-fn broker(context: &Context, connection: &ConnectionInfo) -> MetadataResponseBroker {
-    let (host, port) = context.cluster.address(&connection.listener);
+fn broker(told: &ToldBroker) -> MetadataResponseBroker {
     MetadataResponseBroker::default()
-        .with_node_id(BrokerId(context.cluster.broker_id.0))
-        .with_host(StrBytes::from_string(host))
-        .with_port(port)
+        .with_node_id(BrokerId(told.id.0))
+        .with_host(told.host.clone())
+        .with_port(told.port)
+        .with_rack(told.rack.clone())
 }
 
 /// Each topic once, so that an answer is no longer than all topics are.
@@ -98,13 +101,13 @@ async fn create(context: &Context, name: TopicName) -> Result<Arc<Topic>, ErrorC
 }
 
 fn answer_topic(
-    context: &Context,
+    brokers: &Brokers,
     wanted: MetadataRequestTopic,
     found: Result<Arc<Topic>, ErrorCode>,
     asked: bool,
 ) -> MetadataResponseTopic {
     match found {
-        Ok(topic) => describe(context, &topic, asked),
+        Ok(topic) => describe(brokers, &topic, asked),
         Err(code) => MetadataResponseTopic::default()
             .with_error_code(code.code())
             .with_name(wanted.name)
@@ -113,15 +116,18 @@ fn answer_topic(
     }
 }
 
-fn describe(context: &Context, topic: &Topic, asked: bool) -> MetadataResponseTopic {
-    let leader = BrokerId(context.cluster.broker_id.0);
+fn describe(brokers: &Brokers, topic: &Topic, asked: bool) -> MetadataResponseTopic {
     let partition = |index| {
-        MetadataResponsePartition::default()
+        let partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(index) };
+        let answer = MetadataResponsePartition::default()
             .with_partition_index(index)
-            .with_leader_id(leader)
-            .with_leader_epoch(context.cluster.view.0)
-            .with_replica_nodes(vec![leader])
-            .with_isr_nodes(vec![leader])
+            .with_leader_epoch(brokers.leader_epoch());
+        match brokers.leader(partition).map(|leader| BrokerId(leader.0)) {
+            Some(leader) => {
+                answer.with_leader_id(leader).with_replica_nodes(vec![leader]).with_isr_nodes(vec![leader])
+            }
+            None => answer.with_error_code(ErrorCode::LeaderNotAvailable.code()).with_leader_id(NOBODY),
+        }
     };
     MetadataResponseTopic::default()
         .with_name(Some(messages::TopicName(StrBytes::from_string(topic.name.to_string()))))

@@ -8,6 +8,7 @@ mod alter_configs;
 mod alter_share_group_offsets;
 mod api_versions;
 mod authorized;
+mod brokers;
 mod catalog_error;
 mod config_resource;
 mod consumer_group_describe;
@@ -58,6 +59,7 @@ mod txn_error;
 mod txn_offset_commit;
 mod verification;
 
+pub use brokers::MissingListeners;
 pub use context::{AdvertisedListener, ClusterInfo, Context};
 pub use fetch_session::FetchSessions;
 
@@ -325,7 +327,10 @@ async fn admit(
             answer(&frame, async |request| describe_producers::handle(context, request).await).await
         }
         ApiKey::DescribeTopicPartitions => {
-            answer(&frame, async |request| describe_topic_partitions::handle(context, request).await).await
+            answer(&frame, async |request| {
+                describe_topic_partitions::handle(context, request, connection).await
+            })
+            .await
         }
         ApiKey::AddPartitionsToTxn => {
             answer(&frame, async |request| add_partitions_to_txn::handle(context, request, version).await)

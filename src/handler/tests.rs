@@ -2,6 +2,7 @@
 
 mod archive;
 mod archive_reads;
+mod brokers;
 mod configs;
 mod fsck;
 mod group_configs;

@@ -82,6 +82,12 @@ impl ViewImage {
         self.sessions.get(&session)
     }
 
+    /// This session, if it is a member.
+    #[must_use]
+    pub fn session_of_own(&self) -> Option<SessionId> {
+        self.members().iter().map(|member| member.session).find(|session| *session == self.own)
+    }
+
     /// The session of a broker that is a member.
     #[must_use]
     pub fn session_of(&self, broker_id: BrokerId) -> Option<SessionId> {

@@ -18,10 +18,12 @@
 //! Never: what a request means, who leads what, whom to seal.
 
 mod accept;
+mod advertise;
 mod backoff;
 mod call;
 mod cause;
 mod config;
+mod credentials;
 mod endpoint;
 mod frame;
 mod identity;
@@ -37,9 +39,11 @@ mod tell_tale;
 mod transport;
 
 pub use accept::{MeshStream, ServeStream};
+pub use advertise::advertised;
 pub use call::{CallError, NotSent, Unknown};
 pub use cause::ConnectError;
 pub use config::{MeshConfig, MeshLimits, MeshTiming};
+pub use credentials::MeshCredentials;
 pub use endpoint::{MeshBindError, MeshEndpoint};
 pub use identity::{ALPN, MeshIdentity, MeshIdentityError, TELL_TALE_ALPN};
 pub use name::{MeshName, NameError};

@@ -1,18 +1,22 @@
-//! What operators ask of archives over HTTP, answered in JSON.
+//! What operators ask of archives and of the cluster over HTTP, answered in JSON.
 //!
 //! | request | answer |
 //! | --- | --- |
 //! | `GET /topics/<name>/segments?partition=P&from=P:O&limit=N` | ends, lag and segments of each partition, a page at a time |
 //! | `POST /topics/<name>/archive` | archives all that is committed; answers when it is done |
 //! | `GET /archive?from=NAME&limit=N` | segments, bytes and lag of all topics, a page at a time |
+//! | `GET /cluster` | the view, and all brokers with what they lead |
+//! | `POST /brokers/<id>/drain`, `/undrain`, `/seal` | an order to a broker; answers when it is given |
 //!
 //! A page that is not the last one has `next`, which is the `from` of the one behind it. An error is `{"error": "…"}`.
 //! The door knows nobody: it listens on loopback, and a browser that was sent here by some page is turned away.
 
 mod answers;
+mod cluster;
 mod query;
 
 pub use answers::{ArchivePage, PartitionAnswer, SegmentAnswer, SegmentsPage, TopicArchive};
+pub use cluster::{BrokerAnswer, ClusterAnswer, ListenerAnswer, OrderAnswer};
 
 use crate::handler::{Context, Handler};
 use crate::topic::Topic;
@@ -56,6 +60,7 @@ impl Admin {
             .route("/topics/{name}/segments", get(segments))
             .route("/topics/{name}/archive", post(flush))
             .route("/archive", get(archive))
+            .merge(cluster::router())
             .with_state(self)
     }
 
@@ -104,13 +109,10 @@ async fn archive(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respo
 
 async fn flush(State(admin): State<Admin>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     answer(async {
-        if headers.contains_key(header::ORIGIN) {
-            let why = "a page in a browser sent this request, and those may not".to_owned();
-            return Err(Refusal { status: StatusCode::FORBIDDEN, why });
-        }
+        refuse_browsers(&headers)?;
         let context = admin.context().await?;
         let topic = topic(&context, &name).await?;
-        context.log.ensure(topic.id, topic.partitions);
+        context.open_partitions(&topic);
         let work = context.archive.flush(topic.topic_partitions().collect());
         match tokio::time::timeout(FLUSH_MAX, work).await {
             Ok(Ok(())) => Ok(answers::of_topic(&context, &topic)),
@@ -122,6 +124,15 @@ async fn flush(State(admin): State<Admin>, Path(name): Path<String>, headers: He
         }
     })
     .await
+}
+
+/// The door knows nobody; what changes something is not for whoever was sent here by some page.
+fn refuse_browsers(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.contains_key(header::ORIGIN) {
+        let why = "a page in a browser sent this request, and those may not".to_owned();
+        return Err(Refusal { status: StatusCode::FORBIDDEN, why });
+    }
+    Ok(())
 }
 
 async fn topic(context: &Context, name: &str) -> Result<Arc<Topic>, Refusal> {

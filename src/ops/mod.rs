@@ -1,11 +1,14 @@
-//! Health, readiness, metrics and archives over HTTP. Never a way to change a record, a setting or an offset.
+//! Health, readiness, metrics, archives and the cluster over HTTP. Never a way to change a record, a setting or an offset.
 
 mod admin;
 mod first_bytes;
 mod http;
 mod readiness;
 
-pub use admin::{Admin, ArchivePage, PartitionAnswer, SegmentAnswer, SegmentsPage, TopicArchive};
+pub use admin::{
+    Admin, ArchivePage, BrokerAnswer, ClusterAnswer, ListenerAnswer, OrderAnswer, PartitionAnswer,
+    SegmentAnswer, SegmentsPage, TopicArchive,
+};
 pub use http::{BindHttpError, HttpServer};
 pub use readiness::Readiness;
 

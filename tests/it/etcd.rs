@@ -15,7 +15,9 @@ use tempfile::TempDir;
 fn broker_on(etcd: &Etcd, store: &TempDir) -> BrokerOptions {
     let metadata = format!("etcd://{}/it", etcd.members());
     let store = format!("file://{}", store.path().display());
-    Broker::options().arguments(&["--metadata", &metadata, "--store", &store])
+    let options = Broker::options().arguments(&["--metadata", &metadata, "--store", &store]);
+    let among_others = ["--broker-id", "1", "--mesh-listen", "127.0.0.1:0"];
+    options.arguments(&among_others).variable("CENOTE_CLUSTER_SECRET", "nobody else is told of this")
 }
 
 fn store() -> TempDir {

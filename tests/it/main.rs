@@ -6,6 +6,7 @@ mod archive_tables;
 mod bounds;
 mod cli;
 mod cli_archive;
+mod cli_cluster;
 mod cli_groups;
 mod cli_share_groups;
 mod compaction;

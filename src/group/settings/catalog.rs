@@ -1,10 +1,10 @@
 //! The settings of all groups, as far as this broker knows.
 //!
 //! Look-ups never wait. Every change is one transaction that compares the session's standing and the value that it
-//! replaces, and the snapshot follows only after its answer.
+//! replaces, and the snapshot follows only after its answer. What other brokers change is followed (`follow`).
 
 use super::stored::{self, UnreadableGroupSettings};
-use super::{GroupSettings, check_change};
+use super::{GroupSettings, check_change, follow};
 use crate::group::GroupId;
 use crate::meta::{Change, Compare, Entry, MetadataError, Revision, SettleError, Settled, Standing, Write};
 use crate::settings::{Overrides, SettingError};
@@ -12,33 +12,41 @@ use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 /// Groups that may have settings of their own.
 pub const GROUPS_WITH_SETTINGS_MAX: usize = 10_000;
 /// Largest encoded settings of a group, in bytes.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
-/// The settings of all groups.
+/// The settings of all groups. Dropped, it no longer follows the metadata store.
 #[derive(Debug)]
 pub struct GroupSettingsCatalog {
-    standing: Standing,
-    snapshot: ArcSwap<Snapshot>,
+    shared: Arc<Shared>,
     /// What a group without settings of its own goes by.
     defaults: Arc<GroupSettings>,
+    _follower: AbortOnDropHandle<()>,
+}
+
+/// What is known, and what changes it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    standing: Standing,
+    pub snapshot: ArcSwap<Snapshot>,
     /// Counts the changes of the snapshot.
     changes: watch::Sender<u64>,
     /// Held by whoever changes the snapshot, so that it follows the store in order.
-    turn: Mutex<()>,
+    pub turn: Mutex<()>,
 }
 
-type Snapshot = BTreeMap<GroupId, Known>;
+pub(super) type Snapshot = BTreeMap<GroupId, Known>;
 
 /// A group's own settings and the transaction that last wrote them.
 #[derive(Clone, Debug)]
-struct Known {
+pub(super) struct Known {
     overrides: Arc<Overrides>,
     settings: Arc<GroupSettings>,
-    revision: Revision,
+    pub revision: Revision,
 }
 
 /// Why the settings of a group were not changed, or not read.
@@ -65,46 +73,50 @@ pub enum GroupSettingsError {
 }
 
 impl GroupSettingsCatalog {
-    /// Reads the settings of all groups. A value that cannot be read stops it: settings must not vanish unseen.
+    /// Reads the settings of all groups, and follows them from there. A value that cannot be read stops it: settings must
+    /// not vanish unseen.
     pub async fn load(standing: Standing) -> Result<GroupSettingsCatalog, GroupSettingsError> {
         let listing = standing.store().list(stored::GROUP_SETTINGS).await?;
-        let mut snapshot = Snapshot::new();
-        for entry in &listing.entries {
-            let (group_id, known) = known(entry)?;
-            snapshot.insert(group_id, known);
-        }
-        Ok(GroupSettingsCatalog {
+        let snapshot = listing.entries.iter().map(known).collect::<Result<Snapshot, _>>()?;
+        let watch = standing.store().watch(stored::GROUP_SETTINGS, listing.revision);
+        let shared = Arc::new(Shared {
             standing,
             snapshot: ArcSwap::from_pointee(snapshot),
-            defaults: Arc::default(),
             changes: watch::Sender::new(0),
             turn: Mutex::new(()),
-        })
+        });
+        let follower = AbortOnDropHandle::new(tokio::spawn(follow::follow(Arc::clone(&shared), watch)));
+        Ok(GroupSettingsCatalog { shared, defaults: Arc::default(), _follower: follower })
     }
 
     /// Tells of every change that this broker learns of.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.shared.changes.subscribe()
     }
 
     /// What that group goes by, whether it exists or not.
     #[must_use]
     pub fn of(&self, group_id: &GroupId) -> Arc<GroupSettings> {
-        let snapshot = self.snapshot.load();
+        let snapshot = self.shared.snapshot.load();
         snapshot.get(group_id).map_or_else(|| Arc::clone(&self.defaults), |known| Arc::clone(&known.settings))
     }
 
     /// What was set for that group, as it was given.
     #[must_use]
     pub fn overrides(&self, group_id: &GroupId) -> Arc<Overrides> {
-        self.snapshot.load().get(group_id).map(|known| Arc::clone(&known.overrides)).unwrap_or_default()
+        self.shared
+            .snapshot
+            .load()
+            .get(group_id)
+            .map(|known| Arc::clone(&known.overrides))
+            .unwrap_or_default()
     }
 
     /// The groups that have settings of their own, in the order of their names.
     #[must_use]
     pub fn groups(&self) -> Vec<GroupId> {
-        self.snapshot.load().keys().cloned().collect()
+        self.shared.snapshot.load().keys().cloned().collect()
     }
 
     /// Changes a group's own settings: `change` is given those that are, and gives those that shall be; none puts the
@@ -114,24 +126,26 @@ impl GroupSettingsCatalog {
         group_id: &GroupId,
         change: impl FnOnce(&Overrides) -> Result<Overrides, SettingError>,
     ) -> Result<Arc<GroupSettings>, GroupSettingsError> {
-        let _turn = self.turn.lock().await;
-        let before = self.fetch(group_id).await?;
+        let _turn = self.shared.turn.lock().await;
+        let before = self.shared.fetch(group_id).await?;
         let overrides_before = self.overrides(group_id);
         let overrides = change(&overrides_before)?;
         if overrides == *overrides_before {
             return Ok(self.of(group_id));
         }
         let settings = check_change(&overrides_before, &overrides)?;
-        if before.is_none() && self.snapshot.load().len() >= GROUPS_WITH_SETTINGS_MAX {
+        if before.is_none() && self.shared.snapshot.load().len() >= GROUPS_WITH_SETTINGS_MAX {
             return Err(GroupSettingsError::TooManyGroups);
         }
-        self.write(group_id, overrides, settings, before).await?;
+        self.shared.write(group_id, overrides, settings, before).await?;
         Ok(self.of(group_id))
     }
+}
 
+impl Shared {
     /// Brings the snapshot to what is stored of a group, which an unknown outcome or another broker may have changed;
     /// the transaction that last wrote it.
-    async fn fetch(&self, group_id: &GroupId) -> Result<Option<Revision>, GroupSettingsError> {
+    pub(super) async fn fetch(&self, group_id: &GroupId) -> Result<Option<Revision>, GroupSettingsError> {
         let entry = self.standing.store().get(&stored::key(group_id)).await?;
         let revision = entry.as_ref().map(|entry| entry.mod_revision);
         let before = self.snapshot.load().get(group_id).map(|known| known.revision);
@@ -189,6 +203,25 @@ impl GroupSettingsCatalog {
         self.learn(group_id, known);
         let message = format!("the settings of group '{group_id}' were changed at the same time");
         Ok(GroupSettingsError::Unavailable(message))
+    }
+
+    /// Brings the snapshot to all that is stored.
+    pub(super) async fn read_all(&self) -> Result<(), GroupSettingsError> {
+        let listing = self.standing.store().list(stored::GROUP_SETTINGS).await?;
+        let (before, mut snapshot) = (self.snapshot.load(), Snapshot::new());
+        for entry in &listing.entries {
+            match known(entry) {
+                Ok((group_id, known)) => drop(snapshot.insert(group_id, known)),
+                Err(error) => {
+                    follow::unreadable(&error);
+                    let same = before.iter().find(|(group_id, _)| stored::key(group_id) == entry.key);
+                    snapshot.extend(same.map(|(group_id, known)| (group_id.clone(), known.clone())));
+                }
+            }
+        }
+        self.snapshot.store(Arc::new(snapshot));
+        self.changes.send_modify(|count| *count += 1);
+        Ok(())
     }
 
     fn learn(&self, group_id: &GroupId, known: Option<Known>) {

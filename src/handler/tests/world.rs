@@ -2,6 +2,7 @@
 
 use super::super::{
     Admitted, AdvertisedListener, ClusterInfo, ConnectionInfo, Context, FetchSessions, Handle, Handler,
+    MissingListeners,
 };
 use crate::archive::cut::WAITING_ROWS_MAX;
 use crate::archive::{self, Archive, ArchiveStart};
@@ -12,7 +13,7 @@ use crate::config::{CacheConfig, Config, Flags, resolve};
 use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupsConfig, GroupsStart};
 use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart, recover};
-use crate::leadership::Leadership;
+use crate::leadership::{Leadership, NoCluster};
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, ProducerIds, Reader};
 use crate::mesh::ClientSecurity;
@@ -198,7 +199,12 @@ async fn context(
         JournalStart { session, store: store.clone(), config: config.journal, metrics: Arc::clone(&metrics) };
     let (journal, run) = Journal::start(start, Box::new(move |object| committed.on_committed(&object)));
     tokio::spawn(run);
-    let listener = AdvertisedListener { name: "PLAINTEXT".to_owned(), host: "here".to_owned(), port: 9092 };
+    let listener = AdvertisedListener {
+        name: "PLAINTEXT".to_owned(),
+        host: "here".to_owned(),
+        port: 9092,
+        security: "PLAINTEXT",
+    };
     let catalog = Arc::new(catalog);
     let group_settings = Arc::new(GroupSettingsCatalog::load(standing.clone()).await.expect("loads"));
     let mut groups = GroupsConfig { offset_metadata_bytes_max: 100, ..GroupsConfig::default() };
@@ -256,13 +262,15 @@ async fn context(
     Arc::new(Context {
         catalog,
         archive,
+        leadership,
+        control: Arc::new(NoCluster),
+        missing_listeners: MissingListeners::default(),
         transactions,
         groups,
         group_settings,
         cluster: ClusterInfo {
             cluster_id: ClusterId(Uuid::from_u128(5)),
             broker_id: BrokerId(1),
-            view,
             listeners: vec![listener],
         },
         peers: Peers::none(leadership.clone()),

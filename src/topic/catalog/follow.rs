@@ -34,13 +34,13 @@ pub(super) async fn follow(knowledge: Arc<Knowledge>, mut watch: Watch, mut told
 }
 
 /// An event, decoded.
-enum Event {
+pub(super) enum Event {
     Changed(Vec<News>),
     /// All topics at a revision, and those of them that cannot be read.
     Listed(Revision, Vec<Known>, HashSet<TopicId>),
 }
 
-fn understand(event: WatchEvent, told: &mut Told) -> Event {
+pub(super) fn understand(event: WatchEvent, told: &mut Told) -> Event {
     match event {
         WatchEvent::Changed { revision, changes } => {
             Event::Changed(changes.iter().filter_map(|change| news(change, revision, told)).collect())
@@ -95,7 +95,7 @@ fn decode(entry: &Entry) -> Option<Topic> {
 
 impl Knowledge {
     /// Takes what the watch tells.
-    async fn hear(&self, event: &Event) -> Result<(), CatalogError> {
+    pub(super) async fn hear(&self, event: &Event) -> Result<(), CatalogError> {
         let _turn = self.turn.lock().await;
         match event {
             Event::Changed(news) => self.take(&self.believable(news).await?),

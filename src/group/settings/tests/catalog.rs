@@ -54,9 +54,16 @@ impl World {
     }
 
     async fn put(&self, key: &str, value: &'static [u8]) {
-        let writes = vec![Write::Put(key.to_owned(), Bytes::from_static(value))];
-        let put = Transaction { writes, ..Transaction::default() };
-        assert!(self.metadata.transact(put).await.expect("in memory").applied);
+        self.write(Write::Put(key.to_owned(), Bytes::from_static(value))).await;
+    }
+
+    async fn delete(&self, key: &str) {
+        self.write(Write::Delete(key.to_owned())).await;
+    }
+
+    async fn write(&self, write: Write) {
+        let write = Transaction { writes: vec![write], ..Transaction::default() };
+        assert!(self.metadata.transact(write).await.expect("in memory").applied);
     }
 }
 
@@ -249,4 +256,30 @@ async fn a_name_that_another_release_stored_does_not_have_a_change_of_others_ref
         );
     }
     set(&catalog, "g", &[(SESSION, "50000")]).await.expect("it may go");
+}
+
+#[tokio::test]
+async fn what_another_broker_sets_is_seen_and_wakes_whoever_waits() {
+    let world = World::new();
+    let here = world.join(1).await;
+    let mut changes = here.changes();
+    let elsewhere = br#"{"v":1,"name":"a/b","overrides":{"consumer.session.timeout.ms":"60000"}}"#;
+    world.put("group-settings/a%2fb", elsewhere).await;
+    changes.changed().await.expect("the catalogue lives");
+    assert_eq!(session_timeout(&here, "a/b"), 60);
+
+    let later = br#"{"v":2,"name":"a/b","overrides":{}}"#;
+    world.put("group-settings/a%2fb", later).await;
+    let again = br#"{"v":1,"name":"c","overrides":{"consumer.session.timeout.ms":"50000"}}"#;
+    world.put("group-settings/c", again).await;
+    changes.changed().await.expect("the catalogue lives");
+    assert_eq!(
+        (session_timeout(&here, "a/b"), session_timeout(&here, "c")),
+        (60, 50),
+        "what cannot be read is left"
+    );
+
+    world.delete("group-settings/a%2fb").await;
+    changes.changed().await.expect("the catalogue lives");
+    assert_eq!((session_timeout(&here, "a/b"), here.groups()), (45, vec![group("c")]));
 }

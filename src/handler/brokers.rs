@@ -1,0 +1,139 @@
+//! Brokers as clients of one listener are told of them: addresses, and who leads and coordinates what.
+//!
+//! A broker that has no listener of that name, or that this one knows nothing of yet, is left out, and this broker is named in
+//! its place: every broker takes every request, and sends on what others lead.
+
+use super::ConnectionInfo;
+use super::context::Context;
+use crate::cluster::PlacementKey;
+use crate::leadership::{Leader, ViewImage};
+use crate::meta::keys::view::Member;
+use crate::types::{BrokerId, SessionId, TopicPartition};
+use crate::wire::StrBytes;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+/// The brokers of one view.
+#[derive(Debug)]
+pub struct Brokers {
+    own: BrokerId,
+    image: Arc<ViewImage>,
+    told: BTreeMap<BrokerId, ToldBroker>,
+}
+
+/// A broker, and where clients of the listener reach it.
+#[derive(Clone, Debug)]
+pub struct ToldBroker {
+    /// Its id.
+    pub id: BrokerId,
+    /// Its host.
+    pub host: StrBytes,
+    /// Its port.
+    pub port: i32,
+    /// Where it runs.
+    pub rack: Option<StrBytes>,
+}
+
+impl Brokers {
+    /// What a client of `connection` is told now.
+    pub fn of(context: &Context, connection: &ConnectionInfo) -> Brokers {
+        let (own, image, listener) =
+            (context.cluster.broker_id, context.leadership.image(), connection.listener.as_str());
+        let own_session = context.leadership.own();
+        let here = || own_address(context, listener);
+        let tell = |member: &Member| {
+            let told = if member.session == own_session {
+                Some(here())
+            } else {
+                address(context, &image, member, listener)
+            };
+            told.map(|told| (told.id, told))
+        };
+        let mut told: BTreeMap<_, _> = image.members().iter().filter_map(tell).collect();
+        if told.is_empty() || told.len() < image.members().len() {
+            told.entry(own).or_insert_with(here);
+        }
+        Brokers { own, image, told }
+    }
+
+    /// All of them, in the order of their ids; at least one.
+    pub fn all(&self) -> impl Iterator<Item = &ToldBroker> {
+        self.told.values()
+    }
+
+    /// Who is named as controller: any takes what clients send there, and the first is named by all.
+    pub fn controller(&self) -> BrokerId {
+        self.told.keys().next().copied().unwrap_or(self.own)
+    }
+
+    /// What clients know as leader epoch of every partition.
+    pub fn leader_epoch(&self) -> i32 {
+        self.image.number().0
+    }
+
+    /// Who is named as leader of a partition; none if the view has no members.
+    pub fn leader(&self, partition: TopicPartition) -> Option<BrokerId> {
+        self.named(PlacementKey::partition(partition))
+    }
+
+    /// Who is named as coordinator of a group or a transactional id.
+    pub fn coordinator(&self, key: PlacementKey) -> Option<&ToldBroker> {
+        self.told.get(&self.named(key)?)
+    }
+
+    fn named(&self, key: PlacementKey) -> Option<BrokerId> {
+        let leader = match self.image.leader(key) {
+            Leader::Nobody => return None,
+            Leader::Own => self.own,
+            Leader::Other(_) => self.image.leading_member(key)?.broker_id,
+        };
+        Some(if self.told.contains_key(&leader) { leader } else { self.own })
+    }
+}
+
+fn own_address(context: &Context, listener: &str) -> ToldBroker {
+    let (host, port) = context.cluster.address(listener);
+    let rack = context.config.zone.clone().map(StrBytes::from_string);
+    ToldBroker { id: context.cluster.broker_id, host: StrBytes::from_string(host), port, rack }
+}
+
+fn address(context: &Context, image: &ViewImage, member: &Member, listener: &str) -> Option<ToldBroker> {
+    let session = image.session(member.session)?;
+    let Some(address) = session.listeners.iter().find(|told| told.name == listener) else {
+        if context.missing_listeners.is_new(member.session, listener) {
+            let broker = member.broker_id.0;
+            tracing::warn!(
+                broker,
+                listener,
+                "clients of this listener are not told of a broker without one of its name"
+            );
+        }
+        return None;
+    };
+    Some(ToldBroker {
+        id: member.broker_id,
+        host: StrBytes::from_string(address.host.clone()),
+        port: i32::from(address.port),
+        rack: member.zone.clone().map(StrBytes::from_string),
+    })
+}
+
+/// Listeners that other brokers lack, of which the log has a line each.
+#[derive(Debug, Default)]
+pub struct MissingListeners {
+    told: Mutex<HashSet<(SessionId, String)>>,
+}
+
+/// Lines before the first may come again.
+const MISSING_MAX: usize = 1000;
+
+impl MissingListeners {
+    fn is_new(&self, session: SessionId, listener: &str) -> bool {
+        let mut told = self.told.lock();
+        if told.len() >= MISSING_MAX {
+            told.clear();
+        }
+        told.insert((session, listener.to_owned()))
+    }
+}

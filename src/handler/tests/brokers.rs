@@ -1,0 +1,209 @@
+//! What clients are told of the brokers of a cluster: addresses of their own listener, leaders, coordinators, epochs.
+
+use super::world::{World, code, text};
+use crate::cluster::PlacementKey;
+use crate::meta::Revision;
+use crate::meta::keys::sessions::{Listener, Session};
+use crate::meta::keys::view::{Member, View};
+use crate::topic::Topic;
+use crate::types::{BrokerId, SessionId, ViewNumber};
+use crate::wire::ErrorCode;
+use crate::wire::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
+use crate::wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use crate::wire::messages::metadata_response::MetadataResponse;
+use crate::wire::messages::{
+    self, CreateTopicsRequest, DescribeClusterRequest, DescribeTopicPartitionsRequest,
+    FindCoordinatorRequest, ListConfigResourcesRequest, ListOffsetsRequest, MetadataRequest,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use uuid::Uuid;
+
+const OTHER: SessionId = SessionId(Uuid::from_u128(99));
+const VIEW: i32 = 7;
+
+/// Broker 2 becomes a member, and tells clients of one listener.
+fn join(world: &World, listener: &str) {
+    let leadership = &world.context.leadership;
+    let mut other = Member::new(OTHER, BrokerId(2));
+    other.zone = Some("b".to_owned());
+    let members = vec![Member::new(leadership.own(), BrokerId(1)), other];
+    leadership.on_view(&View::new(ViewNumber(VIEW), members), Revision(7)).expect("a known placement");
+    let listener = Listener {
+        name: listener.to_owned(),
+        host: "two.example".to_owned(),
+        port: 9099,
+        security: "PLAINTEXT".to_owned(),
+    };
+    let session = Session { listeners: vec![listener], ..Session::new(BrokerId(2), ViewNumber(VIEW), 0) };
+    leadership.on_sessions(Arc::new(BTreeMap::from([(OTHER, Arc::new(session))])));
+}
+
+/// Broker 1 leads nothing any more.
+fn leave(world: &World) {
+    let members = vec![Member::new(OTHER, BrokerId(2))];
+    let view = View::new(ViewNumber(VIEW + 1), members);
+    world.context.leadership.on_view(&view, Revision(8)).expect("a known placement");
+}
+
+async fn metadata(world: &World) -> MetadataResponse {
+    world.ask(13, &MetadataRequest::default().with_topics(None)).await
+}
+
+fn brokers(answer: &MetadataResponse) -> Vec<(i32, String, i32)> {
+    let broker = |told: &messages::metadata_response::MetadataResponseBroker| {
+        (told.node_id.0, told.host.to_string(), told.port)
+    };
+    answer.brokers.iter().map(broker).collect()
+}
+
+fn leaders(answer: &MetadataResponse) -> Vec<i32> {
+    answer.topics[0].partitions.iter().map(|partition| partition.leader_id.0).collect()
+}
+
+/// Who leads each partition, as the view has it.
+fn led(world: &World, topic: &Topic) -> Vec<i32> {
+    let image = world.context.leadership.image();
+    let leader = |partition| image.leading_broker(partition).expect("members").0;
+    topic.topic_partitions().map(leader).collect()
+}
+
+#[tokio::test]
+async fn all_members_are_told_with_the_addresses_of_the_listener_that_was_asked() {
+    let world = World::new().await;
+    let topic = world.create("t", 16).await;
+    assert_eq!(brokers(&metadata(&world).await).len(), 1);
+    join(&world, "PLAINTEXT");
+    let answer = metadata(&world).await;
+    let own = &brokers(&answer)[0];
+    assert_eq!((own.0, &brokers(&answer)[1..]), (1, &[(2, "two.example".to_owned(), 9099)][..]));
+    assert_eq!(answer.brokers[1].rack, Some(text("b")));
+    assert_eq!((leaders(&answer), answer.controller_id.0), (led(&world, &topic), 1));
+    assert_eq!(leaders(&answer).iter().collect::<BTreeSet<_>>().len(), 2, "both lead something");
+    for partition in &answer.topics[0].partitions {
+        assert_eq!((partition.leader_epoch, &partition.replica_nodes), (VIEW, &vec![partition.leader_id]));
+    }
+    let cluster = world.ask(2, &DescribeClusterRequest::default().with_endpoint_type(1)).await;
+    let ids: Vec<i32> = cluster.brokers.iter().map(|told| told.broker_id.0).collect();
+    assert_eq!((ids, cluster.controller_id.0), (vec![1, 2], 1));
+    let pages = DescribeTopicPartitionsRequest::default().with_response_partition_limit(100);
+    let pages = world.ask(0, &pages).await;
+    let told: Vec<i32> = pages.topics[0].partitions.iter().map(|partition| partition.leader_id.0).collect();
+    assert_eq!(told, led(&world, &topic));
+    let kinds = ListConfigResourcesRequest::default().with_resource_types(vec![4]);
+    let kinds = world.ask(1, &kinds).await.config_resources;
+    let names: Vec<_> = kinds.iter().map(|kind| kind.resource_name.as_str()).collect();
+    assert_eq!(names, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn where_a_broker_has_no_such_listener_this_one_stands_for_it() {
+    let world = World::new().await;
+    world.create("t", 16).await;
+    join(&world, "INTERNAL");
+    let answer = metadata(&world).await;
+    assert_eq!(brokers(&answer).len(), 1);
+    assert!(leaders(&answer).iter().all(|leader| *leader == 1));
+    for number in 0..16 {
+        let keys = FindCoordinatorRequest::default().with_coordinator_keys(vec![text(&format!("g{number}"))]);
+        assert_eq!(world.ask(6, &keys).await.coordinators[0].node_id.0, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_is_no_member_tells_of_the_others_alone() {
+    let world = World::new().await;
+    let topic = world.create("t", 4).await;
+    join(&world, "PLAINTEXT");
+    leave(&world);
+    let answer = metadata(&world).await;
+    assert_eq!(brokers(&answer), [(2, "two.example".to_owned(), 9099)]);
+    assert_eq!((leaders(&answer), answer.controller_id.0), (vec![2; 4], 2));
+    assert_eq!(led(&world, &topic), [2; 4]);
+}
+
+#[tokio::test]
+async fn a_coordinator_is_the_leader_of_its_group_or_transactional_id() {
+    let world = World::new().await;
+    join(&world, "PLAINTEXT");
+    let image = world.context.leadership.image();
+    let share = |name: &str| format!("{name}:x:0");
+    let mut seen = BTreeSet::new();
+    for number in 0..16 {
+        let name = format!("a:b-{number}");
+        for (key_type, key, placement) in [
+            (0, name.clone(), PlacementKey::group(&name)),
+            (1, name.clone(), PlacementKey::transactional_id(&name)),
+            (2, share(&name), PlacementKey::group(&name)),
+        ] {
+            let expected = image.leading_member(placement).expect("members").broker_id.0;
+            let request = FindCoordinatorRequest::default().with_key_type(key_type);
+            let many = request.clone().with_coordinator_keys(vec![text(&key)]);
+            let found = world.ask(6, &many).await.coordinators.remove(0);
+            assert_eq!((found.error_code, found.node_id.0), (0, expected), "{key}");
+            if key_type < 2 {
+                assert_eq!(world.ask(3, &request.with_key(text(&key))).await.node_id.0, expected);
+            }
+            seen.insert(expected);
+        }
+    }
+    assert_eq!(seen.len(), 2);
+}
+
+#[tokio::test]
+async fn a_partition_is_refused_where_it_is_led_elsewhere_and_epochs_are_those_of_views() {
+    let world = World::new().await;
+    let topic = world.create("t", 16).await;
+    let own = topic.topic_partitions().next().expect("sixteen");
+    world.context.partition(&topic, own.partition.0).expect("one broker leads all");
+    join(&world, "PLAINTEXT");
+    let fresh = world.create("fresh", 16).await;
+    for partition in fresh.topic_partitions() {
+        let refused = world.context.partition(&fresh, partition.partition.0).err();
+        assert_eq!(refused, Some(ErrorCode::NotLeaderOrFollower));
+    }
+    let unknown = world.context.partition(&fresh, 16).err();
+    assert_eq!(unknown, Some(ErrorCode::UnknownTopicOrPartition));
+
+    let ask = async |epoch: i32| {
+        let partition =
+            ListOffsetsPartition::default().with_partition_index(0).with_current_leader_epoch(epoch);
+        let wanted = ListOffsetsTopic::default()
+            .with_name(super::world::topic_name("t"))
+            .with_partitions(vec![partition.with_timestamp(-1)]);
+        let answer = world.ask(7, &ListOffsetsRequest::default().with_topics(vec![wanted])).await;
+        code(answer.topics[0].partitions[0].error_code)
+    };
+    let first = world.context.partition(&topic, 0).expect("open").leader_epoch().0;
+    for (epoch, refused) in [
+        (-1, None),
+        (first - 1, Some(ErrorCode::FencedLeaderEpoch)),
+        (first, None),
+        (VIEW, None),
+        (VIEW + 1, Some(ErrorCode::UnknownLeaderEpoch)),
+    ] {
+        assert_eq!(ask(epoch).await, refused, "{epoch}");
+    }
+}
+
+#[tokio::test]
+async fn a_manual_assignment_may_name_any_broker_of_the_cluster() {
+    let world = World::new().await;
+    join(&world, "PLAINTEXT");
+    let create = async |name: &str, broker: i32| {
+        let assignment = CreatableReplicaAssignment::default()
+            .with_partition_index(0)
+            .with_broker_ids(vec![messages::BrokerId(broker)]);
+        let topic = CreatableTopic::default()
+            .with_name(super::world::topic_name(name))
+            .with_num_partitions(-1)
+            .with_replication_factor(-1)
+            .with_assignments(vec![assignment]);
+        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(1000);
+        world.ask(7, &request).await.topics.remove(0)
+    };
+    assert_eq!(create("a", 2).await.error_code, 0);
+    let refused = create("b", 3).await;
+    assert_eq!(code(refused.error_code), Some(ErrorCode::InvalidReplicaAssignment));
+    assert!(refused.error_message.expect("a reason").ends_with("each on broker 1 or 2."));
+}
