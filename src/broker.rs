@@ -23,8 +23,8 @@ use crate::meta::{
     Transaction, Write,
 };
 use crate::metrics::Metrics;
-use crate::peers::{Peers, PrivateServices};
-use crate::remote::{NoOtherBrokers, RemoteBrokers};
+use crate::peers::{Peers, PrivateApi, PrivateServices};
+use crate::remote::RemoteBrokers;
 use crate::segment::manifest::POINTERS;
 use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::{Catalog, CatalogError};
@@ -259,7 +259,8 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
     recover_log(foundation, &log, &catalog, &loaded, &ended).await?;
     let session_id = session.id();
     let leadership = Leadership::alone(session_id, view);
-    let remote: Arc<dyn RemoteBrokers> = Arc::new(NoOtherBrokers);
+    let peers = Peers::none(leadership.clone());
+    let remote: Arc<dyn RemoteBrokers> = Arc::new(peers.clone());
 
     let committed_log = Arc::clone(&log);
     let start =
@@ -283,7 +284,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
     let transactions = TxnCoordinator::start(TxnsStart {
         config: TransactionConfig::default(),
         standing: standing.clone(),
-        leadership,
+        leadership: leadership.clone(),
         remote,
         clock: clock.clone(),
         producer_ids: Arc::clone(&producer_ids),
@@ -307,7 +308,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         metrics: Arc::clone(metrics),
         waiting_rows_max: WAITING_ROWS_MAX,
     });
-    let leadership = Leadership::alone(session_id, view);
+    let private = PrivateServices::default().with(PrivateApi::Coordinators, Arc::new(transactions.clone()));
     let context = Context {
         catalog,
         archive: archive.clone(),
@@ -317,9 +318,9 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
             view,
             listeners: foundation.listeners.clone(),
         },
-        peers: Peers::none(leadership.clone()),
+        peers,
         leadership,
-        private: PrivateServices::default(),
+        private,
         config: Arc::clone(config),
         clock: clock.clone(),
         log,
