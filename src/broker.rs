@@ -9,7 +9,7 @@ use crate::clock::{self, Clock};
 use crate::config::{Config, MetadataConfig};
 use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupSettingsError, GroupsConfig, GroupsStart};
-use crate::handler::{AdvertisedListener, ClusterInfo, Context, FetchSessions, Handler};
+use crate::handler::{AdvertisedListener, ClusterInfo, Context, FetchSessions, Handler, Streams};
 use crate::journal::{
     BrokerSession, EndedJournal, Joining, Journal, JournalEnd, JournalStart, RecoveryError, SessionError,
     recover,
@@ -320,6 +320,7 @@ async fn begin_session(foundation: &Foundation) -> Result<(Session, Arc<Context>
         },
         peers,
         leadership,
+        streams: Streams::default(),
         private,
         config: Arc::clone(config),
         clock: clock.clone(),

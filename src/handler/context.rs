@@ -1,12 +1,14 @@
 //! What handlers answer from: the rooms of this broker, and how clients reach it.
 
 use super::fetch_session::FetchSessions;
+use super::forward::Streams;
 use crate::archive::Archive;
 use crate::clock::Clock;
+use crate::cluster::PlacementKey;
 use crate::config::Config;
 use crate::group::{GroupCoordinator, GroupSettingsCatalog};
 use crate::journal::Journal;
-use crate::leadership::Leadership;
+use crate::leadership::{Leader, Leadership};
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, Partition, ProducerIds, Reader};
 use crate::meta::Standing;
@@ -32,6 +34,8 @@ pub struct Context {
     pub leadership: Leadership,
     /// The other brokers.
     pub peers: Peers,
+    /// What of clients' requests is on its way to them, in order.
+    pub streams: Streams,
     /// What other brokers may ask this one besides Kafka's requests.
     pub private: PrivateServices,
     /// The broker's settings.
@@ -121,6 +125,9 @@ impl Context {
     pub fn partition(&self, topic: &Topic, index: i32) -> Result<Arc<Partition>, ErrorCode> {
         let partition = PartitionIndex(index);
         let topic_partition = TopicPartition { topic_id: topic.id, partition };
+        if let Leader::Other(_) = self.leadership.image().leader(PlacementKey::partition(topic_partition)) {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
         if let Some(partition) = self.log.partition(topic_partition) {
             return Ok(partition);
         }

@@ -2,6 +2,7 @@
 
 use super::super::{
     Admitted, AdvertisedListener, ClusterInfo, ConnectionInfo, Context, FetchSessions, Handle, Handler,
+    Streams,
 };
 use crate::archive::cut::WAITING_ROWS_MAX;
 use crate::archive::{self, Archive, ArchiveStart};
@@ -268,6 +269,7 @@ async fn context(
         },
         peers,
         leadership,
+        streams: Streams::default(),
         private,
         clock,
         log,
