@@ -11,22 +11,19 @@ use crate::background::Background;
 use crate::clock;
 use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupsConfig, GroupsStart};
-use crate::handler::{ClusterInfo, Context, FetchSessions, MissingListeners};
+use crate::handler::{ClusterInfo, Context, FetchSessions, MissingListeners, Streams};
 use crate::journal::{BrokerSession, Joining, Journal, JournalEnd, JournalStart};
 use crate::leadership::Leadership;
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, ProducerIds, Reader};
-use crate::mesh::MeshName;
 use crate::meta::Standing;
 use crate::meta::keys::sessions::{self, Listener};
-use crate::peers::{Peers, PeersStart, PrivateApi, PrivateServices, ServePrivate};
+use crate::peers::{Peers, PeersStart, PrivateApi, PrivateServices};
 use crate::remote::RemoteBrokers;
 use crate::topic::Catalog;
 use crate::txn::{TransactionConfig, TxnCoordinator, TxnsStart};
 use crate::types::{LeaderEpoch, SessionId, ViewNumber};
 use crate::views::{Views, ViewsEnd, ViewsStart};
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,8 +188,8 @@ pub(super) async fn begin(foundation: &Foundation) -> Result<(Session, Arc<Conte
             listeners: foundation.listeners.clone(),
         },
         peers: peers.clone(),
-        private: PrivateServices::default()
-            .with(PrivateApi::Coordinators, Arc::new(Coordinators(transactions.clone()))),
+        streams: Streams::default(),
+        private: PrivateServices::default().with(PrivateApi::Coordinators, Arc::new(transactions.clone())),
         config: Arc::clone(config),
         clock: clock.clone(),
         log,
@@ -282,16 +279,6 @@ async fn until_end(
     match run.await {
         JournalEnd::Drained => end,
         other => other,
-    }
-}
-
-/// Answers what coordinators and leaders of other brokers ask.
-struct Coordinators(TxnCoordinator);
-
-impl ServePrivate for Coordinators {
-    fn serve(&self, _from: MeshName, request: Bytes) -> BoxFuture<'static, Option<Bytes>> {
-        let transactions = self.0.clone();
-        Box::pin(async move { Some(transactions.serve_remote(request).await) })
     }
 }
 

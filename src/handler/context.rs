@@ -2,6 +2,7 @@
 
 use super::brokers::MissingListeners;
 use super::fetch_session::FetchSessions;
+use super::forward::Streams;
 use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::cluster::PlacementKey;
@@ -34,6 +35,8 @@ pub struct Context {
     pub leadership: Leadership,
     /// The other brokers.
     pub peers: Peers,
+    /// What of clients' requests is on its way to them, in order.
+    pub streams: Streams,
     /// What other brokers may ask this one besides Kafka's requests.
     pub private: PrivateServices,
     /// Takes operators' orders to brokers of the cluster.
@@ -128,6 +131,9 @@ impl Context {
     pub fn partition(&self, topic: &Topic, index: i32) -> Result<Arc<Partition>, ErrorCode> {
         let partition = PartitionIndex(index);
         let topic_partition = TopicPartition { topic_id: topic.id, partition };
+        if let Leader::Other(_) = self.leadership.image().leader(PlacementKey::partition(topic_partition)) {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
         if let Some(partition) = self.log.partition(topic_partition) {
             return Ok(partition);
         }

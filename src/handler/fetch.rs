@@ -4,11 +4,12 @@
 //! confirmed by a read that began after the request came. Without the metadata store committed records are
 //! still served, and the ends are answered as unknown.
 
-use super::Admitted;
 use super::context::Context;
 use super::fetch_session::{
     FetchContext, PartitionRef, SessionFault, SessionRequest, Told, TopicRef, Wanted,
 };
+use super::forward::{self, At};
+use super::{Admitted, ConnectionInfo};
 use crate::clock;
 use crate::limits::{MemoryPermit, Purpose};
 use crate::log::{
@@ -35,11 +36,17 @@ const READS_AT_ONCE: usize = 8;
 
 /// What a request asks for, apart from partitions.
 #[derive(Clone, Copy, Debug)]
-struct Terms {
-    bytes_min: u64,
-    bytes_max: u64,
-    deadline: Instant,
-    isolation: IsolationLevel,
+pub(super) struct Terms {
+    pub bytes_min: u64,
+    pub bytes_max: u64,
+    pub deadline: Instant,
+    pub isolation: IsolationLevel,
+}
+
+/// What was fetched: a part for each partition in the order in which they were wanted, and the memory that it takes.
+pub(super) struct Fetched {
+    pub parts: Vec<FetchAnswerPartition>,
+    pub permit: Option<MemoryPermit>,
 }
 
 /// A partition on its way to an answer.
@@ -56,7 +63,12 @@ enum Look {
 }
 
 /// Takes a request in; its answer may wait for records.
-pub async fn admit(context: &Arc<Context>, frame: RequestFrame, permit: MemoryPermit) -> Admitted {
+pub async fn admit(
+    context: &Arc<Context>,
+    connection: &ConnectionInfo,
+    frame: RequestFrame,
+    permit: MemoryPermit,
+) -> Admitted {
     let request = match frame.decode::<FetchRequest>() {
         Ok(request) => request,
         Err(error) => return super::unreadable(&frame.header, &error),
@@ -72,11 +84,12 @@ pub async fn admit(context: &Arc<Context>, frame: RequestFrame, permit: MemoryPe
     let session = session_request(header.api_version, request);
     match context.fetch_sessions.context(now, clock::random_session_id(), session) {
         Ok(fetch) => {
-            let context = Arc::clone(context);
+            let (context, connection) = (Arc::clone(context), connection.clone());
             Admitted::Waiting(Box::pin(async move {
-                let answer = fetch_when_ready(&context, terms, fetch).await;
+                let at = At { context: &context, connection: &connection };
+                let fetched = forward::fetch::fetch(at, &header, terms, &fetch.wanted).await;
                 drop(permit);
-                let (answer, permit) = answer;
+                let (answer, permit) = named(&fetch, fetched);
                 match answer.encode(&header) {
                     Ok(frame) => frame.holding(permit),
                     Err(error) => super::unencodable(&header, &error),
@@ -129,12 +142,25 @@ fn session_request(api_version: i16, request: FetchRequest) -> SessionRequest {
     SessionRequest { session_id: request.session_id, session_epoch: request.session_epoch, wanted, forgotten }
 }
 
-async fn fetch_when_ready(
+/// The parts that an answer has to name.
+fn named(fetch: &FetchContext, fetched: Fetched) -> (FetchAnswer, Option<MemoryPermit>) {
+    let mut answer = FetchAnswer { session_id: fetch.session_id, ..FetchAnswer::default() };
+    for ((partition_ref, _), part) in fetch.wanted.iter().zip(fetched.parts) {
+        let has_records = !part.records.is_empty();
+        if fetch.names(partition_ref, told(&part), has_records) {
+            push(&mut answer, partition_ref, part);
+        }
+    }
+    (answer, fetched.permit)
+}
+
+/// Fetches what this session leads, and refuses what it does not.
+pub(super) async fn fetch_here(
     context: &Context,
     terms: Terms,
-    fetch: FetchContext,
-) -> (FetchAnswer, Option<MemoryPermit>) {
-    let sought = seek(context, &fetch).await;
+    wanted: &[(PartitionRef, Wanted)],
+) -> Fetched {
+    let sought = seek(context, wanted, terms.deadline).await;
     let mut looks = look_until_enough(context, &sought, terms).await;
     let permit = reserve(context, planned_bytes(&looks).min(terms.bytes_max)).await;
     if permit.is_none() {
@@ -143,7 +169,7 @@ async fn fetch_when_ready(
     let (reads, confirmed) =
         tokio::join!(read_all(context, &sought, looks, terms), context.standing.confirm());
     let ends_known = confirmed.is_ok();
-    let mut answer = FetchAnswer { session_id: fetch.session_id, ..FetchAnswer::default() };
+    let mut parts = Vec::with_capacity(sought.len());
     for (sought, read) in sought.iter().zip(reads) {
         if let (Ok(partition), Ok(read)) = (&sought.found, &read)
             && read.bytes > 0
@@ -151,13 +177,9 @@ async fn fetch_when_ready(
             context.metrics.fetch_bytes.inc_by(read.bytes);
             context.reader.read_ahead(partition, read.next_span);
         }
-        let part = answer_partition(sought, read, terms, ends_known);
-        let has_records = !part.records.is_empty();
-        if fetch.names(&sought.partition_ref, told(&part), has_records) {
-            push(&mut answer, &sought.partition_ref, part);
-        }
+        parts.push(answer_partition(sought, read, terms, ends_known));
     }
-    (answer, permit)
+    Fetched { parts, permit }
 }
 
 /// Memory for an answer. Not for ever: the answers before this one on its connection may hold what is wanted,
@@ -178,16 +200,19 @@ impl Look {
     }
 }
 
-/// Finds the partitions that the fetch wants.
-async fn seek(context: &Context, fetch: &FetchContext) -> Vec<Sought> {
-    let mut sought: Vec<Sought> = Vec::with_capacity(fetch.wanted.len());
+/// Finds the partitions that the fetch wants. What is led here and not served yet is waited for a moment.
+async fn seek(context: &Context, wanted: &[(PartitionRef, Wanted)], deadline: Instant) -> Vec<Sought> {
+    let mut sought: Vec<Sought> = Vec::with_capacity(wanted.len());
     let mut last: Option<(&TopicRef, Result<Arc<Topic>, ErrorCode>)> = None;
-    for (partition_ref, wanted) in &fetch.wanted {
+    for (partition_ref, wanted) in wanted {
         let (topic_ref, index) = partition_ref;
         let topic = match &last {
             Some((known, topic)) if *known == topic_ref => topic.clone(),
             _ => resolve(context, topic_ref).await,
         };
+        if let Ok(topic) = &topic {
+            forward::route::hold(context, [(topic, *index)], deadline).await;
+        }
         let found = topic.as_ref().map_err(|code| *code);
         let found = found.and_then(|topic| find(context, topic, *index, wanted.current_leader_epoch));
         last = Some((topic_ref, topic));
@@ -196,7 +221,7 @@ async fn seek(context: &Context, fetch: &FetchContext) -> Vec<Sought> {
     sought
 }
 
-async fn resolve(context: &Context, topic_ref: &TopicRef) -> Result<Arc<Topic>, ErrorCode> {
+pub(super) async fn resolve(context: &Context, topic_ref: &TopicRef) -> Result<Arc<Topic>, ErrorCode> {
     match topic_ref {
         TopicRef::Name(name) => context.topic_by_name(name).await,
         TopicRef::Id(id) => context.topic_by_id(TopicId(*id)).await,

@@ -32,6 +32,7 @@ mod end_txn;
 mod fetch;
 mod fetch_session;
 mod find_coordinator;
+mod forward;
 mod group_error;
 mod group_settings_error;
 mod heartbeat;
@@ -62,6 +63,7 @@ mod verification;
 pub use brokers::MissingListeners;
 pub use context::{AdvertisedListener, ClusterInfo, Context};
 pub use fetch_session::FetchSessions;
+pub use forward::Streams;
 
 use crate::limits::MemoryPermit;
 use crate::mesh::{ClientSecurity, MeshName};
@@ -197,7 +199,9 @@ impl Handle for Handler {
     }
 
     fn on_disconnect(&self, connection: &ConnectionInfo) {
-        self.context.load().groups.delivery().on_disconnect(connection.connection_id);
+        let context = self.context.load();
+        context.streams.on_disconnect(connection.connection_id);
+        context.groups.delivery().on_disconnect(connection.connection_id);
     }
 }
 
@@ -225,140 +229,155 @@ async fn admit(
     if private::is_private(header.api_key) {
         return Admitted::Answer(answer_broker(context, connection, &frame).await);
     }
-    let version = header.api_version;
     let Some(api_key) = ApiKey::from_code(header.api_key).filter(|_| header.is_supported()) else {
         return Admitted::Answer(ResponseFrame::unsupported_version(header));
     };
+    forward::route::catch_up(context, connection).await;
     match api_key {
-        ApiKey::Produce => produce::admit(context, frame, permit).await,
-        ApiKey::Fetch => fetch::admit(context, frame, permit).await,
+        ApiKey::Produce => produce::admit(context, connection, frame, permit).await,
+        ApiKey::Fetch => fetch::admit(context, connection, frame, permit).await,
+        _ => match forward::admit(context, connection, api_key, &frame).await {
+            Some(admitted) => admitted,
+            None => answer_here(context, connection, api_key, &frame).await,
+        },
+    }
+}
+
+/// Answers anything but Produce and Fetch with what this session has.
+async fn answer_here(
+    context: &Arc<Context>,
+    connection: &ConnectionInfo,
+    api_key: ApiKey,
+    frame: &RequestFrame,
+) -> Admitted {
+    let header = &frame.header;
+    let version = header.api_version;
+    match api_key {
         ApiKey::ListOffsets => {
-            answer(&frame, async |request| list_offsets::handle(context, request, version).await).await
+            answer(frame, async |request| list_offsets::handle(context, request, version).await).await
         }
         ApiKey::Metadata => {
-            answer(&frame, async |request| metadata::handle(context, request, version, connection).await)
-                .await
+            answer(frame, async |request| metadata::handle(context, request, version, connection).await).await
         }
-        ApiKey::ApiVersions => answer(&frame, async |request| api_versions::handle(&request, version)).await,
+        ApiKey::ApiVersions => answer(frame, async |request| api_versions::handle(&request, version)).await,
         ApiKey::CreateTopics => {
-            answer(&frame, async |request| create_topics::handle(context, request, version).await).await
+            answer(frame, async |request| create_topics::handle(context, request, version).await).await
         }
         ApiKey::DeleteTopics => {
-            answer(&frame, async |request| delete_topics::handle(context, request).await).await
+            answer(frame, async |request| delete_topics::handle(context, request).await).await
         }
         ApiKey::DeleteRecords => {
-            answer(&frame, async |request| delete_records::handle(context, request).await).await
+            answer(frame, async |request| delete_records::handle(context, request).await).await
         }
         ApiKey::InitProducerId => {
-            answer(&frame, async |request| init_producer_id::handle(context, &request, version).await).await
+            answer(frame, async |request| init_producer_id::handle(context, &request, version).await).await
         }
         ApiKey::OffsetCommit => {
-            answer(&frame, async |request| offset_commit::handle(context, request, version).await).await
+            answer(frame, async |request| offset_commit::handle(context, request, version).await).await
         }
         ApiKey::OffsetFetch => {
-            answer(&frame, async |request| offset_fetch::handle(context, request, version).await).await
+            answer(frame, async |request| offset_fetch::handle(context, request, version).await).await
         }
         ApiKey::FindCoordinator => {
             let respond = async |request| find_coordinator::handle(context, &request, version, connection);
-            answer(&frame, respond).await
+            answer(frame, respond).await
         }
         ApiKey::JoinGroup => {
             let client_id = header.client_id.clone();
             let respond =
                 async |request| join_group::handle(context, request, version, client_id, connection).await;
-            answer(&frame, respond).await
+            answer(frame, respond).await
         }
-        ApiKey::Heartbeat => answer(&frame, async |request| heartbeat::handle(context, request).await).await,
+        ApiKey::Heartbeat => answer(frame, async |request| heartbeat::handle(context, request).await).await,
         ApiKey::LeaveGroup => {
-            answer(&frame, async |request| leave_group::handle(context, request, version).await).await
+            answer(frame, async |request| leave_group::handle(context, request, version).await).await
         }
         ApiKey::SyncGroup => {
-            answer(&frame, async |request| sync_group::handle(context, request, version).await).await
+            answer(frame, async |request| sync_group::handle(context, request, version).await).await
         }
         ApiKey::DescribeGroups => {
-            answer(&frame, async |request| describe_groups::handle(context, request, version).await).await
+            answer(frame, async |request| describe_groups::handle(context, request, version).await).await
         }
         ApiKey::ListGroups => {
-            answer(&frame, async |request| list_groups::handle(context, &request, version).await).await
+            answer(frame, async |request| list_groups::handle(context, &request, version).await).await
         }
         ApiKey::DeleteGroups => {
-            answer(&frame, async |request| delete_groups::handle(context, request).await).await
+            answer(frame, async |request| delete_groups::handle(context, request).await).await
         }
         ApiKey::OffsetDelete => {
-            answer(&frame, async |request| offset_delete::handle(context, request).await).await
+            answer(frame, async |request| offset_delete::handle(context, request).await).await
         }
         ApiKey::ConsumerGroupHeartbeat => {
             let client_id = header.client_id.clone();
             let respond = async |request| {
                 consumer_group_heartbeat::handle(context, request, version, client_id, connection).await
             };
-            answer(&frame, respond).await
+            answer(frame, respond).await
         }
         ApiKey::ConsumerGroupDescribe => {
-            answer(&frame, async |request| consumer_group_describe::handle(context, request, version).await)
+            answer(frame, async |request| consumer_group_describe::handle(context, request, version).await)
                 .await
         }
         ApiKey::OffsetForLeaderEpoch => {
-            answer(&frame, async |request| offset_for_leader_epoch::handle(context, request).await).await
+            answer(frame, async |request| offset_for_leader_epoch::handle(context, request).await).await
         }
         ApiKey::DescribeConfigs => {
-            answer(&frame, async |request| describe_configs::handle(context, request, version).await).await
+            answer(frame, async |request| describe_configs::handle(context, request, version).await).await
         }
         ApiKey::AlterConfigs => {
-            answer(&frame, async |request| alter_configs::handle(context, request).await).await
+            answer(frame, async |request| alter_configs::handle(context, request).await).await
         }
         ApiKey::DescribeLogDirs => {
-            answer(&frame, async |request| describe_log_dirs::handle(context, request)).await
+            answer(frame, async |request| describe_log_dirs::handle(context, request)).await
         }
         ApiKey::CreatePartitions => {
-            answer(&frame, async |request| create_partitions::handle(context, request).await).await
+            answer(frame, async |request| create_partitions::handle(context, request).await).await
         }
         ApiKey::IncrementalAlterConfigs => {
-            answer(&frame, async |request| incremental_alter_configs::handle(context, request).await).await
+            answer(frame, async |request| incremental_alter_configs::handle(context, request).await).await
         }
         ApiKey::ListConfigResources => {
-            answer(&frame, async |request| list_config_resources::handle(context, &request, version)).await
+            answer(frame, async |request| list_config_resources::handle(context, &request, version)).await
         }
         ApiKey::DescribeCluster => {
             let respond = async |request| describe_cluster::handle(context, &request, version, connection);
-            answer(&frame, respond).await
+            answer(frame, respond).await
         }
         ApiKey::DescribeProducers => {
-            answer(&frame, async |request| describe_producers::handle(context, request).await).await
+            answer(frame, async |request| describe_producers::handle(context, request).await).await
         }
         ApiKey::DescribeTopicPartitions => {
-            answer(&frame, async |request| {
-                describe_topic_partitions::handle(context, request, connection).await
-            })
-            .await
+            let respond =
+                async |request| describe_topic_partitions::handle(context, request, connection).await;
+            answer(frame, respond).await
         }
         ApiKey::AddPartitionsToTxn => {
-            answer(&frame, async |request| add_partitions_to_txn::handle(context, request, version).await)
+            answer(frame, async |request| add_partitions_to_txn::handle(context, request, version).await)
                 .await
         }
         ApiKey::AddOffsetsToTxn => {
-            answer(&frame, async |request| add_offsets_to_txn::handle(context, request, version).await).await
+            answer(frame, async |request| add_offsets_to_txn::handle(context, request, version).await).await
         }
         ApiKey::EndTxn => {
-            answer(&frame, async |request| end_txn::handle(context, &request, version).await).await
+            answer(frame, async |request| end_txn::handle(context, &request, version).await).await
         }
         ApiKey::TxnOffsetCommit => {
-            answer(&frame, async |request| txn_offset_commit::handle(context, request, version).await).await
+            answer(frame, async |request| txn_offset_commit::handle(context, request, version).await).await
         }
         ApiKey::DescribeTransactions => {
-            answer(&frame, async |request| describe_transactions::handle(context, request).await).await
+            answer(frame, async |request| describe_transactions::handle(context, request).await).await
         }
         ApiKey::ListTransactions => {
-            answer(&frame, async |request| list_transactions::handle(context, &request).await).await
+            answer(frame, async |request| list_transactions::handle(context, &request).await).await
         }
         ApiKey::ShareGroupHeartbeat => {
             let client_id = header.client_id.clone();
             let respond =
                 async |request| share_group_heartbeat::handle(context, request, client_id, connection).await;
-            answer(&frame, respond).await
+            answer(frame, respond).await
         }
         ApiKey::ShareGroupDescribe => {
-            answer(&frame, async |request| share_group_describe::handle(context, request).await).await
+            answer(frame, async |request| share_group_describe::handle(context, request).await).await
         }
         ApiKey::ShareFetch => match frame.decode() {
             Ok(request) => {
@@ -368,20 +387,21 @@ async fn admit(
             Err(error) => unreadable(header, &error),
         },
         ApiKey::ShareAcknowledge => {
-            answer(&frame, async |request| share_acknowledge::handle(context, request, connection).await)
-                .await
+            answer(frame, async |request| share_acknowledge::handle(context, request, connection).await).await
         }
         ApiKey::DescribeShareGroupOffsets => {
-            answer(&frame, async |request| describe_share_group_offsets::handle(context, request).await).await
+            answer(frame, async |request| describe_share_group_offsets::handle(context, request).await).await
         }
         ApiKey::AlterShareGroupOffsets => {
-            answer(&frame, async |request| alter_share_group_offsets::handle(context, request).await).await
+            answer(frame, async |request| alter_share_group_offsets::handle(context, request).await).await
         }
         ApiKey::DeleteShareGroupOffsets => {
-            answer(&frame, async |request| delete_share_group_offsets::handle(context, request).await).await
+            answer(frame, async |request| delete_share_group_offsets::handle(context, request).await).await
         }
-        // Not advertised: markers are written here by the coordinator itself.
-        ApiKey::WriteTxnMarkers => Admitted::Answer(ResponseFrame::unsupported_version(header)),
+        // Markers are not advertised: coordinators write them. The others have ways of their own.
+        ApiKey::WriteTxnMarkers | ApiKey::Produce | ApiKey::Fetch => {
+            Admitted::Answer(ResponseFrame::unsupported_version(header))
+        }
     }
 }
 

@@ -6,9 +6,10 @@
 
 mod refused;
 
-use super::Admitted;
 use super::context::Context;
+use super::forward::{self, produce::Elsewhere};
 use super::verification::{self, OnFirstBatch};
+use super::{Admitted, ConnectionInfo};
 use crate::journal::Outcome;
 use crate::limits::MemoryPermit;
 use crate::log::{
@@ -57,20 +58,29 @@ struct Terms {
 }
 
 /// Takes a request in, in its order among those of its connection.
-pub async fn admit(context: &Arc<Context>, frame: RequestFrame, permit: MemoryPermit) -> Admitted {
+pub async fn admit(
+    context: &Arc<Context>,
+    connection: &ConnectionInfo,
+    frame: RequestFrame,
+    permit: MemoryPermit,
+) -> Admitted {
     let mut request = match frame.decode::<ProduceRequest>() {
         Ok(request) => request,
         Err(error) => return super::unreadable(&frame.header, &error),
     };
-    let (acks, timeout_ms) = (request.acks, request.timeout_ms);
+    let (acks, deadline) = (request.acks, Instant::now() + answer_within(request.timeout_ms));
+    let elsewhere = match accepted_acks(acks) {
+        Ok(()) => forward::produce::send(context, connection, &frame, &mut request, deadline).await,
+        Err(_) => Elsewhere::default(),
+    };
     let header = frame.header;
     // The frame's bytes live on in the batches alone.
-    drop(frame.body);
+    drop((frame.body, frame.whole));
     let terms = Terms {
         api_version: header.api_version,
         transactional_id: request.transactional_id.take().map(|id| id.0),
         permit: Arc::new(permit),
-        deadline: Instant::now() + answer_within(timeout_ms),
+        deadline,
     };
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for mut topic in std::mem::take(&mut request.topic_data) {
@@ -84,9 +94,10 @@ pub async fn admit(context: &Arc<Context>, frame: RequestFrame, permit: MemoryPe
     if acks == 0 {
         // No answer can say what went wrong, so the connection says it, as Apache Kafka does.
         let all_taken = topics.iter().flat_map(|topic| &topic.parts).all(|part| part.taken.is_ok());
-        return if all_taken { Admitted::Silent } else { Admitted::Close };
+        let all_sent = elsewhere.is_all_sent();
+        return if all_taken && all_sent { Admitted::Silent } else { Admitted::Close };
     }
-    Admitted::Waiting(Box::pin(answer(header, topics, terms.deadline)))
+    Admitted::Waiting(Box::pin(answer(header, topics, elsewhere, terms)))
 }
 
 fn accepted_acks(acks: i16) -> Result<(), Refused> {
@@ -122,6 +133,8 @@ async fn append_topic(
         Ok(topic) => topic,
         Err(code) => return refuse_all(&data, &Refused::new(code, "the topic is not known here")),
     };
+    let wanted = data.iter().map(|data| (&topic, data.index));
+    forward::route::hold(context, wanted, terms.deadline).await;
     let rules = rules(terms.api_version, &topic, context.clock.now());
     let mut parts = Vec::with_capacity(data.len());
     let mut in_transactions = Vec::new();
@@ -342,7 +355,14 @@ fn code_of(error: AppendError) -> ErrorCode {
     }
 }
 
-async fn answer(header: RequestHeader, topics: Vec<Parts>, deadline: Instant) -> ResponseFrame {
+/// Holds the request's memory, in `terms`, as long as another broker may be taking its bytes.
+async fn answer(
+    header: RequestHeader,
+    topics: Vec<Parts>,
+    elsewhere: Elsewhere,
+    terms: Terms,
+) -> ResponseFrame {
+    let deadline = terms.deadline;
     let mut responses = Vec::with_capacity(topics.len());
     for Parts { topic, parts } in topics {
         let mut answers = Vec::with_capacity(parts.len());
@@ -352,6 +372,7 @@ async fn answer(header: RequestHeader, topics: Vec<Parts>, deadline: Instant) ->
         let response = TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id);
         responses.push(response.with_partition_responses(answers));
     }
+    elsewhere.add_to(&mut responses, header.api_version, deadline).await;
     super::encode(&header, &ProduceResponse::default().with_responses(responses))
 }
 

@@ -76,6 +76,12 @@ impl ViewImage {
         self.placement.members()
     }
 
+    /// Whether a session besides this one is a member.
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        self.members().iter().any(|member| member.session != self.own)
+    }
+
     /// What a session says of itself; none if it is not known, or no longer stands.
     #[must_use]
     pub fn session(&self, session: SessionId) -> Option<&Arc<Session>> {

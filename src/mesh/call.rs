@@ -8,8 +8,9 @@ use super::cause::ConnectError;
 use super::frame::{self, AnswerError};
 use super::preamble::PreambleError;
 use super::transport::code;
+use crate::limits::{MemoryBudget, MemoryPermit};
 use bytes::{BufMut, Bytes, BytesMut};
-use quinn::{ConnectionError, SendStream, WriteError};
+use quinn::{ConnectionError, RecvStream, SendStream, WriteError};
 use tokio::time::{Instant, timeout_at};
 
 /// Why there is no answer.
@@ -55,6 +56,9 @@ pub enum Unknown {
     /// The stream or the connection ended.
     #[error("{0}")]
     Lost(String),
+    /// There was no memory for its answer.
+    #[error("no memory for its answer")]
+    Memory,
     /// What came was no answer to it.
     #[error("{0}")]
     Answer(String),
@@ -126,14 +130,22 @@ pub(super) fn head(preamble: &[u8], request: &[u8]) -> Result<Bytes, NotSent> {
     Ok(head.freeze())
 }
 
+/// How an answer is read, and at most how long it may be.
+#[derive(Clone, Copy)]
+pub(super) struct Answering<'a> {
+    pub bytes_max: usize,
+    /// Memory that is taken before it is read.
+    pub memory: Option<&'a MemoryBudget>,
+}
+
 /// Sends `request` on a fresh stream and waits for its answer.
 pub(super) async fn exchange(
     connection: &quinn::Connection,
     preamble: &[u8],
     request: Bytes,
     deadline: Instant,
-    answer_bytes_max: usize,
-) -> Result<Bytes, CallError> {
+    answering: Answering<'_>,
+) -> Result<(Bytes, Option<MemoryPermit>), CallError> {
     let head = head(preamble, &request)?;
     let correlation_id = frame::correlation_id(&request).ok_or(NotSent::Frame(request.len()))?;
     let opened = timeout_at(deadline, connection.open_bi()).await.map_err(|_| NotSent::Deadline)?;
@@ -141,7 +153,7 @@ pub(super) async fn exchange(
     let mut sender = RequestSender::new(send);
     sender.write(&mut [head, request], deadline).await?;
     sender.finish();
-    let reading = frame::read_answer(&mut receive, correlation_id, answer_bytes_max);
+    let reading = answering.read(&mut receive, correlation_id);
     match timeout_at(deadline, reading).await {
         Ok(answer) => answer.map_err(CallError::from),
         Err(_) => {
@@ -149,6 +161,20 @@ pub(super) async fn exchange(
             let _ = receive.stop(code::ABANDONED);
             Err(Unknown::Deadline.into())
         }
+    }
+}
+
+impl Answering<'_> {
+    async fn read(
+        self,
+        stream: &mut RecvStream,
+        correlation_id: i32,
+    ) -> Result<(Bytes, Option<MemoryPermit>), AnswerError> {
+        let Some(memory) = self.memory else {
+            return Ok((frame::read_answer(stream, correlation_id, self.bytes_max).await?, None));
+        };
+        let read = frame::read_answer_within(stream, correlation_id, self.bytes_max, memory).await;
+        read.map(|(answer, permit)| (answer, Some(permit)))
     }
 }
 
@@ -175,6 +201,7 @@ impl From<AnswerError> for CallError {
             AnswerError::End | AnswerError::Reset(_) | AnswerError::Lost(_) => {
                 Unknown::Lost(error.to_string()).into()
             }
+            AnswerError::Memory(_) => Unknown::Memory.into(),
             AnswerError::Length(_) | AnswerError::Correlation { .. } => {
                 Unknown::Answer(error.to_string()).into()
             }

@@ -1,7 +1,10 @@
 //! Frames as the sending side of a stream sees them: a length, then as many bytes; in both, the correlation id.
 
+use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
 use bytes::{BufMut, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, VarInt};
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// Why an answer cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +18,9 @@ pub(super) enum AnswerError {
     /// The connection was lost.
     #[error("{0}")]
     Lost(String),
+    /// There is no memory for it.
+    #[error("no memory for an answer of {0} bytes")]
+    Memory(usize),
     /// Bytes that are no answer to this.
     #[error("an answer of {0} bytes")]
     Length(usize),
@@ -54,12 +60,38 @@ pub(super) async fn read_answer(
     wanted: i32,
     bytes_max: usize,
 ) -> Result<Bytes, AnswerError> {
+    let length = answer_length(stream, bytes_max).await?;
+    read_body(stream, wanted, length).await
+}
+
+/// The same, with memory of `budget` that is taken before the answer is read. Until then it stays where it is, and the
+/// stream's window holds the peer back.
+pub(super) async fn read_answer_within(
+    stream: &mut RecvStream,
+    wanted: i32,
+    bytes_max: usize,
+    budget: &MemoryBudget,
+) -> Result<(Bytes, MemoryPermit), AnswerError> {
+    let length = answer_length(stream, bytes_max).await?;
+    let permit = timeout(MEMORY_WAIT_MAX, budget.reserve(length, Purpose::Other)).await;
+    let permit = permit.map_err(|_| AnswerError::Memory(length))?;
+    Ok((read_body(stream, wanted, length).await?, permit))
+}
+
+/// How long an answer waits for memory: as others of its connection wait behind it.
+const MEMORY_WAIT_MAX: Duration = Duration::from_secs(2);
+
+async fn answer_length(stream: &mut RecvStream, bytes_max: usize) -> Result<usize, AnswerError> {
     let mut head = [0; LENGTH_BYTES];
     fill(stream, &mut head).await?;
     let length = u32::from_be_bytes(head) as usize;
     if !(ANSWER_BYTES_MIN..=bytes_max).contains(&length) {
         return Err(AnswerError::Length(length));
     }
+    Ok(length)
+}
+
+async fn read_body(stream: &mut RecvStream, wanted: i32, length: usize) -> Result<Bytes, AnswerError> {
     let mut answer = BytesMut::with_capacity(length.min(FIRST_BUFFER_BYTES));
     while answer.len() < length {
         let chunk = stream.read_chunk(length - answer.len(), true).await?.ok_or(AnswerError::End)?;

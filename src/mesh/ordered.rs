@@ -162,13 +162,13 @@ impl PendingAnswer {
             Ok(Err(_gone)) => Err(Unknown::Lost("the stream is over".to_owned()).into()),
             Err(_) => Err(Unknown::Deadline.into()),
         };
-        count(&self.metrics, &answer, self.began);
+        count(&self.metrics, answer.as_ref(), self.began);
         answer
     }
 }
 
 /// Counts what became of a request.
-pub(super) fn count(metrics: &MeshMetrics, answer: &Result<Bytes, CallError>, began: Instant) {
+pub(super) fn count(metrics: &MeshMetrics, answer: Result<&Bytes, &CallError>, began: Instant) {
     match answer {
         Ok(bytes) => {
             metrics.answered.inc();

@@ -3,13 +3,14 @@
 //! A call never makes a connection of its own (`keep.rs` does): it waits for the one that is being made, or is told at once why
 //! the last could not be made.
 
-use super::call::{self, CallError, NotSent};
+use super::call::{self, Answering, CallError, NotSent};
 use super::config::MeshConfig;
 use super::keep::Shared;
 use super::name::MeshName;
 use super::ordered::{self, OrderedStream, OrderedTerms};
 use super::preamble::Preamble;
 use super::reachability::Sighting;
+use crate::limits::{MemoryBudget, MemoryPermit};
 use crate::metrics::MeshMetrics;
 use crate::types::{BrokerId, SessionId};
 use bytes::Bytes;
@@ -131,14 +132,35 @@ impl Peer {
         request: Bytes,
         deadline: Instant,
     ) -> Result<Bytes, CallError> {
-        let shared = &self.handle.shared;
+        self.counted(preamble, request, deadline, None).await.map(|(answer, _)| answer)
+    }
+
+    /// The same for what may have a long answer: before that is read, memory for it is taken from `memory`.
+    pub async fn call_within(
+        &self,
+        preamble: &Preamble,
+        request: Bytes,
+        deadline: Instant,
+        memory: &MemoryBudget,
+    ) -> Result<(Bytes, Option<MemoryPermit>), CallError> {
+        self.counted(preamble, request, deadline, Some(memory)).await
+    }
+
+    async fn counted(
+        &self,
+        preamble: &Preamble,
+        request: Bytes,
+        deadline: Instant,
+        memory: Option<&MemoryBudget>,
+    ) -> Result<(Bytes, Option<MemoryPermit>), CallError> {
+        let metrics = &self.handle.shared.dialer.metrics;
         let began = Instant::now();
         let bytes = request.len() as u64;
-        let answer = self.exchange(preamble, request, deadline).await;
+        let answer = self.exchange(preamble, request, deadline, memory).await;
         if !matches!(answer, Err(CallError::NotSent(_))) {
-            shared.dialer.metrics.request_bytes.inc_by(bytes);
+            metrics.request_bytes.inc_by(bytes);
         }
-        ordered::count(&shared.dialer.metrics, &answer, began);
+        ordered::count(metrics, answer.as_ref().map(|(answer, _)| answer), began);
         answer
     }
 
@@ -147,12 +169,13 @@ impl Peer {
         preamble: &Preamble,
         request: Bytes,
         deadline: Instant,
-    ) -> Result<Bytes, CallError> {
+        memory: Option<&MemoryBudget>,
+    ) -> Result<(Bytes, Option<MemoryPermit>), CallError> {
         let shared = &self.handle.shared;
         let preamble = preamble.encode().map_err(NotSent::from)?;
         let connection = shared.connection(deadline).await?;
-        let answer_bytes_max = shared.dialer.config.limits.answer_bytes_max;
-        call::exchange(&connection, &preamble, request, deadline, answer_bytes_max).await
+        let answering = Answering { bytes_max: shared.dialer.config.limits.answer_bytes_max, memory };
+        call::exchange(&connection, &preamble, request, deadline, answering).await
     }
 
     /// Opens a stream that keeps the order of its requests. It is a handle to the peer, as this is.

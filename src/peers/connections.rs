@@ -2,6 +2,7 @@
 
 use super::private::PrivateApi;
 use crate::leadership::Leadership;
+use crate::limits::{MemoryBudget, MemoryPermit};
 use crate::mesh::{
     CallError, ClientSecurity, ConnectError, MeshEndpoint, NotSent, OrderedStream, Peer, PeerAddress,
     Preamble, Sighting, Unknown,
@@ -103,6 +104,19 @@ impl Peers {
     ) -> Result<Bytes, CallError> {
         let peer = self.shared.peer(session)?;
         peer.call(&self.preamble(client), request, deadline).await
+    }
+
+    /// The same for what may have a long answer: before that is read, memory for it is taken from `memory`.
+    pub async fn call_within(
+        &self,
+        session: SessionId,
+        client: Client<'_>,
+        request: Bytes,
+        deadline: Instant,
+        memory: &MemoryBudget,
+    ) -> Result<(Bytes, Option<MemoryPermit>), CallError> {
+        let peer = self.shared.peer(session)?;
+        peer.call_within(&self.preamble(client), request, deadline, memory).await
     }
 
     /// A stream to `session` that keeps the order of what `client` sends on it.

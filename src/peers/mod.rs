@@ -3,7 +3,7 @@
 //! ```text
 //! Leadership ─ changes ─▶ follow: a mesh::Peer for each member and for each session that a barrier waits for
 //!                           ├─▶ call, open_ordered      clients' requests, sent on            (room handler)
-//!                           ├─▶ ask                     private requests between brokers      (rooms txn, views)
+//!                           ├─▶ ask                     private requests between brokers      (room views; `remote.rs`: group, txn)
 //!                           └─▶ sightings               who answers, who is silent, who is gone   (room views)
 //! private: PrivateServices ◀─ what others ask this broker                                       (room handler)
 //! ```
@@ -19,6 +19,7 @@
 mod connections;
 mod listen;
 mod private;
+mod remote;
 
 pub use connections::{Client, Peers, PeersStart, Sightings};
 pub use listen::{MeshStart, listen};

@@ -11,8 +11,8 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum PrivateApi {
-    /// Markers and questions about transactions (`txn::remote`).
-    Transactions = 0,
+    /// What coordinators and leaders ask each other (room `remote`).
+    Coordinators = 0,
     /// Which sessions a broker finds unreachable (room `views`).
     Reports = 1,
 }
@@ -27,7 +27,7 @@ impl PrivateApi {
     /// The kind of that number.
     #[must_use]
     pub fn of_number(number: u8) -> Option<PrivateApi> {
-        [PrivateApi::Transactions, PrivateApi::Reports].into_iter().find(|api| api.number() == number)
+        [PrivateApi::Coordinators, PrivateApi::Reports].into_iter().find(|api| api.number() == number)
     }
 }
 

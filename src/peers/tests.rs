@@ -167,7 +167,7 @@ async fn what_the_other_does_not_serve_is_not_sent() {
     let (one, two) = (node(1, any()).await, node(2, any()).await);
     view(2, &[&one, &two], &[&one, &two]);
     let deadline = Instant::now() + PATIENCE;
-    let asked = one.peers.ask(two.name.session, PrivateApi::Transactions, b"", deadline).await;
+    let asked = one.peers.ask(two.name.session, PrivateApi::Coordinators, b"", deadline).await;
     assert_eq!(asked, Err(CallError::NotSent(NotSent::Refused)));
 }
 

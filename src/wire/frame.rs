@@ -11,7 +11,7 @@ use super::error::ErrorCode;
 use super::private;
 use super::shape::{self, ShapeError};
 use crate::limits::MemoryPermit;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request};
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub struct RequestFrame {
     pub header: RequestHeader,
     /// What follows it.
     pub body: Bytes,
+    /// Both as they came, without the length: what is sent on to another broker.
+    pub whole: Bytes,
 }
 
 /// An answer, ready to be written: length, header and body, in chunks that need not be copied together.
@@ -108,10 +110,10 @@ pub fn decode_frame(frame: Bytes) -> Result<RequestFrame, FrameError> {
         client_id: None,
     };
     if private::is_private(header.api_key) {
-        return Ok(RequestFrame { header, body: frame.slice(HEADER_BYTES_MIN..) });
+        return Ok(RequestFrame { header, body: frame.slice(HEADER_BYTES_MIN..), whole: frame });
     }
     let Some(api_key) = api::supported(header.api_key, header.api_version) else {
-        return Ok(RequestFrame { header, body: Bytes::new() });
+        return Ok(RequestFrame { header, body: Bytes::new(), whole: frame });
     };
     let mut rest = HeaderRest { frame: &frame, position: HEADER_BYTES_MIN };
     header.client_id = rest.client_id()?;
@@ -119,9 +121,8 @@ pub fn decode_frame(frame: Bytes) -> Result<RequestFrame, FrameError> {
         rest.skip_tagged_fields()?;
     }
     let header_bytes = rest.position;
-    let mut body = frame;
-    body.advance(header_bytes);
-    Ok(RequestFrame { header, body })
+    let body = frame.slice(header_bytes..);
+    Ok(RequestFrame { header, body, whole: frame })
 }
 
 /// What follows the first eight bytes of a header.

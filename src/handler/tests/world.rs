@@ -2,7 +2,7 @@
 
 use super::super::{
     Admitted, AdvertisedListener, ClusterInfo, ConnectionInfo, Context, FetchSessions, Handle, Handler,
-    MissingListeners,
+    MissingListeners, Streams,
 };
 use crate::archive::cut::WAITING_ROWS_MAX;
 use crate::archive::{self, Archive, ArchiveStart};
@@ -19,8 +19,8 @@ use crate::log::{BrokerLog, ProducerIds, Reader};
 use crate::mesh::ClientSecurity;
 use crate::meta::{EmbeddedStore, MetadataStore};
 use crate::metrics::Metrics;
-use crate::peers::{Peers, PrivateServices};
-use crate::remote::{NoOtherBrokers, RemoteBrokers};
+use crate::peers::{Peers, PrivateApi, PrivateServices};
+use crate::remote::RemoteBrokers;
 use crate::store::ObjectStore;
 use crate::topic::{Catalog, NewTopic, Topic};
 use crate::txn::{TransactionConfig, TxnCoordinator, TxnsStart};
@@ -192,7 +192,8 @@ async fn context(
     ended.iter().for_each(|ended| log.needs().on_ended(ended));
     let session_id = session.id();
     let leadership = Leadership::alone(session_id, view);
-    let remote: Arc<dyn RemoteBrokers> = Arc::new(NoOtherBrokers);
+    let peers = Peers::none(leadership.clone());
+    let remote: Arc<dyn RemoteBrokers> = Arc::new(peers.clone());
     log.recover(&objects, clock.now()).expect("without contradictions");
     let committed = Arc::clone(&log);
     let start =
@@ -234,7 +235,7 @@ async fn context(
     let transactions = TxnCoordinator::start(TxnsStart {
         config: TransactionConfig::default(),
         standing: standing.clone(),
-        leadership,
+        leadership: leadership.clone(),
         remote,
         clock: clock.clone(),
         producer_ids: Arc::clone(&producer_ids),
@@ -258,7 +259,7 @@ async fn context(
         metrics: Arc::clone(&metrics),
         waiting_rows_max: WAITING_ROWS_MAX,
     });
-    let leadership = Leadership::alone(session_id, view);
+    let private = PrivateServices::default().with(PrivateApi::Coordinators, Arc::new(transactions.clone()));
     Arc::new(Context {
         catalog,
         archive,
@@ -273,9 +274,10 @@ async fn context(
             broker_id: BrokerId(1),
             listeners: vec![listener],
         },
-        peers: Peers::none(leadership.clone()),
+        peers,
         leadership,
-        private: PrivateServices::default(),
+        streams: Streams::default(),
+        private,
         clock,
         log,
         reader,

@@ -1,7 +1,7 @@
 //! One request, one stream: answers, deadlines, and who may send it again.
 
 use super::support::{Manners, in_ms, is_echo, node, node_with, preamble, request, seen, seen_up, soon};
-use crate::mesh::call::exchange;
+use crate::mesh::call::{Answering, exchange};
 use crate::mesh::{CallError, ConnectError, MeshConfig, MeshLimits, NotSent, PeerAddress, TellTale, Unknown};
 use bytes::Bytes;
 use std::time::Duration;
@@ -118,7 +118,9 @@ async fn a_stream_that_is_refused_for_its_preamble_was_not_sent() {
     let connection = peer.connection(soon()).await.unwrap();
     let mut later = preamble().encode().unwrap().to_vec();
     later[2] = 2;
-    let answer = exchange(&connection, &later, request(1, 10), soon(), 1000).await;
+    let answering = Answering { bytes_max: 1000, memory: None };
+    let answer = exchange(&connection, &later, request(1, 10), soon(), answering).await;
+    let answer = answer.map(|(answer, _)| answer);
     assert_eq!(answer, Err(CallError::NotSent(NotSent::Refused)));
     assert!(two.server.seen.lock().is_empty());
     let long = crate::mesh::Preamble { principal: "x".repeat(300), ..preamble() };

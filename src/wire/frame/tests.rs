@@ -103,7 +103,7 @@ fn a_body_is_not_decoded_as_another_api() {
 #[test]
 fn text_that_is_not_utf_8_is_an_error() {
     let body = Bytes::from_static(&[0, 0, 0, 1, 0, 1, 0xff]);
-    let frame = RequestFrame { header: header(3, 0), body };
+    let frame = RequestFrame { header: header(3, 0), whole: body.clone(), body };
     assert!(matches!(frame.decode::<MetadataRequest>(), Err(DecodeError::Message(_))));
 }
 

@@ -1,0 +1,115 @@
+//! Streams that keep the order of what one client's connection sends to one leader.
+//!
+//! They end with the client's connection, which the leader sees as the end of a connection of its own.
+
+use super::At;
+use super::route::Route;
+use crate::mesh::{NotSent, OrderedStream, PendingAnswer};
+use crate::types::SessionId;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant;
+
+/// What a stream carries: each has its own, as answers come in the order of their requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Carries {
+    /// Produce.
+    Produce,
+    /// What a member of a share group asks and says.
+    Share,
+}
+
+/// The streams of one client's connection.
+type Open = HashMap<(SessionId, Carries), OrderedStream>;
+
+/// What is known of one client's connection.
+struct Of {
+    streams: Arc<AsyncMutex<Open>>,
+    /// Where its last request of a share group went that named a partition.
+    share: Route,
+}
+
+impl Default for Of {
+    fn default() -> Of {
+        Of { streams: Arc::default(), share: Route::Here }
+    }
+}
+
+/// The streams of all clients' connections.
+#[derive(Default)]
+pub struct Streams {
+    by_connection: Mutex<HashMap<u64, Of>>,
+}
+
+impl Streams {
+    /// Sends `request` to `session` after all that this connection has sent there before.
+    pub(super) async fn send(
+        &self,
+        at: At<'_>,
+        to: (SessionId, Carries),
+        request: Bytes,
+        deadline: Instant,
+    ) -> Result<PendingAnswer, NotSent> {
+        let streams = self.of(at.connection.connection_id);
+        let mut streams = streams.lock().await;
+        let stream = open(&mut streams, at, to, deadline).await?;
+        stream.send(request, deadline).await
+    }
+
+    /// Sends a request that has no answer.
+    pub(super) async fn send_unanswered(
+        &self,
+        at: At<'_>,
+        to: (SessionId, Carries),
+        request: Bytes,
+        deadline: Instant,
+    ) -> Result<(), NotSent> {
+        let streams = self.of(at.connection.connection_id);
+        let mut streams = streams.lock().await;
+        open(&mut streams, at, to, deadline).await?.send_unanswered(request, deadline).await
+    }
+
+    /// The connection has ended, and its streams do.
+    pub fn on_disconnect(&self, connection_id: u64) {
+        self.by_connection.lock().remove(&connection_id);
+    }
+
+    /// Where a request of a share group goes: as its partition says, or with the one before it.
+    pub(super) fn share_route(&self, connection_id: u64, named: Option<Route>) -> Route {
+        let mut by_connection = self.by_connection.lock();
+        let Some(named) = named else {
+            return by_connection.get(&connection_id).map_or(Route::Here, |of| of.share);
+        };
+        by_connection.entry(connection_id).or_default().share = named;
+        named
+    }
+
+    fn of(&self, connection_id: u64) -> Arc<AsyncMutex<Open>> {
+        Arc::clone(&self.by_connection.lock().entry(connection_id).or_default().streams)
+    }
+}
+
+/// The stream there is, or a new one. Those that are over are let go of.
+async fn open<'a>(
+    streams: &'a mut Open,
+    at: At<'_>,
+    to: (SessionId, Carries),
+    deadline: Instant,
+) -> Result<&'a mut OrderedStream, NotSent> {
+    streams.retain(|_, stream| !stream.is_over());
+    if !streams.contains_key(&to) {
+        let stream = at.context.peers.open_ordered(to.0, at.client(), deadline).await?;
+        streams.insert(to, stream);
+    }
+    Ok(streams.get_mut(&to).expect("it was there, or was put there"))
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams").field("connections", &self.by_connection.lock().len()).finish()
+    }
+}
