@@ -120,6 +120,7 @@ fn brokers(brokers: &[BrokerAnswer]) -> Table {
     let mut table = Table::new(&[
         "BROKER",
         "STATE",
+        "ALIVE",
         "ZONE",
         "WEIGHT",
         "PARTITIONS",
@@ -137,6 +138,7 @@ fn brokers(brokers: &[BrokerAnswer]) -> Table {
         table.row([
             broker.broker_id.to_string(),
             broker.state.clone(),
+            if broker.alive { "yes" } else { "no" }.to_owned(),
             broker.zone.clone().unwrap_or_default(),
             broker.weight.to_string(),
             broker.partitions.to_string(),
@@ -170,6 +172,7 @@ mod tests {
         let one = BrokerAnswer {
             zone: Some("a".to_owned()),
             partitions: 12,
+            alive: true,
             acked_view: Some(4),
             listeners: vec![listener],
             mesh: Some("10.0.0.1:9192".to_owned()),
@@ -187,8 +190,9 @@ mod tests {
         assert_eq!(lines[..2], ["cluster     c", "view        5"]);
         assert!(lines[2].ends_with("since view 3") && lines[3] == "partitions  12", "{text}");
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(words(lines[6])[..7], ["1", "leads", "a", "1", "12", "4", "PLAINTEXT=[::1]:9092"]);
-        assert_eq!(words(lines[7])[..7], ["2", "sealed", "-", "1", "0", "-", "-"]);
+        let listener = "PLAINTEXT=[::1]:9092";
+        assert_eq!(words(lines[6])[..8], ["1", "leads", "yes", "a", "1", "12", "4", listener]);
+        assert_eq!(words(lines[7])[..8], ["2", "sealed", "no", "-", "1", "0", "-", "-"]);
     }
 
     #[test]

@@ -6,10 +6,12 @@ use super::options::Output;
 use super::serve::{self, ServeArgs};
 use crate::archive::{Count, FsckReport, Repair, fsck};
 use crate::config::{Config, MetadataConfig};
+use crate::meta::keys::{alive, sessions};
 use crate::meta::{EmbeddedStore, EtcdStore, MetadataStore, OpenError};
 use crate::metrics::Metrics;
 use crate::store::ObjectStore;
 use clap::Args;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -30,6 +32,11 @@ pub(super) async fn run(args: FsckArgs) -> Result<(), CliError> {
     check_metadata_files(&config, &sources)?;
     let repair = if args.repair { Repair::DeleteOrphans } else { Repair::No };
     let metadata = open_metadata(&config, repair).await?;
+    if config.mesh.is_some()
+        && let Some(note) = who_runs(metadata.as_ref()).await?
+    {
+        super::complain(&note);
+    }
     let failed = |error: &dyn std::fmt::Display| CliError::Failed(error.to_string());
     let store = ObjectStore::open(&config.store).map_err(|error| failed(&error))?;
     let report = fsck(metadata, &store, repair).await.map_err(|error| failed(&error))?;
@@ -46,6 +53,29 @@ pub(super) async fn run(args: FsckArgs) -> Result<(), CliError> {
         1 => Err(CliError::Failed("there is 1 problem".to_owned())),
         problems => Err(CliError::Failed(format!("there are {problems} problems"))),
     }
+}
+
+/// What to say if brokers run meanwhile, as they may where the metadata is not below a lock of ours.
+async fn who_runs(metadata: &dyn MetadataStore) -> Result<Option<String>, CliError> {
+    let failed = |error: &dyn std::fmt::Display| CliError::Failed(error.to_string());
+    let alive = metadata.list(alive::PREFIX).await.map_err(|error| failed(&error))?;
+    let sessions = metadata.list(sessions::PREFIX).await.map_err(|error| failed(&error))?;
+    let alive: BTreeSet<_> = alive.entries.iter().filter_map(|entry| alive::session_of(&entry.key)).collect();
+    let mut brokers = BTreeSet::new();
+    for entry in &sessions.entries {
+        if sessions::session_of(&entry.key).is_some_and(|session| alive.contains(&session)) {
+            let session = sessions::Session::decode(entry).map_err(|error| failed(&error))?;
+            brokers.insert(session.broker_id.0);
+        }
+    }
+    let brokers: Vec<String> = brokers.iter().map(ToString::to_string).collect();
+    Ok((!brokers.is_empty()).then(|| {
+        format!(
+            "note: brokers run ({}); what they store during the check may be counted as orphans, and what they delete may \
+             be missed: look again before you believe a problem",
+            brokers.join(", ")
+        )
+    }))
 }
 
 /// Opens what is there, and makes nothing.

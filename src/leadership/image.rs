@@ -42,6 +42,10 @@ impl ViewImage {
         ViewImage { sessions, ..self.clone() }
     }
 
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
     /// Its number: clients know it as the leader epoch.
     #[must_use]
     pub fn number(&self) -> ViewNumber {

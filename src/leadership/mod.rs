@@ -165,9 +165,12 @@ impl Leadership {
         let barrier = Barrier::new(view, revision, self.shared.own)?;
         let image = ViewImage::new(view, barrier.placement().clone(), self.shared.own);
         let mut state = self.shared.state.lock();
-        if view.number <= self.shared.image.load().number() {
+        let before = self.shared.image.load();
+        if view.number <= before.number() {
             return Ok(());
         }
+        // A new view changes nothing of what sessions said.
+        let image = image.with_sessions(Arc::clone(before.sessions()));
         state.terms.retain(|key, term| {
             let is_mine = image.leader(*key) == Leader::Own;
             if !is_mine {

@@ -51,6 +51,17 @@ fn what_moves_is_closed_and_what_stays_goes_on() {
 }
 
 #[test]
+fn what_sessions_say_of_themselves_outlives_a_view() {
+    use crate::meta::keys::sessions::Session;
+    let leadership = Leadership::alone(session(1), ViewNumber(1));
+    let told = Session::new(BrokerId(2), ViewNumber(1), 0);
+    leadership.on_sessions(Arc::new([(session(2), Arc::new(told))].into()));
+    leadership.on_view(&view(2, &[1, 2]), Revision(5)).expect("known");
+    let image = leadership.image();
+    assert_eq!((image.number(), image.session(session(2)).is_some()), (ViewNumber(2), true));
+}
+
+#[test]
 fn what_comes_waits_until_the_session_before_has_acknowledged() {
     let mut joined = view(2, &[1, 2]);
     let before = view(1, &[1]);

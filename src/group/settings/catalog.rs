@@ -219,8 +219,13 @@ impl Shared {
                 }
             }
         }
-        self.snapshot.store(Arc::new(snapshot));
-        self.changes.send_modify(|count| *count += 1);
+        let revisions =
+            |snapshot: &Snapshot| snapshot.values().map(|known| known.revision).collect::<Vec<_>>();
+        let is_same = before.keys().eq(snapshot.keys()) && revisions(&before) == revisions(&snapshot);
+        if !is_same {
+            self.snapshot.store(Arc::new(snapshot));
+            self.changes.send_modify(|count| *count += 1);
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::handler::Context;
 use crate::leadership::{ClusterControl, ControlError, Ordered};
 use crate::meta::MetadataError;
 use crate::meta::keys::view::{Member, View};
-use crate::meta::keys::{sessions, view};
+use crate::meta::keys::{alive, sessions, view};
 use crate::topic::Topic;
 use crate::types::{BrokerId, SessionId};
 use axum::Router;
@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The cluster.
@@ -51,6 +51,8 @@ pub struct BrokerAnswer {
     pub weight: u8,
     /// Partitions that the view has it lead.
     pub partitions: u64,
+    /// Whether it keeps its lease: else its process is gone, stopped, or cut off from the metadata store.
+    pub alive: bool,
     /// The newest view that it has acknowledged; none where it does not stand.
     pub acked_view: Option<i32>,
     /// Where clients reach it.
@@ -128,7 +130,7 @@ fn refusal(error: &ControlError) -> Refusal {
 }
 
 async fn describe(context: &Context) -> Result<ClusterAnswer, Refusal> {
-    let (view, sessions) = read(context).await?;
+    let Stored { view, sessions, alive } = read(context).await?;
     let drained = context.control.drained().await.map_err(|error| refusal(&error))?;
     let topics = context.catalog.all();
     let led = led(&view, &topics).await?;
@@ -140,7 +142,7 @@ async fn describe(context: &Context) -> Result<ClusterAnswer, Refusal> {
             None if drained.contains(&session.broker_id) => "drained",
             None => "outside",
         };
-        let answer = of_session(*id, session, state);
+        let answer = BrokerAnswer { alive: alive.contains(id), ..of_session(*id, session, state) };
         brokers.insert((session.broker_id, *id), answer);
     }
     for member in &view.members {
@@ -161,21 +163,28 @@ async fn describe(context: &Context) -> Result<ClusterAnswer, Refusal> {
     })
 }
 
-type Sessions = BTreeMap<SessionId, sessions::Session>;
+/// What the metadata store has of views and sessions.
+struct Stored {
+    view: View,
+    sessions: BTreeMap<SessionId, sessions::Session>,
+    alive: BTreeSet<SessionId>,
+}
 
 /// The view, and then who stands: a session that joined in between is shown as outside.
-async fn read(context: &Context) -> Result<(View, Sessions), Refusal> {
+async fn read(context: &Context) -> Result<Stored, Refusal> {
     let store = context.standing.store();
     let silent = |error: MetadataError| unavailable(&error);
     let entry = store.get(view::KEY).await.map_err(silent)?;
     let entry = entry.ok_or_else(|| unavailable(&"there is no view yet"))?;
     let view = View::decode(&entry).map_err(|error| unavailable(&error))?;
-    let mut standing = Sessions::new();
+    let mut sessions = BTreeMap::new();
     for entry in store.list(sessions::PREFIX).await.map_err(silent)?.entries {
         let session = sessions::Session::decode(&entry).map_err(|error| unavailable(&error))?;
-        standing.extend(sessions::session_of(&entry.key).map(|id| (id, session)));
+        sessions.extend(sessions::session_of(&entry.key).map(|id| (id, session)));
     }
-    Ok((view, standing))
+    let leases = store.list(alive::PREFIX).await.map_err(silent)?.entries;
+    let alive = leases.iter().filter_map(|entry| alive::session_of(&entry.key)).collect();
+    Ok(Stored { view, sessions, alive })
 }
 
 /// How many partitions each member leads. Others get their turn after each topic: a cluster may have many.
@@ -202,6 +211,7 @@ fn of_session(id: SessionId, session: &sessions::Session, state: &str) -> Broker
         zone: session.zone.clone(),
         weight: session.weight,
         partitions: 0,
+        alive: false,
         acked_view: Some(session.acked_view.0),
         listeners: listeners.collect(),
         mesh: session.mesh.clone(),
