@@ -47,7 +47,10 @@ impl Control {
     }
 
     /// Proposes until it is made, or is so already.
-    async fn propose(&self, change: impl Fn(&Base) -> Result<Vec<Change>, ControlError>) -> Result<Ordered, ControlError> {
+    async fn propose(
+        &self,
+        change: impl Fn(&Base) -> Result<Vec<Change>, ControlError>,
+    ) -> Result<Ordered, ControlError> {
         for _ in 0..ATTEMPTS {
             let base = Base::read(self.proposer.metadata.as_ref()).await?;
             let changes = change(&base)?;
@@ -68,9 +71,7 @@ impl Control {
         let (compare, write) = match (&found, shall_be) {
             (Some(_), true) | (None, false) => return Ok(Ordered::Already),
             (None, true) => (Compare::Absent(key.clone()), Write::Put(key, Bytes::new())),
-            (Some(entry), false) => {
-                (Compare::Unchanged(key.clone(), entry.mod_revision), Write::Delete(key))
-            }
+            (Some(entry), false) => (Compare::Unchanged(key.clone(), entry.mod_revision), Write::Delete(key)),
         };
         let change =
             crate::meta::Change { compares: vec![compare], writes: vec![write], ..Default::default() };

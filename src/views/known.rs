@@ -31,11 +31,7 @@ impl Following {
     }
 
     /// Lists the prefix.
-    pub async fn list(
-        &mut self,
-        metadata: &dyn MetadataStore,
-        prefix: &str,
-    ) -> Result<(), MetadataError> {
+    pub async fn list(&mut self, metadata: &dyn MetadataStore, prefix: &str) -> Result<(), MetadataError> {
         let listing = metadata.list(prefix).await?;
         // A listing of the same revision lacks nothing, either.
         if listing.revision >= self.mirror.revision {

@@ -104,7 +104,10 @@ impl TakeOver {
 impl TakeOverError {
     /// Whether beginning again may help at once.
     fn may_pass(&self) -> bool {
-        matches!(self, TakeOverError::Journals(RecoveryError::Missing(_)) | TakeOverError::Log(LogError::Hole { .. }))
+        matches!(
+            self,
+            TakeOverError::Journals(RecoveryError::Missing(_)) | TakeOverError::Log(LogError::Hole { .. })
+        )
     }
 
     /// The partition that must be looked at by somebody, if it is one.

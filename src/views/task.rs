@@ -99,12 +99,8 @@ impl Views {
         };
         let control = Control::new(orders, proposer.clone());
         let leadership = start.leadership.clone();
-        let keep = alive::keep(
-            Arc::clone(&start.metadata),
-            start.standing.clone(),
-            start.member.session,
-            held,
-        );
+        let keep =
+            alive::keep(Arc::clone(&start.metadata), start.standing.clone(), start.member.session, held);
         let task = Task::new(start, proposer, progress, own_lease);
         let run = async move {
             let keep = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(keep));
@@ -378,9 +374,8 @@ impl Task {
         self.wants_listing = true;
         self.watching.on_view(&self.view);
         let image = self.start.leadership.image();
-        let is_mine = |partition: &TopicPartition| {
-            image.leader(PlacementKey::partition(*partition)) == Leader::Own
-        };
+        let is_mine =
+            |partition: &TopicPartition| image.leader(PlacementKey::partition(*partition)) == Leader::Own;
         let served = self.start.log.partitions();
         let lost: Vec<TopicPartition> =
             served.iter().map(|led| led.topic_partition()).filter(|led| !is_mine(led)).collect();

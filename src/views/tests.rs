@@ -71,7 +71,8 @@ impl World {
         let log = Arc::new(BrokerLog::new(LeaderEpoch(joined.0.number.0), cache.clone()));
         let committed = Arc::clone(&log);
         let config = JournalConfig { flush_interval: Duration::ZERO, flush_bytes: 4096, puts_in_flight: 2 };
-        let start = JournalStart { session, store: self.store.clone(), config, metrics: Arc::clone(&metrics) };
+        let start =
+            JournalStart { session, store: self.store.clone(), config, metrics: Arc::clone(&metrics) };
         let (journal, run) = Journal::start(start, Box::new(move |object| committed.on_committed(&object)));
         tokio::spawn(run);
         let day = Duration::from_secs(86_400);
