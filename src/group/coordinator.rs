@@ -145,12 +145,11 @@ impl GroupCoordinator {
     pub async fn call<C: CallOf>(&self, group_id: &GroupId, request: C) -> Result<C::Answer, GroupError> {
         match term_of(&self.shared.leadership, placement(group_id)).await {
             Ok(term) => self.call_under(&term, group_id, request).await,
-            Err(NoTerm::Loading) => Err(GroupError::CoordinatorLoadInProgress),
-            Err(NoTerm::Elsewhere(_) | NoTerm::Nobody) => Err(GroupError::NotCoordinator),
+            Err(none) => Err(refused(none)),
         }
     }
 
-    async fn call_under<C: CallOf>(
+    pub(super) async fn call_under<C: CallOf>(
         &self,
         term: &Term,
         group_id: &GroupId,
@@ -313,6 +312,13 @@ impl GroupCoordinator {
 /// By which the coordinator of a group is found.
 pub(super) fn placement(group_id: &GroupId) -> PlacementKey {
     PlacementKey::group(group_id.as_str())
+}
+
+pub(super) fn refused(none: NoTerm) -> GroupError {
+    match none {
+        NoTerm::Loading => GroupError::CoordinatorLoadInProgress,
+        NoTerm::Elsewhere(_) | NoTerm::Nobody => GroupError::NotCoordinator,
+    }
 }
 
 /// What a call is told whose answer was dropped: what became of it is not known, or it was not looked at.

@@ -11,7 +11,7 @@
 //! All of them may come twice.
 
 use super::call::HasShareMember;
-use super::coordinator::placement;
+use super::coordinator::{placement, refused};
 use super::delivery::{DeliveryError, ShareKey};
 use super::{GroupCoordinator, GroupError, GroupId, MemberId};
 use crate::mailboxes::{NoTerm, term_of};
@@ -128,8 +128,9 @@ impl GroupCoordinator {
             return Ok(false);
         }
         let coordinator = match term_of(self.leadership(), placement(group_id)).await {
+            Ok(term) => return self.call_under(&term, group_id, HasShareMember(member_id)).await,
             Err(NoTerm::Elsewhere(coordinator)) => coordinator,
-            _ => return self.call(group_id, HasShareMember(member_id)).await,
+            Err(none) => return Err(refused(none)),
         };
         let request = ShareRequest::HasMember(group_id.clone(), member_id);
         match request.ask(self.remote(), coordinator).await {

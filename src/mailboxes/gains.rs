@@ -52,12 +52,12 @@ impl Gains {
         loop {
             self.changes.mark_unchanged();
             let view = self.leadership.image().number();
-            // What has been taken over when this is asked is seen by a look that begins later.
-            let is_all = !waits_for_others(&self.leadership);
             if self.done == Some(view) {
                 self.changed().await;
                 continue;
             }
+            // What has been taken over when this is asked is seen by a look that begins later.
+            let is_all = !waits_for_others(&self.leadership);
             let now = Instant::now();
             let partly_at = if is_all { now } else { *self.partly_at.get_or_insert(now + AGAIN) };
             let due_at = partly_at.max(self.not_before.unwrap_or(now));

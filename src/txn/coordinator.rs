@@ -124,8 +124,7 @@ impl TxnCoordinator {
     pub async fn call<C: CallOf>(&self, transactional_id: &str, request: C) -> Result<C::Answer, TxnError> {
         match self.term(transactional_id).await? {
             Ok(term) => self.call_under(&term, transactional_id, request).await,
-            Err(NoTerm::Loading) => Err(TxnError::CoordinatorLoadInProgress),
-            Err(NoTerm::Elsewhere(_) | NoTerm::Nobody) => Err(TxnError::NotCoordinator),
+            Err(none) => Err(refused(none)),
         }
     }
 
@@ -162,9 +161,10 @@ impl TxnCoordinator {
         transactional_id: &str,
         first_batch: FirstBatch,
     ) -> Result<TransactionOrdinal, TxnError> {
-        let term = self.term(transactional_id).await?;
-        let Err(NoTerm::Elsewhere(coordinator)) = term else {
-            return self.first_batch_here(transactional_id, first_batch).await;
+        let coordinator = match self.term(transactional_id).await? {
+            Ok(term) => return self.first_batch_under(&term, transactional_id, first_batch).await,
+            Err(NoTerm::Elsewhere(coordinator)) => coordinator,
+            Err(none) => return Err(refused(none)),
         };
         let request = RemoteFirstBatch { transactional_id: transactional_id.to_owned(), first_batch };
         let asked = self.shared.markers.remote.ask(coordinator, request.encode(), ORDINAL_MAX).await;
@@ -174,17 +174,20 @@ impl TxnCoordinator {
         })
     }
 
-    async fn first_batch_here(
+    async fn first_batch_under(
         &self,
+        term: &Term,
         transactional_id: &str,
         first_batch: FirstBatch,
     ) -> Result<TransactionOrdinal, TxnError> {
         let FirstBatch { producer, place, transaction_version } = first_batch;
         match transaction_version {
-            TransactionVersion::One => self.call(transactional_id, Verify { producer, place }).await,
+            TransactionVersion::One => {
+                self.call_under(term, transactional_id, Verify { producer, place }).await
+            }
             TransactionVersion::Two => {
                 let add = AddPlaces { producer, places: vec![place], transaction_version };
-                self.call(transactional_id, add).await
+                self.call_under(term, transactional_id, add).await
             }
         }
     }
@@ -199,7 +202,12 @@ impl TxnCoordinator {
         match kind {
             RequestKind::FirstBatch => {
                 let RemoteFirstBatch { transactional_id, first_batch } = RemoteFirstBatch::decode(fields)?;
-                Ok(encode_ordinal(self.first_batch_here(&transactional_id, first_batch).await))
+                let answer = match self.term(&transactional_id).await {
+                    Ok(Ok(term)) => self.first_batch_under(&term, &transactional_id, first_batch).await,
+                    Ok(Err(none)) => Err(refused(none)),
+                    Err(error) => Err(error),
+                };
+                Ok(encode_ordinal(answer))
             }
             RequestKind::Markers => {
                 let markers = RemoteMarkers::decode(fields)?;
@@ -304,6 +312,13 @@ impl Shared {
 
     pub fn now(&self) -> crate::types::Moment {
         crate::types::Moment(self.origin.elapsed())
+    }
+}
+
+fn refused(none: NoTerm) -> TxnError {
+    match none {
+        NoTerm::Loading => TxnError::CoordinatorLoadInProgress,
+        NoTerm::Elsewhere(_) | NoTerm::Nobody => TxnError::NotCoordinator,
     }
 }
 

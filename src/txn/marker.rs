@@ -55,7 +55,8 @@ impl MarkerWriter {
         let mut elsewhere: BTreeMap<SessionId, Vec<Place>> = BTreeMap::new();
         let mut parts = Vec::new();
         let part = |leader, places| {
-            let markers = Markers { places, ..markers.clone() };
+            let &Markers { producer_id, producer_epoch, verdict, ordinal, .. } = markers;
+            let markers = Markers { producer_id, producer_epoch, verdict, ordinal, places };
             (leader, RemoteMarkers { markers, coordinator_view: image.number() })
         };
         for place in markers.places.iter().take(places_max).cloned() {

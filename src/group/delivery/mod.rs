@@ -30,7 +30,7 @@ use crate::log::{BrokerLog, Reader};
 use crate::mailboxes::{Mailboxes, NoTerm, Undelivered, term_of};
 use crate::meta::{Gatherer, MetadataStore, Standing, Term};
 use crate::remote::RemoteBrokers;
-use crate::types::{Moment, Offset, SessionId, TopicPartition};
+use crate::types::{Moment, Offset, TopicPartition};
 use call::{Call, Reply};
 use futures_util::stream::{self, StreamExt};
 use parking_lot::Mutex;
@@ -171,10 +171,8 @@ impl ShareDelivery {
     /// Has the group begin at `start` in a partition, whatever was delivered, wherever it is led.
     pub async fn alter(&self, key: &ShareKey, start: Offset) -> Result<(), DeliveryError> {
         match self.term(key).await {
-            Err(NoTerm::Elsewhere(leader)) => {
-                self.ask_elsewhere(leader, ShareRequest::Alter(key.clone(), start)).await
-            }
-            _ => self.alter_here(key, start).await,
+            Ok(term) => self.ask_under(&term, key, |reply| Call::Alter(start, reply)).await,
+            Err(none) => self.ask_elsewhere(none, ShareRequest::Alter(key.clone(), start)).await,
         }
     }
 
@@ -186,10 +184,8 @@ impl ShareDelivery {
     /// Forgets all that the group did in a partition, wherever it is led.
     pub async fn delete(&self, key: &ShareKey) -> Result<(), DeliveryError> {
         match self.term(key).await {
-            Err(NoTerm::Elsewhere(leader)) => {
-                self.ask_elsewhere(leader, ShareRequest::Delete(key.clone())).await
-            }
-            _ => self.delete_here(key).await,
+            Ok(term) => self.ask_under(&term, key, Call::Delete).await,
+            Err(none) => self.ask_elsewhere(none, ShareRequest::Delete(key.clone())).await,
         }
     }
 
@@ -230,19 +226,29 @@ impl ShareDelivery {
 
     async fn ask<T>(&self, key: &ShareKey, call: impl Fn(Reply<T>) -> Call) -> Result<T, DeliveryError> {
         let term = self.term(key).await.map_err(|_| DeliveryError::NotLeader)?;
+        self.ask_under(&term, key, call).await
+    }
+
+    async fn ask_under<T>(
+        &self,
+        term: &Term,
+        key: &ShareKey,
+        call: impl Fn(Reply<T>) -> Call,
+    ) -> Result<T, DeliveryError> {
         let (reply, answered) = oneshot::channel();
         let begin = |calls| {
             let task = DeliveryTask::new(key.clone(), Arc::clone(&self.shared), term.clone());
             tokio::spawn(task.run(calls));
         };
-        match self.shared.mailboxes.send(key, &term, call(Reply(reply)), begin).await {
-            Ok(()) => answered.await.unwrap_or_else(|_| Err(dropped(&term))),
+        match self.shared.mailboxes.send(key, term, call(Reply(reply)), begin).await {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(dropped(term))),
             Err(Undelivered::Closed) => Err(DeliveryError::NotLeader),
             Err(Undelivered::TooMany) => Err(DeliveryError::Unavailable),
         }
     }
 
-    async fn ask_elsewhere(&self, leader: SessionId, request: ShareRequest) -> Result<(), DeliveryError> {
+    async fn ask_elsewhere(&self, none: NoTerm, request: ShareRequest) -> Result<(), DeliveryError> {
+        let NoTerm::Elsewhere(leader) = none else { return Err(DeliveryError::NotLeader) };
         match request.ask(self.shared.remote.as_ref(), leader).await {
             Ok(ShareAnswer::Yes) => Ok(()),
             Ok(ShareAnswer::NotHere) => Err(DeliveryError::NotLeader),

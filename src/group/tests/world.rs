@@ -2,6 +2,7 @@
 
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::cluster::{Stand, Standings};
 use crate::config::CacheConfig;
 use crate::group::call::{
     CommitKind, CommitOffsets, DescribeConsumer, FetchOffsets, FetchedOffset, Summarize,
@@ -19,12 +20,16 @@ use crate::journal::{BrokerSession, Joining};
 use crate::leadership::Leadership;
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, Reader};
-use crate::meta::{EmbeddedStore, MetadataStore};
+use crate::meta::keys::sessions::{self, Session};
+use crate::meta::keys::view::View;
+use crate::meta::{Compare, EmbeddedStore, Entry, MetadataStore, Revision, Standing, Transaction, Write};
 use crate::metrics::Metrics;
 use crate::remote::{NoOtherBrokers, RemoteBrokers};
 use crate::store::ObjectStore;
 use crate::topic::{Catalog, NewTopic};
-use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionIndex, SessionId, Timestamp, TopicId, TopicName};
+use crate::types::{
+    BrokerId, LeaderEpoch, Offset, PartitionIndex, SessionId, Timestamp, TopicId, TopicName, ViewNumber,
+};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -40,10 +45,32 @@ pub struct World {
     pub metadata: Arc<dyn MetadataStore>,
     store: ObjectStore,
     millis: Arc<AtomicI64>,
-    catalog: Arc<Catalog>,
+    pub session: Started,
     pub settings: Arc<GroupSettingsCatalog>,
     pub groups: GroupCoordinator,
     sessions: u128,
+}
+
+/// One session, with what it answers from.
+pub struct Started {
+    pub id: SessionId,
+    pub standing: Standing,
+    pub leadership: Leadership,
+    /// The view that it joined with.
+    pub joined: (Arc<View>, Revision),
+    catalog: Arc<Catalog>,
+    settings: Arc<GroupSettingsCatalog>,
+    groups: GroupCoordinator,
+}
+
+/// Who joins on which stores.
+struct Joins<'a> {
+    metadata: &'a Arc<dyn MetadataStore>,
+    store: &'a ObjectStore,
+    millis: &'a Arc<AtomicI64>,
+    session: u128,
+    broker: i32,
+    remote: Arc<dyn RemoteBrokers>,
 }
 
 impl World {
@@ -52,17 +79,73 @@ impl World {
     }
 
     pub async fn on(metadata: Arc<dyn MetadataStore>) -> World {
+        World::linked(metadata, Arc::new(NoOtherBrokers)).await
+    }
+
+    /// A broker that may ask others.
+    pub async fn linked(metadata: Arc<dyn MetadataStore>, remote: Arc<dyn RemoteBrokers>) -> World {
         let (store, millis) = (ObjectStore::in_memory(), Arc::new(AtomicI64::new(1_000_000)));
-        let (catalog, settings, groups) = start(&metadata, &store, &millis, 1).await;
-        World { metadata, store, millis, catalog, settings, groups, sessions: 1 }
+        World::join_as_broker(metadata, store, millis, 1, remote).await
+    }
+
+    /// Another broker on the same stores.
+    pub async fn beside(&self, broker: i32, remote: Arc<dyn RemoteBrokers>) -> World {
+        let (store, millis) = (self.store.clone(), Arc::clone(&self.millis));
+        World::join_as_broker(Arc::clone(&self.metadata), store, millis, broker, remote).await
+    }
+
+    async fn join_as_broker(
+        metadata: Arc<dyn MetadataStore>,
+        store: ObjectStore,
+        millis: Arc<AtomicI64>,
+        broker: i32,
+        remote: Arc<dyn RemoteBrokers>,
+    ) -> World {
+        let sessions = 100 * broker.unsigned_abs() as u128;
+        let (on, objects, clock) = (&metadata, &store, &millis);
+        let joins = Joins { metadata: on, store: objects, millis: clock, session: sessions, broker, remote };
+        let session = start(joins).await;
+        let (settings, groups) = (Arc::clone(&session.settings), session.groups.clone());
+        World { metadata, store, millis, session, settings, groups, sessions }
     }
 
     /// Another coordinator takes over on the same store.
     pub async fn restart(&mut self) {
         self.groups.close();
         self.sessions += 1;
-        (self.catalog, self.settings, self.groups) =
-            start(&self.metadata, &self.store, &self.millis, self.sessions).await;
+        let World { metadata, store, millis, .. } = self;
+        let remote = Arc::new(NoOtherBrokers);
+        let joins = Joins { metadata, store, millis, session: self.sessions, broker: 1, remote };
+        let session = start(joins).await;
+        (self.settings, self.groups) = (Arc::clone(&session.settings), session.groups.clone());
+        self.session = session;
+    }
+
+    /// Has the session know who stands now.
+    pub async fn learn_standings(&self) {
+        self.session.leadership.on_standings(standings(&self.metadata).await);
+    }
+
+    /// Has the session acknowledge a view, as its journal does.
+    pub async fn acknowledge(&self, view: ViewNumber) {
+        let key = self.session.standing.key().to_owned();
+        let entry = self.metadata.get(&key).await.expect("in memory").expect("it stands");
+        let about = Session { acked_view: view, ..Session::decode(&entry).expect("its own") };
+        let rewrite = Transaction {
+            compares: vec![Compare::Unchanged(key.clone(), entry.mod_revision)],
+            writes: vec![Write::Put(key, about.encode())],
+            ..Transaction::default()
+        };
+        let answer = self.metadata.transact(rewrite).await.expect("in memory");
+        assert!(answer.applied);
+        self.session.standing.on_rewritten(answer.revision);
+    }
+
+    /// Has the session sealed by somebody else.
+    pub async fn seal(&self) {
+        let writes = vec![Write::Delete(self.session.standing.key().to_owned())];
+        let seal = Transaction { writes, ..Transaction::default() };
+        self.metadata.transact(seal).await.expect("in memory");
     }
 
     /// The wall clock moves.
@@ -74,7 +157,7 @@ impl World {
     pub async fn create(&self, name: &str, partitions: i32) -> TopicId {
         let name = TopicName::parse(name).expect("legal");
         let new = NewTopic { name, partitions, overrides: BTreeMap::new() };
-        self.catalog.create(new).await.expect("created").id
+        self.session.catalog.create(new).await.expect("created").id
     }
 
     /// Transactions that were applied to the store so far.
@@ -174,16 +257,20 @@ impl World {
 
     /// What is committed for partition 0 of the topic.
     pub async fn committed(&self, group: &str, topic_id: TopicId) -> Option<i64> {
+        self.try_committed(group, topic_id).await.expect("fetched")
+    }
+
+    pub async fn try_committed(&self, group: &str, topic_id: TopicId) -> Result<Option<i64>, GroupError> {
         let request = FetchOffsets {
             member_id: None,
             member_epoch: -1,
             wanted: Some(vec![(topic_id, PartitionIndex(0))]),
             require_stable: true,
         };
-        let fetched = self.groups.call(&GroupId::new(group), request).await.expect("fetched");
+        let fetched = self.groups.call(&GroupId::new(group), request).await?;
         match &fetched[0].2 {
-            FetchedOffset::Committed(committed) => Some(committed.offset.0),
-            FetchedOffset::None => None,
+            FetchedOffset::Committed(committed) => Ok(Some(committed.offset.0)),
+            FetchedOffset::None => Ok(None),
             FetchedOffset::Unstable => panic!("no transaction is open"),
         }
     }
@@ -201,18 +288,24 @@ impl World {
     }
 }
 
-async fn start(
-    metadata: &Arc<dyn MetadataStore>,
-    store: &ObjectStore,
-    millis: &Arc<AtomicI64>,
-    session: u128,
-) -> (Arc<Catalog>, Arc<GroupSettingsCatalog>, GroupCoordinator) {
+/// Who stands.
+async fn standings(metadata: &Arc<dyn MetadataStore>) -> Arc<Standings> {
+    let listing = metadata.list(sessions::PREFIX).await.expect("in memory");
+    let stand = |entry: &Entry| {
+        let Session { broker_id, acked_view, .. } = Session::decode(entry).expect("a session");
+        (sessions::session_of(&entry.key).expect("a session"), Stand { broker_id, acked_view })
+    };
+    Arc::new(Standings { as_of: listing.revision, sessions: listing.entries.iter().map(stand).collect() })
+}
+
+async fn start(joins: Joins<'_>) -> Started {
+    let Joins { metadata, store, millis, session, broker, remote } = joins;
     let clock = Clock::Manual(Arc::clone(millis));
-    let joining = Joining::new(SessionId(Uuid::from_u128(session)), BrokerId(1), clock.now());
+    let joining = Joining::new(SessionId(Uuid::from_u128(session)), BrokerId(broker), clock.now());
     let (session, _) = BrokerSession::join(metadata, store, joining).await.expect("joins");
-    let standing = session.standing().clone();
-    let leadership = Leadership::alone(session.id(), session.view());
-    let remote: Arc<dyn RemoteBrokers> = Arc::new(NoOtherBrokers);
+    let (id, standing, joined) = (session.id(), session.standing().clone(), session.joined());
+    let leadership = Leadership::new(&joined.0, joined.1, id).expect("a placement of this release");
+    leadership.on_standings(standings(metadata).await);
     let catalog = Catalog::load(Arc::clone(metadata), standing.clone(), clock.clone()).await.expect("loads");
     let catalog = Arc::new(catalog);
     let settings = Arc::new(GroupSettingsCatalog::load(standing.clone()).await.expect("loads"));
@@ -235,9 +328,16 @@ async fn start(
         reader: Reader::new(cache, store.clone()),
         memory: MemoryBudget::new(1 << 20),
     });
-    let start =
-        GroupsStart { config, standing, leadership, remote, clock, catalog: Arc::clone(&catalog), delivery };
-    (catalog, settings, GroupCoordinator::start(start))
+    let groups = GroupCoordinator::start(GroupsStart {
+        config,
+        standing: standing.clone(),
+        leadership: leadership.clone(),
+        remote,
+        clock,
+        catalog: Arc::clone(&catalog),
+        delivery,
+    });
+    Started { id, standing, leadership, joined, catalog, settings, groups }
 }
 
 /// A join of a classic consumer of topic `a`.

@@ -1,7 +1,9 @@
 //! The promises of a transactional id. `Setup` brings it where a test begins; answers are shown as short texts.
 
+mod brokers;
 mod cells;
 mod ends;
+mod handover;
 mod inits;
 mod lists;
 mod markers;
