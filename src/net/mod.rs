@@ -18,6 +18,7 @@ mod quic;
 mod server;
 mod tcp;
 mod tls;
+mod turns;
 
 pub use admission::{Admission, Guest};
 pub use certificate::{Identity, IdentityError};
