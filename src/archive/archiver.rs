@@ -2,7 +2,7 @@
 
 use super::error::ArchiveError;
 use super::janitor::{self, Listed};
-use super::rounds::Rounds;
+use super::rounds::{Ended, Rounds};
 use super::start::LoadedManifests;
 use crate::background::Background;
 use crate::clock::Clock;
@@ -185,12 +185,25 @@ async fn look_for_litter(
     }
 }
 
+/// What happens between two rounds.
+enum Event {
+    Call(Option<Call>),
+    Ended(Ended),
+}
+
 async fn run(mut rounds: Rounds, mut calls: mpsc::Receiver<Call>, closed: CancellationToken) {
     let work = async {
         loop {
-            match tokio::time::timeout(ROUND_EVERY, calls.recv()).await {
-                Ok(Some(call)) => rounds.on_call(call).await,
-                Ok(None) => return,
+            let event = async {
+                tokio::select! {
+                    call = calls.recv() => Event::Call(call),
+                    ended = rounds.next_ended() => Event::Ended(ended),
+                }
+            };
+            match tokio::time::timeout(ROUND_EVERY, event).await {
+                Ok(Event::Call(Some(call))) => rounds.on_call(call).await,
+                Ok(Event::Call(None)) => return,
+                Ok(Event::Ended(ended)) => rounds.on_segment_ended(ended).await,
                 Err(_elapsed) => {}
             }
             rounds.go(&mut calls).await;

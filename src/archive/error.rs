@@ -48,6 +48,12 @@ pub enum ArchiveError {
     /// Work on segments took too long.
     #[error("segments were not rewritten in time")]
     TimedOut,
+    /// Too many wait for partitions to be archived.
+    #[error("too many wait for partitions to be archived")]
+    Busy,
+    /// Another who waits for the same was told why.
+    #[error("a partition could not be archived: the broker's log says why")]
+    Failed,
     /// There is no such partition here.
     #[error("there is no such partition")]
     UnknownPartition,

@@ -1,9 +1,12 @@
 //! What the archiver does when it looks around: archive what is due, move log starts, merge and compact, let objects go.
 
+mod archiving;
 mod journals;
 mod moves;
 mod relief;
 mod upkeep;
+
+pub(super) use archiving::Ended;
 
 use super::archiver::{ArchiveStart, Call};
 use super::cut::{self, ArchiveCut, CutSettings, JournalPressure, PutShare};
@@ -16,15 +19,14 @@ use super::kept::{KeptManifest, Swapped};
 use super::resting::Resting;
 use super::retention::{self, Piece, Retained, RetentionSettings};
 use super::upkeep::Upkeep;
-use super::write::WriteJob;
 use crate::log::{IndexEntry, Partition, Unarchived};
 use crate::meta::Write;
 use crate::meta::{Change, SettleError, Settled};
-use crate::segment::SegmentOptions;
-use crate::segment::manifest::{Archived, Edited, Segment, pointer_key, pointer_prefix};
+use crate::segment::manifest::{Edited, Segment, pointer_key, pointer_prefix};
 use crate::store::{ObjectPath, paths};
 use crate::topic::Topic;
 use crate::types::{Moment, Offset, Timestamp, TopicId, TopicPartition};
+use archiving::Archiving;
 use futures_util::TryStreamExt;
 use journals::Merging;
 use std::collections::{BTreeSet, HashMap};
@@ -39,6 +41,7 @@ pub(super) struct Rounds {
     start: ArchiveStart,
     origin: Instant,
     kept: HashMap<TopicPartition, KeptManifest>,
+    archiving: Archiving,
     waiting: HashMap<TopicPartition, Waiting>,
     /// Partitions that could not be archived, and when they are tried again.
     failed: Resting,
@@ -99,6 +102,7 @@ impl Rounds {
             start,
             origin: Instant::now(),
             kept: kept.into_iter().map(|loaded| (loaded.topic_partition, loaded.kept)).collect(),
+            archiving: Archiving::default(),
             waiting: HashMap::new(),
             failed: Resting::default(),
             unsettled: BTreeSet::new(),
@@ -119,13 +123,7 @@ impl Rounds {
 
     pub async fn on_call(&mut self, call: Call) {
         match call {
-            Call::Flush(partitions, answer) => {
-                let mut flushed = Ok(());
-                for topic_partition in partitions {
-                    flushed = flushed.and(self.flush(topic_partition).await);
-                }
-                let _gone = answer.send(flushed);
-            }
+            Call::Flush(partitions, answer) => self.on_flush(partitions, answer).await,
             Call::DeleteRecords(topic_partition, offset, answer) => {
                 let _gone = answer.send(self.delete_records(topic_partition, offset).await);
             }
@@ -161,7 +159,11 @@ impl Rounds {
         self.failed.forget_over(now);
         self.upkeep.resting.forget_over(now);
         let pressure = self.pressure();
-        for (looked_at, partition) in self.start.log.partitions().into_iter().enumerate() {
+        self.archiving.on_round();
+        self.advance_flushes().await;
+        let mut partitions = self.start.log.partitions();
+        self.archiving.rotate(&mut partitions);
+        for (looked_at, partition) in partitions.into_iter().enumerate() {
             while let Ok(call) = calls.try_recv() {
                 self.on_call(call).await;
             }
@@ -199,11 +201,11 @@ impl Rounds {
         }
     }
 
-    async fn archive_if_due(&mut self, partition: &Partition, pressure: JournalPressure) {
+    async fn archive_if_due(&mut self, partition: &Arc<Partition>, pressure: JournalPressure) {
         let topic_partition = partition.topic_partition();
         let Some(topic) = self.start.catalog.by_id(topic_partition.topic_id) else { return };
         let now = self.now();
-        if self.rests(topic_partition) {
+        if self.rests(topic_partition) || self.archiving.runs(topic_partition) {
             return;
         }
         let settings = CutSettings::of(&self.start.config, &topic.settings, pressure);
@@ -227,21 +229,12 @@ impl Rounds {
                 return;
             }
         }
-        self.archive_or_rest(partition, &topic, &unarchived).await;
+        self.archive_or_rest(partition, &topic, unarchived).await;
     }
 
     /// Whether a partition is left alone, as it could not be archived a moment ago.
     fn rests(&self, topic_partition: TopicPartition) -> bool {
         self.failed.rests(topic_partition, self.now())
-    }
-
-    async fn archive_or_rest(&mut self, partition: &Partition, topic: &Topic, unarchived: &Unarchived) {
-        if let Err(error) = self.archive(partition, topic, unarchived).await {
-            let topic_partition = partition.topic_partition();
-            tracing::warn!(topic = %topic.name, partition = topic_partition.partition.0, %error,
-                "a partition could not be archived, it is tried again");
-            self.failed.rest(topic_partition, self.now() + FAILED_PAUSE);
-        }
     }
 
     /// What is known of these offsets, which wait; none: there are none.
@@ -280,77 +273,6 @@ impl Rounds {
         }
         let unarchived = cut::Unarchived { bytes: unarchived.bytes, oldest: Some(oldest), paid };
         cut::decide(settings, now, unarchived, pressure)
-    }
-
-    /// Archives all that there is, segment by segment.
-    async fn flush(&mut self, topic_partition: TopicPartition) -> Result<(), ArchiveError> {
-        let partition = self.start.log.partition(topic_partition).ok_or(ArchiveError::UnknownPartition)?;
-        let topic =
-            self.start.catalog.by_id(topic_partition.topic_id).ok_or(ArchiveError::UnknownPartition)?;
-        let until = partition.ends().last_stable_offset;
-        let low = JournalPressure::Low;
-        let bytes_max = CutSettings::of(&self.start.config, &topic.settings, low).bytes;
-        loop {
-            let unarchived = partition.unarchived(bytes_max);
-            if unarchived.from >= unarchived.to || unarchived.from >= until {
-                return Ok(());
-            }
-            self.archive(&partition, &topic, &unarchived).await?;
-        }
-    }
-
-    async fn archive(
-        &mut self,
-        partition: &Partition,
-        topic: &Topic,
-        unarchived: &Unarchived,
-    ) -> Result<(), ArchiveError> {
-        let topic_partition = partition.topic_partition();
-        let kept = self.kept(partition, topic).await?;
-        if kept.manifest.archived_offset() > unarchived.from {
-            // A swap was made whose answer was lost. The log knows now; what is left is another plan.
-            return Ok(());
-        }
-        let job = WriteJob {
-            partition,
-            topic,
-            unarchived,
-            log_start_offset: partition.ends().log_start_offset,
-            leader_epoch: partition.leader_epoch(),
-            options: SegmentOptions { text: topic.settings.parquet_text, ..SegmentOptions::default() },
-        };
-        let (checkpoint, now) = (partition.checkpoint_at(unarchived.to), self.start.clock.now());
-        let ArchiveStart { reader, store, background, .. } = &self.start;
-        let producers = background.run(move || checkpoint.producers(now)).await?;
-        let segment = job.run(reader, store, background).await?;
-        let written = segment.clone();
-        let archived = Archived {
-            segments: segment.into_iter().collect(),
-            archived_offset: unarchived.to,
-            leader_epochs: partition.epochs_in(unarchived.from, unarchived.to),
-            producers,
-        };
-        let swapped = match kept.manifest.append_segments(archived) {
-            Ok(edited) => self.swap(&kept, partition, topic, edited).await,
-            Err(error) => Err(error.into()),
-        };
-        if let (Err(error), Some(segment)) = (&swapped, &written)
-            && is_surely_void(error)
-        {
-            let path = paths::segment(&topic.name, topic_partition, &segment.name());
-            self.graveyard.bury(self.now(), [path]);
-        }
-        self.on_swapped(partition, topic, swapped)?;
-        self.waiting.remove(&topic_partition);
-        if let Some(segment) = written {
-            self.upkeep.on_segments(topic_partition);
-            self.start.metrics.archive.segments.inc();
-            self.start.metrics.archive.raw_bytes.inc_by(segment.raw_bytes);
-            self.start.metrics.archive.file_bytes.inc_by(segment.file_bytes);
-            tracing::debug!(topic = %topic.name, partition = topic_partition.partition.0, rows = segment.rows,
-                bytes = segment.file_bytes, "a segment was archived");
-        }
-        Ok(())
     }
 
     /// Makes an edited manifest the partition's, under its term.
@@ -491,6 +413,8 @@ impl Rounds {
         self.kept.retain(|partition, _| partition.topic_id != topic_id);
         self.waiting.retain(|partition, _| partition.topic_id != topic_id);
         self.unsettled.retain(|partition| partition.topic_id != topic_id);
+        let abandoned = self.archiving.abandon(topic_id);
+        self.graveyard.bury(self.now(), abandoned);
         let store = Arc::clone(self.start.standing.store());
         let pointers = store.list(&pointer_prefix(topic_id)).await.map_err(super::LoadError::from)?;
         if !pointers.entries.is_empty() {

@@ -2,27 +2,27 @@
 
 use super::error::ArchiveError;
 use crate::background::Background;
-use crate::clock;
 use crate::log::{IndexEntry, Partition, Reader, Unarchived, data_batches};
 use crate::segment::manifest::{Made, Segment};
 use crate::segment::{SegmentOptions, SegmentWriter, WriteError};
-use crate::store::{ObjectStore, paths};
-use crate::topic::Topic;
-use crate::types::{LeaderEpoch, Offset};
+use crate::store::{ObjectPath, ObjectStore};
+use crate::types::Offset;
 use bytes::Bytes;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// What a segment is made from, and for whom.
-pub(super) struct WriteJob<'a> {
-    pub partition: &'a Partition,
-    pub topic: &'a Topic,
-    pub unarchived: &'a Unarchived,
+pub(super) struct WriteJob {
+    pub partition: Arc<Partition>,
+    pub unarchived: Unarchived,
     pub log_start_offset: Offset,
-    pub leader_epoch: LeaderEpoch,
+    pub made: Made,
+    /// Where the file goes.
+    pub path: ObjectPath,
     pub options: SegmentOptions,
 }
 
-impl WriteJob<'_> {
+impl WriteJob {
     /// Writes the segment and puts it; nothing, if there is no record to write.
     pub async fn run(
         &self,
@@ -44,11 +44,8 @@ impl WriteJob<'_> {
             if writer.rows() == 0 { Ok(None) } else { writer.finish(start..end).map(Some) }
         };
         let Some(written) = background.run(finish).await?? else { return Ok(None) };
-        let made = Made { unique: clock::random_id(), leader_epoch: self.leader_epoch, level: 0 };
-        let segment = Segment::written(written.summary, made);
-        let path = paths::segment(&self.topic.name, self.partition.topic_partition(), &segment.name());
-        store.put_bulk(&path, written.bytes).await?;
-        Ok(Some(segment))
+        store.put_bulk(&self.path, written.bytes).await?;
+        Ok(Some(Segment::written(written.summary, self.made)))
     }
 
     /// The batches of a span that the segment is to have.

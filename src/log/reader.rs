@@ -7,7 +7,7 @@
 use super::index::IndexEntry;
 use super::partition::Partition;
 use super::read_plan::{IsolationLevel, ReadPlan};
-use super::segments::Segments;
+use super::segments::{SegmentRead, Segments};
 use super::stability::AbortedTransaction;
 use crate::cache::{Cache, CacheKey};
 use crate::segment::gap_batch;
@@ -50,6 +50,33 @@ pub struct PartitionRead {
     pub aborted: Vec<AbortedTransaction>,
 }
 
+/// How much was taken of a chunk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Whole,
+    Part,
+}
+
+impl PartitionRead {
+    /// Adds what `limit` has room for of a chunk, from the batch on that has the offset where this ends.
+    fn take_chunk(&mut self, chunk: SegmentRead, limit: ReadLimit) -> Result<Taken, ReadError> {
+        let skipped = position_of(&chunk.batches, self.end)?;
+        let rest = chunk.batches.slice(skipped..);
+        let bounds = Bounds {
+            end: chunk.end,
+            bytes_max: limit.bytes_max.saturating_sub(self.bytes),
+            must_take_one: self.bytes == 0 && limit.first_batch == FirstBatch::WhateverItsSize,
+        };
+        let (taken, end) = whole_batches(&rest, chunk.end, &bounds)?;
+        if taken > 0 {
+            self.bytes += taken as u64;
+            (self.end, self.next_span) = (end, end);
+            self.batches.push(rest.slice(..taken));
+        }
+        Ok(if taken < rest.len() { Taken::Part } else { Taken::Whole })
+    }
+}
+
 /// Why bytes that the index names cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -74,6 +101,8 @@ impl From<StoreError> for ReadError {
     }
 }
 
+/// A reader of segments gets chunks until they have this many bytes: those of small records would be an answer each.
+const CHUNKS_BYTES: u64 = 1024 * 1024;
 const STORE_READS_MAX: usize = 32;
 /// Readers for whom the next spans are read while they take in the last ones.
 const READ_AHEADS_MAX: usize = 16;
@@ -158,7 +187,7 @@ impl Reader {
         self.read_spans(plan, limit).await
     }
 
-    /// The chunk of the first segment that has a row from `plan.from` on, of which maybe nothing fits; or a batch
+    /// Chunks of the first segment that has a row from `plan.from` on, of which maybe nothing fits; or a batch
     /// without records that leads behind all of them, if nothing follows in the journal. None: no segment has a row, so
     /// the reader goes on in the journal.
     async fn read_segments(
@@ -166,20 +195,17 @@ impl Reader {
         plan: &ReadPlan,
         limit: ReadLimit,
     ) -> Result<Option<PartitionRead>, ReadError> {
-        let mut read = PartitionRead { end: plan.from, ..PartitionRead::default() };
         for wanted in &plan.segments {
             let Some(found) = self.segments.read(wanted, plan.from).await? else { continue };
-            let skipped = position_of(&found.batches, plan.from)?;
-            let rest = found.batches.slice(skipped..);
-            let must_take_one = limit.first_batch == FirstBatch::WhateverItsSize;
-            let bounds = Bounds { end: found.end, bytes_max: limit.bytes_max, must_take_one };
-            let (taken, end) = whole_batches(&rest, found.end, &bounds)?;
-            if taken > 0 {
-                read.bytes = taken as u64;
-                read.end = end;
-                read.batches.push(rest.slice(..taken));
+            let mut read = PartitionRead { end: plan.from, next_span: plan.from, ..PartitionRead::default() };
+            let mut taken = read.take_chunk(found, limit)?;
+            while taken == Taken::Whole && read.bytes < limit.bytes_max.min(CHUNKS_BYTES) {
+                taken = match self.segments.read(wanted, read.end).await {
+                    Ok(Some(next)) => read.take_chunk(next, limit)?,
+                    // What comes before it is good, and the reader will ask for the rest.
+                    Ok(None) | Err(_) => break,
+                };
             }
-            read.next_span = read.end;
             return Ok(Some(read));
         }
         if !plan.spans.is_empty() {
@@ -187,10 +213,14 @@ impl Reader {
         }
         let epoch = plan.segments.last().map_or(LeaderEpoch(0), |last| last.segment.leader_epoch);
         let batch = gap_batch(&(plan.from..plan.archived_to), epoch);
-        read.bytes = batch.len() as u64;
-        (read.end, read.next_span) = (plan.archived_to, plan.archived_to);
-        read.batches.push(batch);
-        Ok(Some(read))
+        let (bytes, end) = (batch.len() as u64, plan.archived_to);
+        Ok(Some(PartitionRead {
+            batches: vec![batch],
+            bytes,
+            end,
+            next_span: end,
+            ..PartitionRead::default()
+        }))
     }
 
     async fn read_spans(&self, plan: &ReadPlan, limit: ReadLimit) -> Result<PartitionRead, ReadError> {

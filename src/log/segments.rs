@@ -17,9 +17,7 @@ use super::segment_file::SegmentFile;
 use super::time_lookup::FoundOffset;
 use crate::background::{Background, Turn};
 use crate::cache::{Cache, CacheKey};
-use crate::segment::{
-    Chunk, ChunkCodec, ChunkId, ChunkRows, DamagedSegment, FetchedRanges, Row, SegmentFooter,
-};
+use crate::segment::{ChunkCodec, ChunkId, ChunkRows, DamagedSegment, FetchedRanges, Row, SegmentFooter};
 use crate::store::ObjectStore;
 use crate::types::{Offset, SessionId, Timestamp};
 use crate::wire::batch::BatchHeader;
@@ -253,8 +251,8 @@ impl Segments {
         chunk: ChunkId,
         fetched: Arc<Fetched>,
     ) -> Result<Bytes, ReadError> {
-        self.decode(turn, file, move |footer| footer.decode_chunk(chunk, &fetched.ranges, CODEC).map(joined))
-            .await
+        let decode = move |footer: &SegmentFooter| footer.decode_chunk(chunk, &fetched.ranges, CODEC);
+        Ok(self.decode(turn, file, decode).await?.batches)
     }
 
     /// Work for a processor, in its turn.
@@ -285,13 +283,6 @@ fn group_of(file: &SegmentFile, chunk: ChunkId) -> Range<u32> {
     let size = u32::try_from((GROUP_BYTES / bytes_each).clamp(1, GROUP_CHUNKS_MAX)).expect("clamped");
     let start = chunk.0 - chunk.0 % size;
     start..start.saturating_add(size).min(chunks.end.0)
-}
-
-fn joined(chunk: Chunk) -> Bytes {
-    match chunk.batches.as_slice() {
-        [one] => one.clone(),
-        batches => Bytes::from(batches.concat()),
-    }
 }
 
 /// Chunks have keys like spans: an id that is never given twice, a number, and a range.

@@ -1,5 +1,6 @@
 //! Who may come in: a number of connections over all listeners, and a calm log about those turned away.
 
+use super::turns;
 use crate::limits::MemoryBudget;
 use crate::metrics::Metrics;
 use parking_lot::Mutex;
@@ -20,6 +21,8 @@ pub struct Admission {
     pub budget: MemoryBudget,
     /// Where connections are counted.
     pub metrics: Arc<Metrics>,
+    /// Turns at writing long answers.
+    pub(super) turns: Arc<Semaphore>,
 }
 
 /// A connection's place, given back when dropped.
@@ -47,6 +50,7 @@ impl Admission {
             log: LogPace::default(),
             budget,
             metrics,
+            turns: turns::of_a_server(),
         }
     }
 

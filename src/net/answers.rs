@@ -2,8 +2,9 @@
 //!
 //! Requests that wait are polled side by side, also while earlier answers are being written: one that is not
 //! polled may hold a place in a queue that others wait in. Small chunks are gathered, big ones are written from
-//! where they lie. A peer that takes nothing for a while, or next to nothing, is given up.
+//! where they lie, and long answers in turns (`turns.rs`). A peer that takes nothing for a while, or next to nothing, is given up.
 
+use super::turns::{PIECE_BYTES, Turns};
 use crate::limits::MemoryPermit;
 use crate::wire::ResponseFrame;
 use bytes::{Buf, Bytes, BytesMut};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// An answer that is there, or not yet.
@@ -48,6 +49,7 @@ pub struct AnswerWriter<W> {
     slots_closed: bool,
     waiting: FuturesOrdered<Slot>,
     outgoing: Outgoing,
+    turns: Turns,
     stall: Option<Stall>,
     must_flush: bool,
 }
@@ -87,14 +89,15 @@ impl Future for Slot {
 }
 
 impl<W: AsyncWrite + Unpin> AnswerWriter<W> {
-    /// Writes the answers of `slots` to `writer`.
-    pub fn new(writer: W, slots: mpsc::Receiver<Slot>) -> AnswerWriter<W> {
+    /// Writes the answers of `slots` to `writer`; long ones in the turns that `turns` has for all connections.
+    pub fn new(writer: W, slots: mpsc::Receiver<Slot>, turns: Arc<Semaphore>) -> AnswerWriter<W> {
         AnswerWriter {
             writer,
             slots,
             slots_closed: false,
             waiting: FuturesOrdered::new(),
             outgoing: Outgoing::default(),
+            turns: Turns::new(turns),
             stall: None,
             must_flush: false,
         }
@@ -119,7 +122,10 @@ impl<W: AsyncWrite + Unpin> AnswerWriter<W> {
                 let done = self.slots_closed && self.waiting.is_empty();
                 return if done { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
-            if self.poll_write(cx)?.is_pending() {
+            ready!(self.turns.poll_begin(cx, self.outgoing.bytes));
+            let written = self.poll_write(cx);
+            self.turns.end();
+            if written?.is_pending() {
                 return self.poll_stall(cx);
             }
         }
@@ -229,13 +235,18 @@ impl Outgoing {
     ) -> Poll<io::Result<usize>> {
         self.seal_small();
         let first = self.chunks.front().expect("asked only when there are bytes");
-        if self.chunks.len() == 1 || !writer.is_write_vectored() {
-            return writer.poll_write(cx, first);
+        if first.len() >= PIECE_BYTES || self.chunks.len() == 1 || !writer.is_write_vectored() {
+            return writer.poll_write(cx, &first[..first.len().min(PIECE_BYTES)]);
         }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let count = self.chunks.len().min(SLICES_MAX);
+        let (mut count, mut left) = (0, PIECE_BYTES);
         for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
-            *slice = IoSlice::new(chunk);
+            if left == 0 {
+                break;
+            }
+            *slice = IoSlice::new(&chunk[..chunk.len().min(left)]);
+            left -= slice.len();
+            count += 1;
         }
         writer.poll_write_vectored(cx, &slices[..count])
     }

@@ -116,7 +116,7 @@ where
     let budget = context.admission.budget.clone();
     let frames = FrameReader::new(reader, budget, context.limits.frame_bytes_max);
     let requests = Requests { context, info, frames, places, places_max, slots };
-    let mut answers = AnswerWriter::new(writer, slots_received);
+    let mut answers = AnswerWriter::new(writer, slots_received, Arc::clone(&context.admission.turns));
     let read_end = {
         let mut reading = std::pin::pin!(requests.run());
         tokio::select! {

@@ -20,6 +20,7 @@ mod quic;
 mod server;
 mod tcp;
 mod tls;
+mod turns;
 
 pub use admission::{Admission, Guest};
 pub use certificate::{Identity, IdentityError};

@@ -6,6 +6,7 @@ use crate::mesh::ClientSecurity;
 use crate::metrics::Metrics;
 use crate::wire::{RequestFrame, ResponseFrame};
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -292,6 +293,43 @@ async fn an_answer_that_waits_is_polled_while_the_one_before_it_is_written() {
     assert_eq!(world.budget.free_bytes(), world.budget.total_bytes(), "it has ended, and nobody has read");
     assert_eq!(read_answer(&mut client).await, 1);
     assert_eq!(read_answer(&mut client).await, 2);
+}
+
+#[tokio::test]
+async fn a_short_answer_is_written_between_the_pieces_of_long_ones() {
+    const LONG: usize = 8 << 20;
+    let far = World::new(Echo { filling: LONG, ..Echo::default() }, 1 << 20);
+    let mut near = World::new(Echo::default(), 1 << 20);
+    near.context.admission = Arc::clone(&far.context.admission);
+    let mut readers = Vec::new();
+    for _ in 0..8 {
+        let (mut stream, _) = far.connect(2 * LONG);
+        stream.write_all(&request(FETCH, 1, 0)).await.unwrap();
+        readers.push(stream);
+    }
+    let (mut stream, _) = near.connect(1 << 10);
+    stream.write_all(&request(PRODUCE, 2, 0)).await.unwrap();
+    assert_eq!(read_answer(&mut stream).await, 2);
+    let mut written = 0;
+    let mut piece = vec![0; 1 << 20];
+    for reader in &mut readers {
+        while let Some(read) = reader.read(&mut piece).now_or_never() {
+            written += read.unwrap();
+        }
+    }
+    assert!(written <= LONG, "{written} bytes of long answers came first");
+    let rest = async {
+        while written < 8 * (LONG + 8) {
+            for reader in &mut readers {
+                if let Ok(read) =
+                    tokio::time::timeout(Duration::from_millis(1), reader.read(&mut piece)).await
+                {
+                    written += read.unwrap();
+                }
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), rest).await.expect("all are written in the end");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use super::Rounds;
 use crate::archive::archiver::Call;
 use crate::archive::cut::{self, CutSettings, JournalPressure};
 use crate::log::Partition;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Partitions that are looked at in one go.
@@ -35,12 +36,13 @@ impl Rounds {
     }
 
     /// Archives a segment of what a partition has, whatever it has paid.
-    async fn archive_now(&mut self, partition: &Partition) {
+    async fn archive_now(&mut self, partition: &Arc<Partition>) {
         let Some(topic) = self.start.catalog.by_id(partition.topic_partition().topic_id) else { return };
         let settings = CutSettings::of(&self.start.config, &topic.settings, JournalPressure::High);
         let unarchived = partition.unarchived(settings.bytes);
-        if unarchived.from < unarchived.to {
-            self.archive_or_rest(partition, &topic, &unarchived).await;
+        let runs = self.archiving.runs(partition.topic_partition());
+        if unarchived.from < unarchived.to && !runs {
+            self.archive_or_rest(partition, &topic, unarchived).await;
         }
     }
 }

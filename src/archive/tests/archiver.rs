@@ -18,6 +18,8 @@ use crate::types::{
     TopicName, TopicPartition,
 };
 use crate::wire::batch::{BatchBuilder, BatchHeader, Codec, NO_PRODUCER};
+use object_store::memory::InMemory;
+use object_store::throttle::{ThrottleConfig, ThrottledStore};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
@@ -26,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Rows of producers that may wait.
@@ -50,7 +53,11 @@ struct World {
 impl World {
     /// One partition, and its archiver. Records wait for `age` where they have paid for their segment.
     async fn new(age: Duration) -> World {
-        let (faulty, store) = (Arc::new(FaultyStore::new(1_000_000)), ObjectStore::in_memory());
+        World::on(ObjectStore::in_memory(), age).await
+    }
+
+    async fn on(store: ObjectStore, age: Duration) -> World {
+        let faulty = Arc::new(FaultyStore::new(1_000_000));
         let metadata: Arc<dyn MetadataStore> = Arc::<FaultyStore>::clone(&faulty);
         let session_id = SessionId(Uuid::from_u128(1));
         let joining = Joining::new(session_id, BrokerId(1), NOW);
@@ -168,6 +175,48 @@ async fn a_log_start_is_moved_after_a_swap_without_an_answer() {
     let manifest = world.partition.archived().expect("there").manifest;
     assert_eq!((manifest.log_start_offset(), manifest.archived_offset()), (Offset(1), Offset(2)));
     world.flush().await.expect("nothing is left to do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_start_moves_while_the_store_takes_its_time_over_a_segment() {
+    let slow = Arc::new(ThrottledStore::new(InMemory::new(), ThrottleConfig::default()));
+    let backend: Arc<dyn object_store::ObjectStore> = Arc::<ThrottledStore<InMemory>>::clone(&slow);
+    let world = World::on(ObjectStore::with_backend(backend, "slow:"), DAY).await;
+    for _ in 0..3 {
+        world.append().await;
+    }
+    slow.config_mut(|config| config.wait_put_per_call = Duration::from_secs(10));
+    let (whole, began) = (world.partition.topic_partition(), Instant::now());
+    let moving = async {
+        let moved = world.archive.delete_records(whole, Offset(2)).await;
+        (moved.expect("moved"), began.elapsed())
+    };
+    let (flushed, (moved, after)) = tokio::join!(world.flush(), moving);
+    flushed.expect("archived");
+    assert_eq!(moved, Offset(2));
+    assert!(after < Duration::from_secs(5), "{after:?}");
+    assert!(began.elapsed() >= Duration::from_secs(20), "a segment and a manifest were put");
+    let manifest = world.partition.archived().expect("there").manifest;
+    assert_eq!((manifest.log_start_offset(), manifest.archived_offset()), (Offset(2), Offset(3)));
+    assert_eq!((manifest.totals().rows, world.segments().await), (3, 1), "it was begun before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_whose_rows_were_all_deleted_while_it_was_put_goes() {
+    let slow = Arc::new(ThrottledStore::new(InMemory::new(), ThrottleConfig::default()));
+    let backend: Arc<dyn object_store::ObjectStore> = Arc::<ThrottledStore<InMemory>>::clone(&slow);
+    let world = World::on(ObjectStore::with_backend(backend, "slow:"), DAY).await;
+    world.append().await;
+    world.append().await;
+    slow.config_mut(|config| config.wait_put_per_call = Duration::from_secs(10));
+    let whole = world.partition.topic_partition();
+    let (flushed, moved) = tokio::join!(world.flush(), world.archive.delete_records(whole, Offset(2)));
+    flushed.expect("archived");
+    assert_eq!(moved.expect("moved"), Offset(2));
+    let manifest = world.partition.archived().expect("there").manifest;
+    assert_eq!((manifest.archived_offset(), manifest.totals().rows), (Offset(2), 0));
+    assert_eq!(world.archived_after(120).await, 2);
+    assert_eq!(world.segments().await, 0, "nothing refers to it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,8 @@
 //! Many who read one segment at once: all get on, and no chunk is decoded twice.
 
 use super::super::archived::SegmentRef;
+use super::super::read_plan::ReadPlan;
+use super::super::reader::{FirstBatch, ReadLimit, Reader};
 use super::super::segments::Segments;
 use crate::cache::Cache;
 use crate::config::CacheConfig;
@@ -9,7 +11,7 @@ use crate::segment::manifest::{Made, Segment};
 use crate::segment::{SegmentOptions, SegmentWriter};
 use crate::store::{ObjectStore, paths};
 use crate::types::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition};
-use crate::wire::batch::{BatchBuilder, Codec, NO_PRODUCER};
+use crate::wire::batch::{BatchBuilder, BatchHeader, Codec, NO_PRODUCER};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +66,33 @@ async fn readers_of_all_chunks_at_once_all_get_on_and_no_chunk_is_decoded_twice(
     }
     let chunks = u64::try_from(ROWS).expect("positive") / PAGE_ROWS as u64;
     assert_eq!(metrics.cache.misses.get(), chunks, "each chunk was decoded once");
+}
+
+#[tokio::test]
+async fn a_read_takes_chunks_up_to_its_limit_and_the_next_goes_on_there() {
+    const BYTES_MAX: u64 = 1_000;
+    let (store, metrics) = (ObjectStore::in_memory(), Arc::new(Metrics::new()));
+    let config = CacheConfig { memory_bytes: 64 << 20, disk_bytes: 0 };
+    let cache = Cache::open(config, Path::new("unused"), metrics).await.expect("opens");
+    let wanted = segment(&store).await;
+    let reader = Reader::new(cache, store);
+    let (mut from, mut reads) = (Offset(0), 0);
+    while from < Offset(ROWS) {
+        let segments = vec![wanted.clone()];
+        let (end, archived_to) = (Offset(ROWS), Offset(ROWS));
+        let plan = ReadPlan { from, end, segments, archived_to, bytes: 1, ..ReadPlan::default() };
+        let limit = ReadLimit { bytes_max: BYTES_MAX, first_batch: FirstBatch::WhateverItsSize };
+        let read = reader.read(&plan, limit).await.expect("readable");
+        assert!(read.bytes <= BYTES_MAX, "{}", read.bytes);
+        for batch in &read.batches {
+            let header = BatchHeader::decode(batch).expect("a batch");
+            assert_eq!((header.base_offset, header.total_bytes()), (from, batch.len()));
+            from = header.offsets().end;
+        }
+        assert_eq!(read.end, from);
+        reads += 1;
+    }
+    assert!(reads * 5 < ROWS / PAGE_ROWS as i64, "{reads} reads");
 }
 
 /// The order in which it is needed: whoever has the only room reads a group, and finds that each of its other chunks is

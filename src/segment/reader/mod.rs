@@ -5,6 +5,7 @@
 
 mod batches;
 mod footer;
+mod packing;
 mod page_table;
 mod pages;
 mod ranges;
@@ -33,18 +34,10 @@ pub struct ChunkId(pub u32);
 /// A chunk as readers get it: the same bytes whatever offset was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// Record batches in order, whole and with their CRC. The last reaches to the end of `offsets`.
-    pub batches: Vec<Bytes>,
+    /// Record batches in order, whole and with their CRC, one behind the other. The last reaches to the end of `offsets`.
+    pub batches: Bytes,
     /// What they answer: from the first record to the first record of the next chunk, or the segment's end.
     pub offsets: Range<Offset>,
-}
-
-impl Chunk {
-    /// Bytes of all its batches.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.batches.iter().map(Bytes::len).sum()
-    }
 }
 
 /// Where a segment's bytes come from.

@@ -1,5 +1,6 @@
 //! The rows of a chunk: its decoded columns, and a borrowed view of each row.
 
+use super::batches::RecordParts;
 use super::footer::SegmentFooter;
 use super::{Chunk, ChunkCodec, ChunkId, FetchedRanges, batches, pages};
 use crate::segment::error::DamagedSegment;
@@ -19,6 +20,8 @@ use std::ops::Range;
 pub struct ChunkRows {
     batch: RecordBatch,
     answers: Range<Offset>,
+    /// Its length in the file.
+    stored_bytes: usize,
     offsets: ScalarBuffer<i64>,
     timestamps: ScalarBuffer<i64>,
     timestamp_types: ScalarBuffer<i32>,
@@ -40,7 +43,8 @@ impl SegmentFooter {
     /// Decodes a chunk whose bytes are among `fetched`.
     pub fn decode_rows(&self, chunk: ChunkId, fetched: &FetchedRanges) -> Result<ChunkRows, DamagedSegment> {
         let answers = self.chunk_offsets(chunk).ok_or_else(|| wrong("there is no such chunk"))?;
-        let rows = ChunkRows::of(pages::decode(self, chunk, fetched)?, answers)?;
+        let stored_bytes = usize::try_from(self.chunk_file_bytes(chunk)).unwrap_or(usize::MAX);
+        let rows = ChunkRows::of(pages::decode(self, chunk, fetched)?, answers, stored_bytes)?;
         let entry = self.entry(chunk).ok_or_else(|| wrong("there is no such chunk"))?;
         let bounds = (rows.offsets.first().copied(), rows.offsets.last().copied());
         if bounds != (Some(entry.first.get()), Some(entry.last.get())) {
@@ -66,7 +70,11 @@ impl SegmentFooter {
 }
 
 impl ChunkRows {
-    fn of(batch: RecordBatch, answers: Range<Offset>) -> Result<ChunkRows, DamagedSegment> {
+    fn of(
+        batch: RecordBatch,
+        answers: Range<Offset>,
+        stored_bytes: usize,
+    ) -> Result<ChunkRows, DamagedSegment> {
         let column = |index: usize| batch.columns().get(index).ok_or_else(|| wrong("a column is missing"));
         let timestamps = column(2)?.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(mistyped)?;
         let headers = column(6)?.as_list_opt::<i32>().ok_or_else(mistyped)?;
@@ -74,6 +82,7 @@ impl ChunkRows {
         let [header_keys, header_values] = parts.columns() else { return Err(mistyped()) };
         let rows = ChunkRows {
             answers,
+            stored_bytes,
             offsets: numbers_i64(column(1)?)?,
             timestamps: timestamps.values().clone(),
             timestamp_types: numbers_i32(column(3)?)?,
@@ -183,11 +192,81 @@ impl ChunkRows {
         (start..self.len()).map(|index| self.row(index)).find(|row| row.timestamp >= timestamp)
     }
 
+    /// Bytes of the chunk in its file, where it is compressed.
+    pub(super) fn stored_bytes(&self) -> usize {
+        self.stored_bytes
+    }
+
+    /// Bytes of all keys, values and headers.
+    pub(super) fn raw_bytes(&self) -> usize {
+        let columns = [&self.keys, &self.values, &self.header_keys, &self.header_values];
+        // The lower half of a view is the length of what it shows.
+        let lengths = columns.into_iter().flat_map(|column| column.views()).map(|view| *view as u32 as usize);
+        lengths.sum()
+    }
+
+    /// Where the rows end that may share a batch with the one at `start`: what they have in common is in its header.
+    pub(super) fn alike_until(&self, start: usize, codec: ChunkCodec) -> usize {
+        let mut rows = start..self.len();
+        rows.end = same_until(&self.producer_ids, rows.clone());
+        if codec == ChunkCodec::AsProduced {
+            rows.end = same_until(&self.codecs, rows.clone());
+        }
+        rows.end = same_until(&self.producer_epochs, rows.clone());
+        rows.end = same_until(&self.leader_epochs, rows.clone());
+        rows.end = same_until(&self.timestamp_types, rows.clone());
+        if self.timestamp_types[start] != 0 {
+            // Of log append time there is one in a batch.
+            rows.end = same_until(&self.timestamps, rows.clone());
+        }
+        let transactional = self.transactional.values();
+        let first = transactional.value(start);
+        rows.clone().find(|index| transactional.value(*index) != first).unwrap_or(rows.end)
+    }
+
+    #[inline]
+    pub(super) fn offset(&self, index: usize) -> Offset {
+        Offset(self.offsets[index])
+    }
+
+    #[inline]
+    pub(super) fn timestamp(&self, index: usize) -> Timestamp {
+        Timestamp(self.timestamps[index].div_euclid(MICROS))
+    }
+
+    #[inline]
+    pub(super) fn sequence(&self, index: usize) -> i32 {
+        self.sequences[index]
+    }
+
+    /// The latest timestamp of these rows, which are some.
+    pub(super) fn latest_of(&self, rows: Range<usize>) -> Timestamp {
+        let latest = self.timestamps[rows].iter().max().copied().unwrap_or_default();
+        Timestamp(latest.div_euclid(MICROS))
+    }
+
+    #[inline]
+    pub(super) fn record(&self, index: usize) -> RecordParts<'_> {
+        let headers = self.header_ends[index] as usize..self.header_ends[index + 1] as usize;
+        RecordParts {
+            key: value_at(&self.keys, index),
+            value: value_at(&self.values, index),
+            headers: RowHeaders::of_columns(&self.header_keys, &self.header_values, headers),
+        }
+    }
+
     /// The rows as record batches.
     #[must_use]
     pub fn encode(&self, codec: ChunkCodec) -> Chunk {
         Chunk { batches: batches::encode(self, codec), offsets: self.answers.clone() }
     }
+}
+
+/// Where those end of `rows` that have the value of the first of them.
+fn same_until<T: PartialEq>(column: &[T], rows: Range<usize>) -> usize {
+    let values = &column[rows.clone()];
+    let differs = values.iter().position(|value| *value != values[0]);
+    differs.map_or(rows.end, |same| rows.start + same)
 }
 
 #[inline]

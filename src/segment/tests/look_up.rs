@@ -1,6 +1,6 @@
 //! From an offset or a time to the chunk that holds it.
 
-use super::world::{OwnedBatch, batches, chunk_ids, open, small_pages, text_record, write};
+use super::world::{OwnedBatch, batches, batches_of, chunk_ids, open, small_pages, text_record, write};
 use crate::segment::{ChunkCodec, ChunkId, SegmentReader};
 use crate::types::{Offset, Timestamp};
 use crate::wire::batch::BatchHeader;
@@ -10,7 +10,8 @@ use proptest::prelude::*;
 
 fn ends(reader: &SegmentReader<Bytes>, chunk: ChunkId) -> Offset {
     let chunk = reader.chunk(chunk, ChunkCodec::AsProduced).now_or_never().unwrap().unwrap();
-    BatchHeader::decode(&chunk.batches[chunk.batches.len() - 1]).unwrap().offsets().end
+    let batches = batches_of(&chunk);
+    BatchHeader::decode(&batches[batches.len() - 1]).unwrap().offsets().end
 }
 
 /// The answer of ListOffsets, as a caller finds it.

@@ -1,7 +1,8 @@
 //! What goes into a segment comes out of it, as rows and as batches.
 
 use super::world::{
-    OwnedBatch, OwnedRow, batches, chunk_ids, open, partition, read_rows, records_of, small_pages, write,
+    OwnedBatch, OwnedRow, batches, batches_of, chunk_ids, open, partition, read_rows, records_of,
+    small_pages, write,
 };
 use crate::segment::{ChunkCodec, SegmentWriter};
 use crate::types::{LeaderEpoch, Offset};
@@ -18,7 +19,7 @@ fn rows_of(batches: &[OwnedBatch]) -> Vec<OwnedRow> {
 fn read_batches(bytes: &Bytes, codec: ChunkCodec) -> Vec<Bytes> {
     let reader = open(bytes);
     let chunk = |chunk| reader.chunk(chunk, codec).now_or_never().expect("memory is ready");
-    chunk_ids(&reader).flat_map(|id| chunk(id).expect("a whole chunk").batches).collect()
+    chunk_ids(&reader).flat_map(|id| batches_of(&chunk(id).expect("a whole chunk"))).collect()
 }
 
 /// Each batch's header says of its records what their rows say.
@@ -149,6 +150,30 @@ fn a_batch_is_of_a_megabyte_at_most_unless_a_record_is_larger() {
     let answered = read_batches(&segment.bytes, ChunkCodec::AsProduced);
     let records: Vec<usize> = answered.iter().map(|bytes| records_of(bytes).len()).collect();
     assert_eq!(records, [1, 10, 10, 10]);
+}
+
+#[test]
+fn what_compresses_well_is_answered_compressed_and_the_rest_at_least_whole() {
+    let line = |index: usize| format!("{{\"number\":{index},\"from\":\"LAS\",\"to\":\"PHL\",\"delay\":33}}");
+    let mut drawn = 7_u64;
+    let mut letters = |_| {
+        drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        format!("{:016x}", drawn ^ drawn >> 29)
+    };
+    for codec in [Codec::Zstd, Codec::Gzip] {
+        let lines: Vec<_> = (0..1_500).map(|index| super::world::text_record(1, &line(index))).collect();
+        let noise: Vec<_> = (0..1_500).map(|index| super::world::text_record(1, &letters(index))).collect();
+        for (records, at_most) in [(lines, 1_500 * 20), (noise, 1_500 * 30)] {
+            let batch = OwnedBatch { codec, ..OwnedBatch::plain(0, records) };
+            let segment =
+                write(std::slice::from_ref(&batch), 0..1_500, crate::segment::SegmentOptions::default());
+            let answered = read_batches(&segment.bytes, ChunkCodec::AsProduced);
+            let bytes: usize = answered.iter().map(Bytes::len).sum();
+            assert!(bytes <= at_most, "{codec:?}: {bytes}");
+            let records: Vec<_> = answered.iter().flat_map(records_of).map(|(_, record)| record).collect();
+            assert_eq!(records, batch.records);
+        }
+    }
 }
 
 #[test]

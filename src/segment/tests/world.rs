@@ -1,10 +1,12 @@
 //! What tests write into segments and read back.
 
-use crate::segment::{Row, Segment, SegmentOptions, SegmentReader, SegmentWriter};
+use crate::segment::{Chunk, Row, Segment, SegmentOptions, SegmentReader, SegmentWriter};
 use crate::types::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp, TopicId, TopicPartition,
 };
-use crate::wire::batch::{BatchBuilder, Codec, DecodedBatch, Header, ProducerStamp, TimestampType, stamp};
+use crate::wire::batch::{
+    BatchBuilder, BatchHeader, Codec, DecodedBatch, Header, ProducerStamp, TimestampType, stamp,
+};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use proptest::collection::vec;
@@ -162,6 +164,16 @@ pub fn read_rows(bytes: &Bytes) -> Vec<OwnedRow> {
         rows.extend(decoded.iter().map(OwnedRow::from));
     }
     rows
+}
+
+/// The batches of a chunk, one by one.
+pub fn batches_of(chunk: &Chunk) -> Vec<Bytes> {
+    let mut rest = chunk.batches.clone();
+    let mut batches = Vec::new();
+    while !rest.is_empty() {
+        batches.push(rest.split_to(BatchHeader::decode(&rest).expect("a batch").total_bytes()));
+    }
+    batches
 }
 
 /// Offsets and records of a batch, as a client reads them.
