@@ -2,7 +2,7 @@
 
 use super::brokers::MissingListeners;
 use super::fetch_session::FetchSessions;
-use super::forward::Streams;
+use super::forward::{Streams, route};
 use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::cluster::PlacementKey;
@@ -20,6 +20,8 @@ use crate::txn::TxnCoordinator;
 use crate::types::{BrokerId, ClusterId, PartitionIndex, TopicId, TopicPartition};
 use crate::wire::{ErrorCode, messages};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The rooms of this broker, as one session sees them.
@@ -107,6 +109,9 @@ impl ClusterInfo {
     }
 }
 
+/// A new topic's partitions are waited for so long before its creation is answered.
+const OPEN_TIME_MAX: Duration = Duration::from_secs(2);
+
 impl Context {
     /// The topic of that name, or the error that is answered for it.
     pub async fn topic_by_name(&self, name: &str) -> Result<Arc<Topic>, ErrorCode> {
@@ -140,24 +145,23 @@ impl Context {
         if !topic.has(partition) || self.catalog.by_id(topic.id).is_none() {
             return Err(ErrorCode::UnknownTopicOrPartition);
         }
-        if self.leadership.image().leader(PlacementKey::partition(topic_partition)) != Leader::Own {
-            return Err(ErrorCode::NotLeaderOrFollower);
-        }
-        self.open_partitions(topic);
-        self.log.partition(topic_partition).ok_or(ErrorCode::NotLeaderOrFollower)
+        // Another leads it; or this session does, and the room `views` has not opened it yet.
+        Err(ErrorCode::NotLeaderOrFollower)
     }
 
-    /// Has the log open all partitions of a topic.
-    // One broker that leads everything opens them when they are first asked for; the room `views` takes this over.
-    pub fn open_partitions(&self, topic: &Topic) {
-        if self.leadership.image().members().len() > 1 {
-            return;
-        }
-        self.log.ensure(topic.id, topic.partitions);
-        if self.catalog.by_id(topic.id).is_none() {
-            // It was deleted between the two looks.
-            self.log.remove(topic.id);
-        }
+    /// Sees that what is known of a partition's ends was so at some moment after this call began: the session stood then, and
+    /// led the partition. Whatever names an end waits for this.
+    pub async fn confirm_ends(&self, partition: &Partition) -> Result<(), ErrorCode> {
+        self.standing.confirm().await.map_err(|_| ErrorCode::OffsetNotAvailable)?;
+        // In this order: a term is closed before its view is acknowledged, and nobody else leads before that.
+        if partition.term().is_open() { Ok(()) } else { Err(ErrorCode::NotLeaderOrFollower) }
+    }
+
+    /// Waits a moment until those partitions of a new topic are served that this session leads, so that whoever is told of it
+    /// may use it.
+    pub async fn opened(&self, topic: &Arc<Topic>) {
+        let all = (0..topic.partitions).map(|index| (topic, index));
+        route::hold(self, all, Instant::now() + OPEN_TIME_MAX).await;
     }
 
     /// Whether a client that knows of `leader_epoch` (-1: of none) may talk about this partition (KIP-320). Every view has

@@ -49,7 +49,7 @@ async fn grow(
         return Ok(());
     }
     let grown = context.catalog.grow(topic.id, wanted.count).await.map_err(refused)?;
-    context.open_partitions(&grown);
+    context.opened(&grown).await;
     Ok(())
 }
 

@@ -86,7 +86,7 @@ async fn create(context: &Context, wanted: CreatableTopic, validate_only: bool) 
     let refused = |error| Refused::new(catalog_error::code(&error), error);
     if !validate_only {
         let topic = context.catalog.create(new).await.map_err(refused)?;
-        context.open_partitions(&topic);
+        context.opened(&topic).await;
         return Ok((*topic).clone());
     }
     let settings = context.catalog.check(&new).map_err(refused)?;

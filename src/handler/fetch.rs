@@ -265,6 +265,8 @@ fn look(sought: &Sought, terms: Terms) -> Look {
     let bytes_max = u64::try_from(sought.wanted.bytes_max).unwrap_or(0).min(terms.bytes_max);
     match &sought.found {
         Err(code) => Look::Refused(*code),
+        // It is led elsewhere by now, or its topic is gone: the client looks for its leader.
+        Ok(partition) if !partition.term().is_open() => Look::Refused(ErrorCode::NotLeaderOrFollower),
         Ok(partition) => {
             let from = Offset(sought.wanted.fetch_offset);
             match partition.read_plan(from, terms.isolation, bytes_max) {
@@ -338,10 +340,17 @@ fn answer_partition(
     };
     let (partition, read) = match (&sought.found, read) {
         (Ok(partition), Ok(read)) => (partition, read),
+        (Ok(partition), Err(code)) if names_an_end(code) && !partition.term().is_open() => {
+            return refuse(ErrorCode::NotLeaderOrFollower);
+        }
         (_, Err(code)) if names_an_end(code) && !ends_known => return refuse(ErrorCode::OffsetNotAvailable),
         (Err(code), _) => return refuse(*code),
         (_, Err(code)) => return refuse(code),
     };
+    // Looked at after the standing was confirmed: where the term is open now, nobody else led when this fetch came.
+    if !partition.term().is_open() {
+        return refuse(ErrorCode::NotLeaderOrFollower);
+    }
     if read.batches.is_empty() && !ends_known {
         return refuse(ErrorCode::OffsetNotAvailable);
     }

@@ -78,7 +78,7 @@ async fn look_up(
     let topic = context.topic_by_name(topic).await?;
     let partition = context.partition(&topic, wanted.partition_index)?;
     context.check_leader_epoch(&partition, wanted.current_leader_epoch)?;
-    context.standing.confirm().await.map_err(|_| ErrorCode::OffsetNotAvailable)?;
+    context.confirm_ends(&partition).await?;
     let end = |offset| {
         let leader_epoch = partition.epoch_at(offset).unwrap_or(partition.leader_epoch());
         Ok(Some(FoundOffset { offset, timestamp: Timestamp::NONE, leader_epoch }))

@@ -35,7 +35,7 @@ async fn end_of_epoch(
     let topic = context.topic_by_name(topic).await?;
     let partition = context.partition(&topic, wanted.partition)?;
     context.check_leader_epoch(&partition, wanted.current_leader_epoch)?;
-    context.standing.confirm().await.map_err(|_| ErrorCode::OffsetNotAvailable)?;
+    context.confirm_ends(&partition).await?;
     let (epoch, end) = partition.end_of_epoch(LeaderEpoch(wanted.leader_epoch));
     Ok((epoch, end.get()))
 }

@@ -100,7 +100,8 @@ impl BrokerLog {
     }
 
     /// Sees that partitions `0..count` of a topic are there.
-    pub fn ensure(&self, topic_id: TopicId, count: i32) {
+    #[cfg(test)]
+    pub(crate) fn ensure(&self, topic_id: TopicId, count: i32) {
         let mut partitions = self.partitions.write();
         for partition in 0..count {
             let topic_partition = TopicPartition { topic_id, partition: PartitionIndex(partition) };

@@ -112,8 +112,10 @@ async fn flush(State(admin): State<Admin>, Path(name): Path<String>, headers: He
         refuse_browsers(&headers)?;
         let context = admin.context().await?;
         let topic = topic(&context, &name).await?;
-        context.open_partitions(&topic);
-        let work = context.archive.flush(topic.topic_partitions().collect());
+        context.opened(&topic).await;
+        // Those that other brokers lead are theirs to archive.
+        let led = topic.topic_partitions().filter(|led| context.log.partition(*led).is_some());
+        let work = context.archive.flush(led.collect());
         match tokio::time::timeout(FLUSH_MAX, work).await {
             Ok(Ok(())) => Ok(answers::of_topic(&context, &topic)),
             Ok(Err(error)) => Err(unavailable(&error)),

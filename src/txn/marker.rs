@@ -117,12 +117,8 @@ impl MarkerWriter {
         }
         match self.catalog.resolve_id(place.topic_id).await {
             Ok(None) => Written::Yes,
-            Ok(Some(topic)) => {
-                // Nobody has asked for it since this session began. Goes when the room `views` opens partitions.
-                self.log.ensure(topic.id, topic.partitions);
-                Written::NotYet
-            }
-            Err(_) => Written::NotYet,
+            // It is not taken over yet.
+            Ok(Some(_)) | Err(_) => Written::NotYet,
         }
     }
 

@@ -170,6 +170,20 @@ async fn join(
     BrokerSession::join(metadata, store, joining).await.expect("joins")
 }
 
+/// What the room `views` does for topics that come to be.
+async fn open_new_partitions(catalog: Arc<Catalog>, log: Arc<BrokerLog>, leadership: Leadership) {
+    let mut changes = catalog.changes();
+    loop {
+        for topic in catalog.all() {
+            log.ensure(topic.id, topic.partitions);
+        }
+        leadership.on_served();
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 async fn context(
     metadata: &Arc<dyn MetadataStore>,
     store: &ObjectStore,
@@ -207,6 +221,7 @@ async fn context(
         security: "PLAINTEXT",
     };
     let catalog = Arc::new(catalog);
+    tokio::spawn(open_new_partitions(Arc::clone(&catalog), Arc::clone(&log), leadership.clone()));
     let group_settings = Arc::new(GroupSettingsCatalog::load(standing.clone()).await.expect("loads"));
     let mut groups = GroupsConfig { offset_metadata_bytes_max: 100, ..GroupsConfig::default() };
     groups.classic.initial_rebalance_delay = Duration::ZERO;
