@@ -1,6 +1,7 @@
 //! What the archiver does when it looks around: archive what is due, move log starts, merge and compact, let objects go.
 
 mod journals;
+mod keeping;
 mod moves;
 mod relief;
 mod upkeep;
@@ -13,6 +14,7 @@ use super::janitor;
 use super::journal_copy::share_of;
 use super::journals::Journals;
 use super::kept::{KeptManifest, Swapped};
+use super::left::Look;
 use super::resting::Resting;
 use super::retention::{self, Piece, Retained, RetentionSettings};
 use super::upkeep::Upkeep;
@@ -27,6 +29,7 @@ use crate::topic::Topic;
 use crate::types::{Moment, Offset, Timestamp, TopicId, TopicPartition};
 use futures_util::TryStreamExt;
 use journals::Merging;
+use keeping::Keeping;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -47,6 +50,9 @@ pub(super) struct Rounds {
     graveyard: Graveyard,
     journals: Journals,
     merging: Merging,
+    keeping: Keeping,
+    /// Learns what of other brokers' partitions is archived.
+    left: Look,
     /// When what crashes left behind had been looked for.
     swept_at: Option<Moment>,
     gone: BTreeSet<TopicId>,
@@ -87,7 +93,7 @@ const PARTITIONS_PER_TURN: usize = 64;
 const TOPIC_OBJECTS_MAX: usize = 1_000_000;
 
 impl Rounds {
-    pub fn new(mut start: ArchiveStart) -> Rounds {
+    pub fn new(mut start: ArchiveStart, left: Look) -> Rounds {
         let mut graveyard = Graveyard::default();
         graveyard.bury(Moment::default(), std::mem::take(&mut start.loaded.garbage));
         let kept = std::mem::take(&mut start.loaded.manifests);
@@ -105,6 +111,8 @@ impl Rounds {
             graveyard,
             journals,
             merging: Merging::default(),
+            keeping: Keeping::default(),
+            left,
             swept_at: None,
             gone,
             stripped: BTreeSet::new(),
@@ -184,6 +192,7 @@ impl Rounds {
                 self.gone.insert(topic_id);
             }
         }
+        self.keep_journals().await;
         self.merge_journals().await;
         self.release_journals().await;
         self.graveyard.clear(now, &self.start.store).await;
