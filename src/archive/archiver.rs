@@ -2,11 +2,14 @@
 
 use super::error::ArchiveError;
 use super::janitor::{self, Listed};
+use super::left::{self, Look, Others};
+use super::repoint;
 use super::rounds::{Ended, Rounds};
 use super::start::LoadedManifests;
 use crate::background::Background;
 use crate::clock::Clock;
 use crate::config::ArchiveConfig;
+use crate::leadership::Leadership;
 use crate::log::{BrokerLog, Reader};
 use crate::meta::Standing;
 use crate::metrics::Metrics;
@@ -33,7 +36,7 @@ pub struct ArchiveStart {
     pub config: ArchiveConfig,
     /// Whose journal goes on.
     pub session: SessionId,
-    /// The epoch that segments carry in their names.
+    /// The view in which the session began.
     pub leader_epoch: LeaderEpoch,
     /// The session's right to write.
     pub standing: Standing,
@@ -51,6 +54,8 @@ pub struct ArchiveStart {
     pub background: Background,
     /// What was archived before.
     pub loaded: LoadedManifests,
+    /// Who leads what: whose journals are kept here.
+    pub leadership: Leadership,
     /// Where figures go.
     pub metrics: Arc<Metrics>,
     /// Rows of idempotent producers that may wait in memory to be archived, in all partitions together.
@@ -93,7 +98,17 @@ impl Archive {
             look_for_litter(start.store.clone(), start.session, unfinished, calls.clone(), closed.clone());
         // If this panics, it is not looked for until the next start.
         tokio::spawn(litter);
-        let rounds = tokio::spawn(run(Rounds::new(start), received, closed.clone()));
+        let look = Look::default();
+        let others = Others {
+            metadata: Arc::clone(start.standing.store()),
+            store: start.store.clone(),
+            log: Arc::clone(&start.log),
+            catalog: Arc::clone(&start.catalog),
+        };
+        // If one of these panics, journals are kept longer than need be, until the next session.
+        tokio::spawn(until_closed(closed.clone(), left::follow(others.clone(), look.clone())));
+        tokio::spawn(until_closed(closed.clone(), repoint::follow(others)));
+        let rounds = tokio::spawn(run(Rounds::new(start, look), received, closed.clone()));
         (Archive { calls, closed }, fault_of(rounds))
     }
 
@@ -150,6 +165,13 @@ impl Archive {
     }
 }
 
+async fn until_closed(closed: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = closed.cancelled() => {}
+    }
+}
+
 /// Why a task ended that was not to; for ever, if it ends as it should.
 async fn fault_of(task: JoinHandle<()>) -> JoinError {
     match task.await {
@@ -179,10 +201,7 @@ async fn look_for_litter(
             }
         }
     };
-    tokio::select! {
-        () = work => {}
-        () = closed.cancelled() => {}
-    }
+    until_closed(closed, work).await;
 }
 
 /// What happens between two rounds.
@@ -209,8 +228,5 @@ async fn run(mut rounds: Rounds, mut calls: mpsc::Receiver<Call>, closed: Cancel
             rounds.go(&mut calls).await;
         }
     };
-    tokio::select! {
-        () = work => {}
-        () = closed.cancelled() => {}
-    }
+    until_closed(closed, work).await;
 }

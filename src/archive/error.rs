@@ -1,6 +1,7 @@
 //! What can go wrong with archives.
 
 use crate::background::NotDone;
+use crate::journal::RecoveryError;
 use crate::log::{ReadError, SegmentFileError};
 use crate::meta::keys::DecodeKeyError;
 use crate::meta::{MetadataError, SettleError};
@@ -42,8 +43,11 @@ pub enum ArchiveError {
     /// The manifest has to be read again and cannot be.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// Another broker has changed the manifest.
-    #[error("another broker has changed the manifest")]
+    /// An ended journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] RecoveryError),
+    /// Another broker has changed what was to be written.
+    #[error("another broker has changed what was to be written")]
     Changed,
     /// Work on segments took too long.
     #[error("segments were not rewritten in time")]

@@ -18,7 +18,7 @@ use crate::meta::keys::journal_starts::MergedObject;
 use crate::store::ObjectStore;
 use crate::types::{MergeNumber, Offset, SessionId, TopicPartition};
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What is to be copied.
 #[derive(Debug)]
@@ -48,14 +48,18 @@ struct Source<'a> {
 const PARTITIONS_PER_TURN: usize = 64;
 
 impl JournalCopy {
-    /// Everything that is needed now of the objects to be merged of a session's journal, which is used as the log says.
+    /// Everything that is needed now of the objects to be merged of a session's journal, which is used as the log says. None,
+    /// if not all was found that is counted there: partitions come and go.
     pub async fn plan(
         log: &BrokerLog,
         session: SessionId,
         number: MergeNumber,
         (uses, merge): (&JournalUse, &JournalMerge),
-    ) -> JournalCopy {
+    ) -> Option<JournalCopy> {
         let until = merge.until.unwrap_or(0);
+        let numbered = uses.flushed.iter().filter(|(seq, _)| *seq < until).map(|(_, used)| used.spans);
+        let in_merged = uses.merged[merge.merged.clone()].iter().map(|(_, used)| used.spans);
+        let counted: u64 = numbered.chain(in_merged).sum();
         let flushed = uses.flushed.iter().filter(|(seq, _)| *seq < until);
         let flushed = flushed.map(|(seq, used)| (ObjectNumber::Flushed(*seq), used.index_bytes));
         let merged = &uses.merged[merge.merged.clone()];
@@ -67,19 +71,23 @@ impl JournalCopy {
         let merged = merged.iter();
         let merged = merged.map(|(merged, used)| (ObjectNumber::Merged(merged.number), used.index_bytes));
         let index_bytes = flushed.chain(merged).collect();
-        let (mut partitions, mut puts) = (Vec::new(), PutShare::default());
+        let mut partitions = Vec::new();
         for (looked_at, partition) in log.partitions().into_iter().enumerate() {
-            let found = partition.spans_in(session, &sources);
-            let shares = found.spans.iter().map(|span| share_of(log.needs(), span));
-            puts = shares.fold(puts, |sum, share| sum + share);
-            if !found.spans.is_empty() {
-                partitions.push(found);
-            }
+            partitions.push(partition.spans_in(session, &sources));
             if looked_at % PARTITIONS_PER_TURN == 0 {
                 tokio::task::yield_now().await;
             }
         }
-        JournalCopy { session, number, puts: puts.millionths(), sources, index_bytes, partitions }
+        partitions.extend(log.left_in(session, &sources));
+        partitions.retain(|partition: &MergedPartition| !partition.spans.is_empty());
+        // One that went meanwhile is found twice, one that came is not found.
+        let mut seen = HashSet::new();
+        let once = partitions.iter().all(|partition| seen.insert(partition.topic_partition));
+        let found: usize = partitions.iter().map(|partition| partition.spans.len()).sum();
+        let shares = partitions.iter().flat_map(|partition| &partition.spans);
+        let puts = shares.fold(PutShare::default(), |sum, span| sum + share_of(log.needs(), span));
+        let copy = JournalCopy { session, number, puts: puts.millionths(), sources, index_bytes, partitions };
+        (once && found as u64 == counted).then_some(copy)
     }
 
     /// Reads, encodes and puts. Nothing names the object yet.

@@ -1,9 +1,10 @@
 //! Journal objects that no partition needs: first the metadata says what of a journal is needed, then, after a grace
 //! period, the rest goes.
 //!
-//! `journal-starts/<session>` has one writer, this one. Each write compares the revision of the one before, so that a
-//! write whose answer was lost cannot land behind a later one; if it has landed, the next write is refused, and the key is
-//! read again.
+//! `journal-starts/<session>` has one writer at a time: the session itself, then its undertaker. Each write compares the
+//! revision of the one before, so that a write whose answer was lost cannot land behind a later one; if it has landed, the
+//! next write is refused, and finds its value. If an ended journal's key has another value, somebody else keeps that
+//! journal by now: nothing more is written or counted of it here, until it is taken over anew.
 
 use super::error::{ArchiveError, LoadError};
 use super::graveyard::GRACE;
@@ -12,7 +13,7 @@ use crate::log::NeededJournal;
 use crate::meta::keys::journal_starts::{self, JournalStart};
 use crate::meta::keys::{journals, sessions};
 use crate::meta::{Change, Compare, Entry, Revision, Settled, Standing, Write};
-use crate::store::ObjectStore;
+use crate::store::{ObjectPath, ObjectStore, paths};
 use crate::types::{MergeNumber, Moment, SessionId};
 use futures_util::{StreamExt, stream};
 use std::collections::{BTreeMap, VecDeque};
@@ -24,12 +25,16 @@ pub(super) struct Journals {
     own: SessionId,
     standing: Standing,
     journals: BTreeMap<SessionId, Start>,
+    /// Ended journals that somebody else has written meanwhile.
+    taken_away: Vec<SessionId>,
 }
 
 #[derive(Debug)]
 struct Start {
     /// What the metadata says is needed.
     stored: JournalStart,
+    /// What was written last, if it is not known whether it is stored.
+    unanswered: Option<JournalStart>,
     /// Of the key; none: there is none.
     revision: Option<Revision>,
     /// All numbered objects before this were deleted.
@@ -54,7 +59,28 @@ const AT_ONCE: usize = 16;
 impl Journals {
     /// Nothing was given up yet by this session, which is `own`.
     pub fn new(own: SessionId, standing: Standing) -> Journals {
-        Journals { own, standing, journals: BTreeMap::new() }
+        Journals { own, standing, journals: BTreeMap::new(), taken_away: Vec::new() }
+    }
+
+    /// An ended journal is kept here from now on: its key was written by this session, at `revision`.
+    pub fn begin(&mut self, session: SessionId, stored: JournalStart, revision: Revision) {
+        self.journals.insert(session, Start::of(stored, Some(revision)));
+    }
+
+    /// A journal is not kept here any more. Gives the objects that the metadata has given up, and that are there yet.
+    pub fn end(&mut self, session: SessionId) -> Vec<ObjectPath> {
+        let Some(start) = self.journals.remove(&session) else { return Vec::new() };
+        let flushed = (start.deleted..start.stored.first).map(|seq| paths::journal_object(session, seq));
+        let merged = start.due.iter().filter_map(|(_, due)| match due {
+            Due::Merged(number) => Some(paths::merged_object(session, *number)),
+            Due::Before(_) => None,
+        });
+        flushed.chain(merged).collect()
+    }
+
+    /// The ended journals that somebody else keeps, as was found out since the last call.
+    pub fn taken_away(&mut self) -> Vec<SessionId> {
+        std::mem::take(&mut self.taken_away)
     }
 
     /// Gives up what is not needed, and deletes what was given up long enough ago. The journal of `merging` is left as it
@@ -111,16 +137,21 @@ impl Journals {
         };
         let writes = vec![Write::Put(key.clone(), next.encode())];
         let change = Change { compares: vec![compare], writes, reads: vec![key], terms: Vec::new() };
+        let unanswered = start.unanswered.replace(next.clone());
         match self.standing.settle(&change).await? {
             Settled::Applied(revision) => {
                 start.on_stored(now, next, revision);
                 Ok(())
             }
             Settled::Refused(reads) => {
+                start.unanswered = None;
                 let found = reads.into_iter().next().flatten();
-                let found = found.as_ref().map(|entry| (entry.mod_revision, JournalStart::decode(entry)));
-                if let Some((revision, found)) = found {
-                    start.on_stored(now, found.map_err(LoadError::from)?, revision);
+                let revision = found.as_ref().map(|entry| entry.mod_revision);
+                let found = found.as_ref().map(JournalStart::decode).transpose().map_err(LoadError::from)?;
+                if session != self.own && found != unanswered {
+                    self.taken_away.push(session);
+                } else if let (Some(found), Some(revision)) = (found, revision) {
+                    start.on_stored(now, found, revision);
                 }
                 Err(ArchiveError::Changed)
             }
@@ -154,10 +185,12 @@ impl Journals {
 impl Start {
     fn read(entry: Option<&Entry>) -> Result<Start, ArchiveError> {
         let stored = entry.map(JournalStart::decode).transpose().map_err(LoadError::from)?;
-        let stored = stored.unwrap_or_default();
-        let revision = entry.map(|entry| entry.mod_revision);
-        // What is before it was given up by an earlier session; it is looked for at the start of this one.
-        Ok(Start { deleted: stored.first, stored, revision, due: VecDeque::new() })
+        Ok(Start::of(stored.unwrap_or_default(), entry.map(|entry| entry.mod_revision)))
+    }
+
+    /// What is before it was given up by somebody else; it is looked for where a journal begins to be kept.
+    fn of(stored: JournalStart, revision: Option<Revision>) -> Start {
+        Start { deleted: stored.first, stored, unanswered: None, revision, due: VecDeque::new() }
     }
 
     fn on_stored(&mut self, now: Moment, next: JournalStart, revision: Revision) {
@@ -170,6 +203,7 @@ impl Start {
         let dropped = dropped.filter(|number| !is_left(*number));
         self.due.extend(dropped.map(|number| (at, Due::Merged(number))));
         self.stored = next;
+        self.unanswered = None;
         self.revision = Some(revision);
     }
 

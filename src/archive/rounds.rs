@@ -2,6 +2,7 @@
 
 mod archiving;
 mod journals;
+mod keeping;
 mod moves;
 mod relief;
 mod upkeep;
@@ -16,6 +17,7 @@ use super::janitor;
 use super::journal_copy::share_of;
 use super::journals::Journals;
 use super::kept::{KeptManifest, Swapped};
+use super::left::Look;
 use super::resting::Resting;
 use super::retention::{self, Piece, Retained, RetentionSettings};
 use super::upkeep::Upkeep;
@@ -29,6 +31,7 @@ use crate::types::{Moment, Offset, Timestamp, TopicId, TopicPartition};
 use archiving::Archiving;
 use futures_util::TryStreamExt;
 use journals::Merging;
+use keeping::Keeping;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -50,6 +53,9 @@ pub(super) struct Rounds {
     graveyard: Graveyard,
     journals: Journals,
     merging: Merging,
+    keeping: Keeping,
+    /// Learns what of other brokers' partitions is archived.
+    left: Look,
     /// When what crashes left behind had been looked for.
     swept_at: Option<Moment>,
     gone: BTreeSet<TopicId>,
@@ -90,7 +96,7 @@ const PARTITIONS_PER_TURN: usize = 64;
 const TOPIC_OBJECTS_MAX: usize = 1_000_000;
 
 impl Rounds {
-    pub fn new(mut start: ArchiveStart) -> Rounds {
+    pub fn new(mut start: ArchiveStart, left: Look) -> Rounds {
         let mut graveyard = Graveyard::default();
         graveyard.bury(Moment::default(), std::mem::take(&mut start.loaded.garbage));
         let kept = std::mem::take(&mut start.loaded.manifests);
@@ -109,6 +115,8 @@ impl Rounds {
             graveyard,
             journals,
             merging: Merging::default(),
+            keeping: Keeping::default(),
+            left,
             swept_at: None,
             gone,
             stripped: BTreeSet::new(),
@@ -186,6 +194,7 @@ impl Rounds {
                 self.gone.insert(topic_id);
             }
         }
+        self.keep_journals().await;
         self.merge_journals().await;
         self.release_journals().await;
         self.graveyard.clear(now, &self.start.store).await;

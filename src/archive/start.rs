@@ -93,7 +93,7 @@ pub async fn load_some(
 }
 
 /// The pointers of these partitions, as far as there are any.
-async fn pointers(
+pub(super) async fn pointers(
     metadata: &dyn MetadataStore,
     partitions: &[TopicPartition],
 ) -> Result<Vec<Entry>, LoadError> {

@@ -100,6 +100,16 @@ impl PartitionIndex {
         }
     }
 
+    /// Puts `new` in the place of `old`, if it has the same batches. Whether it does, or nothing of `old` is there any more.
+    pub fn repoint(&mut self, old: &[IndexEntry], new: &[IndexEntry]) -> bool {
+        match substitute(&self.entries, old, new) {
+            Substituted::By { entries, .. } => self.take(entries),
+            Substituted::Nothing => {}
+            Substituted::Misfit => return false,
+        }
+        true
+    }
+
     /// Takes, for the journals that `is_kept` names, the entries that are known of them; what the index had of them has the
     /// same batches, or some that were archived meanwhile. Gives those of `known` that are not needed; none if both do not
     /// fit.

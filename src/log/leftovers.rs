@@ -19,10 +19,10 @@ use super::index::{IndexEntry, Substituted, substitute};
 use super::merged::{MergeSources, MergedPartition};
 use super::objects::ObjectUse;
 use super::partition::Partition;
-use crate::journal::ObjectNumber;
+use crate::journal::{ObjectName, ObjectNumber, RecoveredObject, Span};
 use crate::meta::keys::journal_starts::MergedObject;
 use crate::types::{Offset, PartitionIndex, SessionId, TopicId, TopicPartition};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Spans of kept journals, of partitions that are not served here.
@@ -166,14 +166,10 @@ impl BrokerLog {
 // ---- keeping journals of ended sessions
 
 impl BrokerLog {
-    /// Keeps an ended journal from now on. What is archived by now, or of a topic that is gone, is not needed. Called by the
-    /// task alone that archives. Partitions whose index does not fit what is known now are given: their next reads may fail.
-    pub fn keep(
-        &self,
-        journal: KeptJournal,
-        archived: &BTreeMap<TopicPartition, Offset>,
-        gone: &BTreeSet<TopicId>,
-    ) -> Vec<TopicPartition> {
+    /// Keeps an ended journal from now on. Of partitions that are not served here all of it counts as needed, until it is
+    /// said what they have archived ([`BrokerLog::release_archived`]) or that they are gone. Called by the task alone that
+    /// archives. Gives the partitions whose index does not fit what is known now; what they may need is kept for them.
+    pub fn keep(&self, journal: KeptJournal) -> Vec<TopicPartition> {
         let mut leftovers = self.leftovers().lock();
         self.forget_kept(&mut leftovers, journal.session);
         let mut known: BTreeMap<TopicPartition, Vec<IndexEntry>> = BTreeMap::new();
@@ -191,10 +187,6 @@ impl BrokerLog {
         let mut misfits = Vec::new();
         for (topic_partition, mut entries) in known {
             entries.sort_by_key(|entry| entry.offsets.start);
-            if gone.contains(&topic_partition.topic_id) {
-                self.needs().release(&entries);
-                continue;
-            }
             if let Some(partition) = self.partition(topic_partition) {
                 match partition.adopt(|session| session == journal.session, &entries) {
                     Some(unneeded) => self.needs().release(&unneeded),
@@ -202,11 +194,24 @@ impl BrokerLog {
                 }
                 continue;
             }
-            let archived = archived.get(&topic_partition).copied().unwrap_or_default();
-            leftovers.add(topic_partition, archived, entries);
-            self.needs().release(&leftovers.release(topic_partition, archived));
+            leftovers.add(topic_partition, Offset::ZERO, entries);
         }
         misfits
+    }
+
+    /// In a journal that is kept elsewhere, objects were merged: reads from now on `new`, which has the batches of `old`, that
+    /// a partition has. Whether it does; else it stays as it is.
+    #[must_use]
+    pub fn repoint(
+        &self,
+        topic_partition: TopicPartition,
+        session: SessionId,
+        old: &[IndexEntry],
+        new: &[IndexEntry],
+    ) -> bool {
+        let _leftovers = self.leftovers().lock();
+        let partition = self.partition(topic_partition).filter(|_| !self.needs().is_kept(session));
+        partition.is_none_or(|partition| partition.repoint(old, new))
     }
 
     /// Keeps a journal no longer: another broker does, or nothing of it is needed.
@@ -294,16 +299,36 @@ impl Partition {
         self.state().index.adopt(is_kept, known)
     }
 
+    /// Reads `new` instead of `old`, if it has the same batches. Whether it does, or nothing of `old` is there any more.
+    fn repoint(&self, old: &[IndexEntry], new: &[IndexEntry]) -> bool {
+        self.state().index.repoint(old, new)
+    }
+
+    /// Its spans in objects of which `is_given_up` says so.
+    #[must_use]
+    pub fn spans_given_up(&self, is_given_up: impl Fn(ObjectName) -> bool) -> Vec<IndexEntry> {
+        let state = self.state();
+        state.index.entries().iter().filter(|entry| is_given_up(entry.object)).cloned().collect()
+    }
+
     fn holds(&self, entry: &IndexEntry) -> bool {
         self.state().index.from(entry.offsets.start).first() == Some(entry)
     }
 }
 
-impl From<KeptNumber> for ObjectNumber {
-    fn from(number: KeptNumber) -> ObjectNumber {
-        match number {
-            KeptNumber::Flushed(seq) => ObjectNumber::Flushed(seq),
-            KeptNumber::Merged(merged) => ObjectNumber::Merged(merged.number),
+impl From<&RecoveredObject> for KeptObject {
+    fn from(object: &RecoveredObject) -> KeptObject {
+        let number = match object.name.number {
+            ObjectNumber::Flushed(seq) => KeptNumber::Flushed(seq),
+            ObjectNumber::Merged(number) => {
+                KeptNumber::Merged(MergedObject { number, bytes: object.bytes, puts: object.puts })
+            }
+        };
+        let entry = |span: &Span| (span.topic_partition, IndexEntry::new(object.name, span));
+        KeptObject {
+            number,
+            size: ObjectUse::of(object.index.byte_ranges.iter().cloned()),
+            spans: object.index.spans.iter().map(entry).collect(),
         }
     }
 }

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! One merge at a time. Once its object is stored, the merge is carried on until the metadata names the object; before that
-//! nothing else is written of that journal's start. If the copy fails, what there is of the object goes.
+//! nothing else is written of that journal's start. If the copy fails, what there is of the object goes. A merge ends as well
+//! when its journal is kept here no longer.
 
 use super::Rounds;
 use crate::archive::archiver::ArchiveStart;
@@ -58,7 +59,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const FAILED_PAUSE: Duration = Duration::from_secs(30);
 /// How long a round waits for a copy.
 const SHARE_OF_ROUND: Duration = Duration::from_millis(50);
-/// A session's end is forgotten after what crashes left of it was looked for, and has gone.
+/// The same where what crashes left was looked for at the start, in all journals together.
 const FORGET_AFTER: Duration = GRACE.saturating_mul(2);
 
 impl Rounds {
@@ -114,6 +115,16 @@ impl Rounds {
         self.merging.look_at = now;
     }
 
+    /// A journal is kept here no longer. If its merged object may be named already, it is left to who keeps it then.
+    pub(super) fn break_off_merge(&mut self, session: SessionId) {
+        if let Some(Running::Copying { name, .. }) =
+            self.merging.running.take_if(|running| running.session() == session)
+        {
+            self.graveyard.bury(self.now(), [name.path()]);
+        }
+        self.merging.failed.remove(&session);
+    }
+
     async fn begin_merge(&mut self) {
         let own = self.start.session;
         let mut uses = self.start.log.needs().uses();
@@ -121,15 +132,16 @@ impl Rounds {
         for (session, uses) in uses {
             let life = if session == own { JournalLife::GoesOn } else { JournalLife::Over };
             let Some(merge) = choose(&self.merging.settings, life, &uses) else { continue };
-            let view = ViewNumber(self.start.leader_epoch.0);
+            // Nobody else numbers merges of this journal by that view: see `MergeNumber`.
+            let view = self.keeping.view_of(session).unwrap_or(ViewNumber(self.start.leader_epoch.0));
             let number = MergeNumber { view, attempt: self.merging.attempts };
             let Some(attempts) = self.merging.attempts.checked_add(1) else { return };
             self.merging.attempts = attempts;
             let copy = JournalCopy::plan(&self.start.log, session, number, (&uses, &merge)).await;
-            if copy.partitions.is_empty() {
-                // It was let go of a moment ago.
+            let Some(copy) = copy.filter(|copy| !copy.partitions.is_empty()) else {
+                // It was let go of a moment ago, or partitions come and go.
                 continue;
-            }
+            };
             let ArchiveStart { reader, store, background, .. } = &self.start;
             let (reader, store, background) = (reader.clone(), store.clone(), background.clone());
             let work = async move {
@@ -149,14 +161,16 @@ impl Rounds {
         let merging = self.merging.running.as_ref().map(Running::session);
         let (now, store) = (self.now(), self.start.store.clone());
         let gone = self.journals.advance(now, &needed, merging, &store).await;
-        if self.swept_at.is_none_or(|at| now < at + FORGET_AFTER) {
-            return;
-        }
+        let all_are_swept = self.swept_at.is_some_and(|at| now >= at + FORGET_AFTER);
         for session in gone {
+            if !all_are_swept && !self.keeping.is_swept(session, now) {
+                continue;
+            }
             match self.journals.forget(session).await {
                 Ok(()) => {
-                    self.start.log.needs().forget(session);
+                    self.start.log.forget_journal(session);
                     self.merging.failed.remove(&session);
+                    self.keeping.forget(session);
                     tracing::info!(%session, "an ended journal is archived as a whole and gone");
                 }
                 Err(error) => tracing::warn!(%session, %error, "an ended journal could not be forgotten"),
