@@ -110,19 +110,14 @@ impl MarkerWriter {
         }
     }
 
-    /// What is to be done where nothing is led: the topic of the place may be gone.
+    /// What is to be done where nothing is led: the topic of the place may be gone, or the partition is not taken over yet.
     async fn without_partition(&self, place: TopicPartition) -> Written {
         if self.leadership.image().leader(PlacementKey::partition(place)) != Leader::Own {
             return Written::NotYet;
         }
         match self.catalog.resolve_id(place.topic_id).await {
             Ok(None) => Written::Yes,
-            Ok(Some(topic)) => {
-                // Nobody has asked for it since this session began. Goes when the room `views` opens partitions.
-                self.log.ensure(topic.id, topic.partitions);
-                Written::NotYet
-            }
-            Err(_) => Written::NotYet,
+            Ok(Some(_)) | Err(_) => Written::NotYet,
         }
     }
 
