@@ -158,6 +158,7 @@ pub(super) async fn begin(foundation: &Foundation) -> Result<(Session, Arc<Conte
         catalog: Arc::clone(&catalog),
         background: Background::start("archive", Background::share_of_processors()),
         loaded: archive::LoadedManifests::default(),
+        leadership: leadership.clone(),
         metrics: Arc::clone(metrics),
         waiting_rows_max: WAITING_ROWS_MAX,
     });

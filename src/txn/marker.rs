@@ -110,7 +110,7 @@ impl MarkerWriter {
         }
     }
 
-    /// What is to be done where nothing is led: the topic of the place may be gone.
+    /// What is to be done where nothing is led: the topic of the place may be gone, or the partition is not taken over yet.
     async fn without_partition(&self, place: TopicPartition) -> Written {
         if self.leadership.image().leader(PlacementKey::partition(place)) != Leader::Own {
             return Written::NotYet;

@@ -8,7 +8,7 @@ use crate::group::share::ShareHeartbeatRequest;
 use crate::group::{GroupCoordinator, GroupError, GroupId, MemberId};
 use crate::leadership::Leader;
 use crate::meta::faults::FaultyStore;
-use crate::meta::keys::view::{EarlierView, Member, View};
+use crate::meta::keys::view::{EARLIER_VIEWS_MAX, EarlierView, Member, View};
 use crate::meta::{MetadataStore, Revision};
 use crate::remote::{NoAnswer, RemoteBrokers, RequestKind};
 use crate::types::{
@@ -17,6 +17,7 @@ use crate::types::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use proptest::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -82,10 +83,103 @@ impl Pair {
         let member = |broker: &i32| Member::new(side(broker).session.id, BrokerId(*broker));
         let mut next = View::new(ViewNumber(self.view.number.0 + 1), brokers.iter().map(member).collect());
         let (number, members) = (self.view.number, self.view.members.clone());
-        next.earlier = vec![EarlierView { first: None, number, members }];
+        // All of them: which are settled is of no matter here.
+        next.earlier = self.view.earlier.clone();
+        next.earlier.push(EarlierView { first: None, number, members });
         self.view = next.clone();
         next
     }
+
+    fn side(&self, side: Side) -> &World {
+        match side {
+            Side::First => &self.first,
+            Side::Second => &self.second,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    First,
+    Second,
+}
+
+/// What happens to a pair.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A client commits the next offset.
+    Commit(Side),
+    /// A client asks for the offset.
+    Fetch(Side),
+    /// Somebody makes the next view.
+    View(Vec<i32>),
+    /// A side learns of the newest view, closes what it loses, and acknowledges; all learn who stands.
+    Learn(Side),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let side = || prop_oneof![Just(Side::First), Just(Side::Second)];
+    let members = prop_oneof![Just(vec![1]), Just(vec![2]), Just(vec![1, 2])];
+    prop_oneof![
+        3 => side().prop_map(Step::Commit),
+        3 => side().prop_map(Step::Fetch),
+        1 => members.prop_map(Step::View),
+        2 => side().prop_map(Step::Learn),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn an_offset_never_goes_back_whoever_is_asked(steps in prop::collection::vec(any_step(), 1..50)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.expect("a runtime").block_on(check_offsets(steps));
+    }
+}
+
+/// What was acknowledged or told is in every answer that begins later.
+async fn check_offsets(steps: Vec<Step>) {
+    let mut pair = Pair::new().await;
+    let topic_id = pair.first.create("a", 1).await;
+    let (mut least, mut next) = (0, 1);
+    for step in steps {
+        match step {
+            Step::Commit(side) => {
+                if pair.side(side).commit("g", None, topic_id, next).await.is_ok() {
+                    least = next;
+                }
+                next += 1;
+            }
+            Step::Fetch(side) => {
+                if let Ok(told) = pair.side(side).try_committed("g", topic_id).await {
+                    let told = told.unwrap_or(0);
+                    assert!(told >= least, "{told} is told after {least}");
+                    least = told;
+                }
+            }
+            Step::View(members) if pair.view.earlier.len() < EARLIER_VIEWS_MAX => {
+                pair.next_view(&members);
+            }
+            Step::View(_) => {}
+            Step::Learn(side) => {
+                tell(pair.side(side), &pair.view);
+                pair.side(side).acknowledge(pair.view.number).await;
+                pair.learn_standings().await;
+            }
+        }
+    }
+    let view = pair.view.clone();
+    for side in [&pair.first, &pair.second] {
+        tell(side, &view);
+        side.acknowledge(view.number).await;
+    }
+    pair.learn_standings().await;
+    let mut told = Vec::new();
+    for side in [&pair.first, &pair.second] {
+        told.extend(side.try_committed("g", topic_id).await.ok());
+    }
+    assert_eq!(told.len(), 1, "one of them answers in the end");
+    assert!(told[0].unwrap_or(0) >= least);
 }
 
 /// Has a session know a view. It closes what it does not coordinate by that.

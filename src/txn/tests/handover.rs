@@ -3,6 +3,7 @@
 use super::brokers::{Broker, Cluster, served, until};
 use super::*;
 use crate::cluster::PlacementKey;
+use crate::leadership::ClusterControl;
 use crate::types::BrokerId;
 
 /// A transaction of a transactional id of the first broker: a record at a partition of each, and an offset of a group that
