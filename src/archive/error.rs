@@ -104,4 +104,7 @@ pub enum LoadError {
     /// A key that names no partition or no session, where all do.
     #[error("{0} is no key that Cenote writes")]
     UnknownKey(String),
+    /// Whether a topic exists cannot be said now.
+    #[error("{0}")]
+    Topics(String),
 }

@@ -43,7 +43,7 @@ mod write;
 pub use archiver::{Archive, ArchiveStart};
 pub use error::{ArchiveError, LoadError};
 pub use fsck::{Checked, Count, FsckError, FsckReport, Orphans, Problem, Repair, fsck};
-pub use start::{LoadedManifest, LoadedManifests, load, load_some};
+pub use start::{LoadedManifest, LoadedManifests, load, load_gone, load_some};
 pub use status::{WaitsFor, waits_for};
 
 #[cfg(test)]

@@ -70,6 +70,25 @@ pub async fn load(
     Ok(loaded)
 }
 
+/// Finds the topics that have manifests and exist no more: whoever deleted them did not come to the end of it. That one is
+/// not known here proves nothing, so each is looked up.
+pub async fn load_gone(
+    metadata: &dyn MetadataStore,
+    catalog: &Catalog,
+) -> Result<LoadedManifests, LoadError> {
+    let entries = metadata.list(POINTERS).await?.entries;
+    let partitions = entries.iter().filter_map(|entry| ManifestPointer::partition_of(&entry.key));
+    let topics: BTreeSet<TopicId> = partitions.map(|partition| partition.topic_id).collect();
+    let mut loaded = LoadedManifests::default();
+    for topic_id in topics {
+        let found = catalog.resolve_id(topic_id).await;
+        if found.map_err(|error| LoadError::Topics(error.to_string()))?.is_none() {
+            loaded.gone.insert(topic_id);
+        }
+    }
+    Ok(loaded)
+}
+
 /// Reads the manifests of these partitions: those of them that have one, and whose topic is there. Of two reads of one
 /// partition the later is the one to go by, so whoever leads it reads it after those who led it before have let go.
 pub async fn load_some(

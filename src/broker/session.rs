@@ -157,7 +157,7 @@ pub(super) async fn begin(foundation: &Foundation) -> Result<(Session, Arc<Conte
         reader: reader.clone(),
         catalog: Arc::clone(&catalog),
         background: Background::start("archive", Background::share_of_processors()),
-        loaded: archive::LoadedManifests::default(),
+        loaded: archive::load_gone(metadata.as_ref(), &catalog).await?,
         leadership: leadership.clone(),
         metrics: Arc::clone(metrics),
         waiting_rows_max: WAITING_ROWS_MAX,
