@@ -106,7 +106,10 @@ impl Rounds {
         let image = self.start.leadership.image();
         let is_ours = |session: SessionId| image.leader(PlacementKey::undertaker(session)) == Leader::Own;
         let (own, others) = ended.into_iter().partition::<Vec<_>, _>(|session| is_ours(*session));
-        for session in others.into_iter().filter(|session| self.start.log.needs().is_kept(*session)) {
+        for session in others {
+            if !self.start.log.needs().is_kept(session) {
+                continue;
+            }
             tracing::debug!(%session, "another broker is to keep an ended journal");
             self.stop_keeping(session);
         }
