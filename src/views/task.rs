@@ -323,6 +323,7 @@ impl Task {
             self.list_sessions().await;
         }
         self.on_standings();
+        self.watching.on_leases(&self.leases, &self.standings);
         if self.dirty {
             self.drop_deleted();
             self.take_over();
@@ -439,7 +440,6 @@ impl Task {
         self.start.leadership.on_sessions(said(&self.sessions));
         self.start.leadership.on_standings(Arc::clone(&known));
         self.watching.on_standings(&known, self.view_at, &self.start.leadership);
-        self.watching.on_leases(&self.leases, &known);
         let is_settled = known.as_of >= self.view_at
             && known.sessions.values().all(|stand| stand.acked_view >= self.view.number);
         if is_settled {

@@ -7,12 +7,16 @@ use crate::mesh::{self, Reachability, Sighting};
 use crate::meta::Revision;
 use crate::meta::keys::view::View;
 use crate::types::{Moment, SessionId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// What the mesh sees, by session.
 pub type Sightings = Arc<BTreeMap<SessionId, Sighting>>;
+
+/// How long a session may be without a lease.
+const LEASE_GRACE: Duration = Duration::from_millis(1500);
 
 /// The suspicion of one session, on real time.
 #[derive(Debug)]
@@ -21,27 +25,24 @@ pub(super) struct Watching {
     origin: Instant,
     settings: SuspicionSettings,
     pub suspicion: Suspicion,
-    alive: BTreeSet<SessionId>,
+    /// Who kept a lease when that was looked at last, and who stood.
+    leases_at: (Revision, Revision),
 }
 
 impl Watching {
     pub fn new(own: SessionId) -> Watching {
-        let settings = SuspicionSettings::default();
+        // A session that has just joined has no lease for a moment.
+        let settings = SuspicionSettings { lease_grace: LEASE_GRACE, ..SuspicionSettings::default() };
         let suspicion = Suspicion::new(own, settings, Moment::default());
-        Watching { own, origin: Instant::now(), settings, suspicion, alive: BTreeSet::new() }
+        Watching { own, origin: Instant::now(), settings, suspicion, leases_at: Default::default() }
     }
 
     pub fn now(&self) -> Moment {
         Moment(self.origin.elapsed())
     }
 
-    /// When the clock of this session shows `moment`.
-    pub fn instant(&self, moment: Moment) -> Instant {
-        self.origin + moment.0
-    }
-
     /// How often something has to be said of peers that are heard.
-    pub fn keep_alive(&self) -> std::time::Duration {
+    pub fn keep_alive(&self) -> Duration {
         self.settings.keep_alive
     }
 
@@ -73,12 +74,15 @@ impl Watching {
 
     /// Who keeps a lease now, of those that stand.
     pub fn on_leases(&mut self, leases: &Following, standings: &Standings) {
+        let looked_at = (leases.revision(), standings.as_of);
+        if std::mem::replace(&mut self.leases_at, looked_at) == looked_at {
+            return;
+        }
         let (now, alive) = (self.now(), alive(leases));
         for &session in standings.sessions.keys().filter(|session| **session != self.own) {
             let lease = if alive.contains(&session) { Lease::Held } else { Lease::Lost };
             self.suspicion.on_lease(session, lease, now);
         }
-        self.alive = alive;
     }
 
     pub fn on_own_lease(&mut self, is_held: bool) {
