@@ -107,11 +107,10 @@ impl Rounds {
         let is_ours = |session: SessionId| image.leader(PlacementKey::undertaker(session)) == Leader::Own;
         let (own, others) = ended.into_iter().partition::<Vec<_>, _>(|session| is_ours(*session));
         for session in others {
-            if !self.start.log.needs().is_kept(session) {
-                continue;
+            if self.start.log.needs().is_kept(session) {
+                tracing::debug!(%session, "another broker is to keep an ended journal");
+                self.stop_keeping(session);
             }
-            tracing::debug!(%session, "another broker is to keep an ended journal");
-            self.stop_keeping(session);
         }
         let claiming = self.keeping.claiming.take_if(|claiming| !is_ours(claiming.session));
         drop(claiming);

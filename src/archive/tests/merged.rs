@@ -358,6 +358,7 @@ impl World {
         let number = MergeNumber { view: ViewNumber(self.sessions as i32), attempt: self.attempts };
         self.attempts += 1;
         let copy = JournalCopy::plan(&self.log, *session, number, (uses, &merge)).await;
+        let copy = copy.expect("nothing comes or goes");
         let merged =
             copy.run(&self.reader, &self.store, &Background::start("test", 1)).await.expect("all there");
         read_object(&self.store, ObjectName::merged(*session, number)).await.expect("whole");
@@ -387,6 +388,7 @@ impl World {
                 *counted = (counted.0 + 1, counted.1 + span.size());
             }
         }
+        assert!(self.log.nothing_is_left(), "every partition is served here");
         let mut known: BTreeMap<ObjectName, (u64, u64)> = BTreeMap::new();
         for (session, uses) in self.log.needs().uses() {
             let name = |number| ObjectName { session, number };

@@ -272,6 +272,7 @@ async fn context(
         background: Background::start("archive", 1),
         loaded,
         metrics: Arc::clone(&metrics),
+        leadership: leadership.clone(),
         waiting_rows_max: WAITING_ROWS_MAX,
     });
     let private = PrivateServices::default().with(PrivateApi::Coordinators, Arc::new(transactions.clone()));
