@@ -422,7 +422,7 @@ impl Rounds {
         self.kept.retain(|partition, _| partition.topic_id != topic_id);
         self.waiting.retain(|partition, _| partition.topic_id != topic_id);
         self.unsettled.retain(|partition| partition.topic_id != topic_id);
-        let abandoned = self.archiving.abandon(topic_id);
+        let abandoned = self.archiving.abandon(|partition| partition.topic_id == topic_id);
         self.graveyard.bury(self.now(), abandoned);
         let store = Arc::clone(self.start.standing.store());
         let pointers = store.list(&pointer_prefix(topic_id)).await.map_err(super::LoadError::from)?;

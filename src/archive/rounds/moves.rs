@@ -27,8 +27,9 @@ impl Rounds {
         self.waiting.retain(|partition, _| !lost.contains(partition));
         // Whatever was sent for one compared a standing that is rewritten before another leads it.
         self.unsettled.retain(|partition| !lost.contains(partition));
-        if let Some(path) = self.upkeep.drop_of(|partition| lost.contains(&partition)) {
-            self.graveyard.bury(self.now(), [path]);
-        }
+        let is_lost = |partition| lost.contains(&partition);
+        // No swap was sent for any of these.
+        let on_their_way = self.archiving.abandon(is_lost).into_iter().chain(self.upkeep.drop_of(is_lost));
+        self.graveyard.bury(self.now(), on_their_way);
     }
 }
