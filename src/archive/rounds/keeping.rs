@@ -16,7 +16,6 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
 /// What is known of journals that are kept, or are to be.
-#[derive(Default)]
 pub(super) struct Keeping {
     /// The view that the list below was made in.
     view: Option<ViewNumber>,
@@ -50,6 +49,20 @@ const AFTER_A_VIEW: Duration = Duration::from_secs(3);
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
 /// A session's end is forgotten after what crashes left of it has gone.
 const FORGET_AFTER: Duration = GRACE.saturating_mul(2);
+
+impl Default for Keeping {
+    /// A session begins.
+    fn default() -> Keeping {
+        Keeping {
+            view: None,
+            look_at: Moment::default(),
+            wanted: VecDeque::new(),
+            claim_at: Moment(AFTER_A_VIEW),
+            claiming: None,
+            kept: HashMap::new(),
+        }
+    }
+}
 
 impl Keeping {
     /// The view in which this session came to keep a journal.

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 impl Rounds {
     /// These partitions are led here from now on. What is known of one already is newer than what was read.
     pub(super) fn on_gained(&mut self, loaded: LoadedManifests) {
+        self.litter.on_gained(self.now());
         self.graveyard.bury(self.now(), loaded.garbage);
         self.gone.extend(loaded.gone);
         for manifest in loaded.manifests {

@@ -203,7 +203,6 @@ async fn context(
         log.recover_archived(manifest.topic_partition, manifest.archived_log());
     }
     let objects = recover(store, &ended).try_collect::<Vec<_>>().await.expect("all there");
-    ended.iter().for_each(|ended| log.needs().on_ended(ended));
     let session_id = session.id();
     let leadership = Leadership::alone(session_id, view);
     let peers = Peers::none(leadership.clone());
