@@ -108,7 +108,13 @@ pub(super) async fn litter(
 ) -> Result<Vec<ObjectPath>, LoadError> {
     let served = start.log.partitions();
     let served = served.iter().map(|led| (led.topic_partition(), led.leader_epoch())).collect();
-    let mut references = References { served, unsettled: unsettled.clone(), ..References::default() };
+    let mut references = References {
+        served,
+        view: LeaderEpoch(0),
+        objects: HashSet::new(),
+        gone: BTreeSet::new(),
+        unsettled: unsettled.clone(),
+    };
     references.find_gone(start, listed).await;
     references.read(start, kept).await?;
     Ok(match decide(&references, listed) {
@@ -121,7 +127,7 @@ pub(super) async fn litter(
 }
 
 /// What is referred to, as far as it is for this broker to know.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct References {
     /// The partitions that are served here, each with the epoch since when.
     served: HashMap<TopicPartition, LeaderEpoch>,

@@ -278,7 +278,6 @@ async fn context(
     Arc::new(Context {
         catalog,
         archive,
-        leadership,
         control: Arc::new(NoCluster),
         missing_listeners: MissingListeners::default(),
         transactions,
