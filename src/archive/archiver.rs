@@ -1,15 +1,16 @@
 //! The task that owns all manifests of a broker, and how others ask it.
 
 use super::error::ArchiveError;
-use super::janitor::{self, Listed};
+use super::janitor;
 use super::left::{self, Look, Others};
 use super::repoint;
 use super::rounds::{Ended, Rounds};
 use super::start::LoadedManifests;
 use crate::background::Background;
 use crate::clock::Clock;
+use crate::cluster::PlacementKey;
 use crate::config::ArchiveConfig;
-use crate::leadership::Leadership;
+use crate::leadership::{Leader, Leadership};
 use crate::log::{BrokerLog, Reader};
 use crate::meta::Standing;
 use crate::metrics::Metrics;
@@ -75,8 +76,6 @@ pub(super) enum Call {
     Lost(Vec<TopicPartition>),
     /// A topic is gone.
     TopicDeleted(TopicId),
-    /// This lay in the store when the session had begun.
-    Listed(Listed),
     /// Fail.
     #[cfg(test)]
     Panic,
@@ -94,10 +93,8 @@ impl Archive {
         let (calls, received) = mpsc::channel(CALLS_MAX);
         let closed = CancellationToken::new();
         let unfinished = janitor::unfinished_before(&start.standing, start.clock.now());
-        let litter =
-            look_for_litter(start.store.clone(), start.session, unfinished, calls.clone(), closed.clone());
-        // If this panics, it is not looked for until the next start.
-        tokio::spawn(litter);
+        // If this panics, they stay until the next start.
+        tokio::spawn(until_closed(closed.clone(), clear_unfinished(start.store.clone(), unfinished)));
         let look = Look::default();
         let others = Others {
             metadata: Arc::clone(start.standing.store()),
@@ -180,28 +177,11 @@ async fn fault_of(task: JoinHandle<()>) -> JoinError {
     }
 }
 
-/// Lists what lies in the store, once, beside everything else, and hands it to the archiver.
-async fn look_for_litter(
-    store: ObjectStore,
-    own: SessionId,
-    unfinished: Timestamp,
-    calls: mpsc::Sender<Call>,
-    closed: CancellationToken,
-) {
-    let work = async {
-        if let Err(error) = janitor::clear_unfinished(&store, unfinished).await {
-            tracing::warn!(%error, "half-written files of killed processes stay until the next start");
-        }
-        match janitor::list(&store, own).await {
-            Ok(listed) => {
-                let _gone = calls.send(Call::Listed(listed)).await;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "what crashes left behind is not looked for until the next start");
-            }
-        }
-    };
-    until_closed(closed, work).await;
+/// Takes away half-written files, once, beside everything else.
+async fn clear_unfinished(store: ObjectStore, before: Timestamp) {
+    if let Err(error) = janitor::clear_unfinished(&store, before).await {
+        tracing::warn!(%error, "half-written files of killed processes stay until the next start");
+    }
 }
 
 /// What happens between two rounds.

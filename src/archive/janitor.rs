@@ -1,49 +1,50 @@
-//! Finds what a crash has left behind: objects that an earlier session put, and that nothing refers to.
+//! Finds what a crash has left behind: segments and manifest objects that nothing refers to.
 //!
 //! ```text
-//! list objects ─▶ the archiver, between two of its works: read the references ─▶ graveyard, grace ─▶ delete
+//! list objects ─▶ the archiver, between two of its works: who leads here ─▶ read the references ─▶ graveyard, grace ─▶ delete
 //! ```
 //!
-//! The order is the proof. An object that was there before the references were read, put by a session that can write
-//! no more, and that no reference names, will never be named by one. Segments carry the leader epoch of who wrote them;
-//! those of this session are left alone, as they may be on their way into a manifest. Manifest objects carry none:
-//! this session's are all written by the task that reads the references, so that none is on its way then, but for swaps
-//! without an answer (below). Journal objects lie below their session: those of this session are not looked at, and of an
-//! ended one only what is before its first or behind its last. Merged ones carry the view of the session that made them,
-//! which is its epoch.
+//! The order is the proof. Each broker looks at the partitions that it serves, and no other. One is served here when every
+//! session that led it before has acknowledged that it does so no longer, or was sealed; so none of them can make a swap
+//! any more. An object that was there before the references were read, put by one that can write no more, and that no
+//! reference names, will never be named by one. Segments carry the leader epoch of who wrote them; those of the epoch in
+//! which the partition came here are left alone, as they may be on their way into a manifest. Manifest objects carry
+//! none: those put here are all written by the task that reads the references, so that none is on its way then, but for
+//! swaps without an answer (below). Objects of a topic that is gone are looked at by who would lead its partition. Journal
+//! objects are for who keeps their journal ([`super::keeping`]).
 //!
 //! *Swaps without an answer.* A swap that was sent may be made after its sender has given up waiting, and names objects that
 //! nothing named before. Can they have been buried by then?
 //!
-//! - Not if an earlier session sent it. Every swap compares the standing of its session, and that was removed before this
-//!   session began, hence before its listing: whatever the references do not name then stays so.
+//! - Not if another leader sent it. Every swap compares the standing of its session, which was removed, or rewritten by
+//!   an acknowledgement, before the partition was served here: whatever the references do not name then stays so.
 //! - Not if this session sent it. Its segments are left alone as all of its epoch are. Its root and parts are left alone
 //!   because the archiver knows of which partitions a swap has no answer: of these no manifest object is litter. It forgets
 //!   about one when a later swap of that partition was made, since both compare the pointer, so the first never will be.
 //! - Nor can such a swap name what is in the graveyard already: what a swap leaves behind is buried after its answer, and
 //!   what it was to bring in only if it was surely not made.
 //!
-//! Never by age, never while another session stands, and never more than a share of all bytes: who finds half of a store
-//! to be litter is more likely to be wrong. What it leaves then is for `cenote fsck`. Objects of a journal that the
-//! metadata itself has given up do not count there: an old copy of the metadata has given up less, not more.
+//! Never by age, and never more than a share of all bytes: who finds half of a store to be litter is more likely to be wrong.
+//! Never if there are objects of a view that the metadata does not know of: then it is an old copy. What is left then is for
+//! `cenote fsck`.
 
 use super::archiver::ArchiveStart;
 use super::error::LoadError;
 use super::kept::KeptManifest;
+use crate::cluster::PlacementKey;
+use crate::leadership::Leader;
 use crate::meta::Standing;
-use crate::meta::keys::journal_starts::{self, JournalStart};
-use crate::meta::keys::{journals, sessions};
+use crate::meta::keys::view;
 use crate::segment::manifest::{ManifestPointer, POINTERS};
 use crate::store::{ListedObject, ObjectPath, ObjectStore, StoreError, paths};
-use crate::types::{LeaderEpoch, MergeNumber, SessionId, Timestamp, TopicId, TopicPartition};
+use crate::types::{LeaderEpoch, MergeNumber, Timestamp, TopicPartition};
 use futures_util::TryStreamExt;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ops::RangeInclusive;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What lay in the store before the references were read.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
-    /// Segments and manifest objects of any session, and journal objects of others.
+    /// Segments and manifest objects.
     objects: Vec<ListedObject>,
     /// Whether there were more than a listing takes.
     is_cut: bool,
@@ -64,15 +65,12 @@ const OBJECTS_MAX: usize = 4_000_000;
 const UNASKED_BYTES: u64 = 64 << 20;
 const HOUR_MS: i64 = 3_600_000;
 
-/// Lists what may be litter. `own` is the session that has begun.
-pub(super) async fn list(store: &ObjectStore, own: SessionId) -> Result<Listed, StoreError> {
+/// Lists what may be litter.
+pub(super) async fn list(store: &ObjectStore) -> Result<Listed, StoreError> {
     let mut listed = Listed::default();
-    for prefix in [paths::segments_prefix(), paths::manifests_prefix(), paths::journals_prefix()] {
+    for prefix in [paths::segments_prefix(), paths::manifests_prefix()] {
         let mut found = store.list(Some(&prefix));
         while let Some(object) = found.try_next().await? {
-            if paths::parse_journal_object(&object.path).is_some_and(|(session, _)| session == own) {
-                continue;
-            }
             if listed.objects.len() == OBJECTS_MAX {
                 listed.is_cut = true;
                 return Ok(listed);
@@ -100,146 +98,149 @@ pub(super) async fn clear_unfinished(store: &ObjectStore, before: Timestamp) -> 
     store.delete_unfinished(files).await
 }
 
-/// What of `listed` may go; none, if that is not for a broker to say. Called by the task that writes manifests, between two of its works.
-/// `unsettled` are the partitions of which a swap of this session may still be made.
+/// What of `listed` may go. Called by the task that writes manifests, between two of its works. `unsettled` are the
+/// partitions of which a swap of this session may still be made.
 pub(super) async fn litter(
     start: &ArchiveStart,
     kept: &HashMap<TopicPartition, KeptManifest>,
     unsettled: &BTreeSet<TopicPartition>,
     listed: &Listed,
-) -> Result<Option<Vec<ObjectPath>>, LoadError> {
-    let metadata = start.standing.store();
-    let standing = metadata.list(sessions::PREFIX).await?.entries;
-    if standing.iter().any(|entry| entry.key != sessions::key(start.session)) {
-        tracing::info!("other sessions stand: nothing is looked for that crashes left behind");
-        return Ok(None);
-    }
-    let mut references = References::read(start, kept).await?;
-    references.unsettled.clone_from(unsettled);
-    Ok(match decide(&references, start.leader_epoch, listed) {
-        Verdict::Litter(litter) => Some(litter),
+) -> Result<Vec<ObjectPath>, LoadError> {
+    let served = start.log.partitions();
+    let served = served.iter().map(|led| (led.topic_partition(), led.leader_epoch())).collect();
+    let mut references = References {
+        served,
+        view: LeaderEpoch(0),
+        objects: HashSet::new(),
+        gone: BTreeSet::new(),
+        unsettled: unsettled.clone(),
+    };
+    references.find_gone(start, listed).await;
+    references.read(start, kept).await?;
+    Ok(match decide(&references, listed) {
+        Verdict::Litter(litter) => litter,
         Verdict::Ask(why) => {
-            tracing::error!(
-                why,
-                "what crashes left behind is not deleted; stop the broker and run cenote fsck"
-            );
-            None
+            tracing::error!(why, "what crashes left behind is not deleted: run cenote fsck");
+            Vec::new()
         }
     })
 }
 
-/// What is referred to.
-#[derive(Debug, Default)]
+/// What is referred to, as far as it is for this broker to know.
+#[derive(Debug)]
 struct References {
+    /// The partitions that are served here, each with the epoch since when.
+    served: HashMap<TopicPartition, LeaderEpoch>,
+    /// The newest view that the metadata knows.
+    view: LeaderEpoch,
+    /// What their manifests name, and are.
     objects: HashSet<ObjectPath>,
-    /// Topics whose deletion is not over.
-    on_their_way: BTreeSet<TopicId>,
+    /// Partitions of topics that are gone, which would be led here.
+    gone: BTreeSet<TopicPartition>,
     /// Partitions whose pointer may come to name what nothing names yet.
     unsettled: BTreeSet<TopicPartition>,
-    /// The objects of ended journals that are needed.
-    journals: BTreeMap<SessionId, RangeInclusive<u64>>,
-    /// The merged objects of any journal that are needed.
-    merged: HashSet<(SessionId, MergeNumber)>,
 }
 
 impl References {
+    /// Which of the listed objects are of topics that are gone for good: no name comes back with its id.
+    async fn find_gone(&mut self, start: &ArchiveStart, listed: &Listed) {
+        let image = start.leadership.image();
+        let partitions = listed.objects.iter().filter_map(|object| partition_of(&object.path));
+        let unknown = partitions.filter(|partition| start.catalog.by_id(partition.topic_id).is_none());
+        let unknown: BTreeSet<TopicPartition> = unknown.collect();
+        let is_ours =
+            |partition: &&TopicPartition| image.leader(PlacementKey::partition(**partition)) == Leader::Own;
+        let mut last = None;
+        for partition in unknown.iter().filter(is_ours) {
+            let is_gone = match last {
+                Some((topic_id, is_gone)) if topic_id == partition.topic_id => is_gone,
+                _ => matches!(start.catalog.resolve_id(partition.topic_id).await, Ok(None)),
+            };
+            last = Some((partition.topic_id, is_gone));
+            if is_gone {
+                self.gone.insert(*partition);
+            }
+        }
+    }
+
     async fn read(
+        &mut self,
         start: &ArchiveStart,
         kept: &HashMap<TopicPartition, KeptManifest>,
-    ) -> Result<References, LoadError> {
+    ) -> Result<(), LoadError> {
         let metadata = start.standing.store();
-        let mut references = References::default();
+        let view = metadata.get(view::KEY).await?;
+        let view = view.as_ref().map(view::View::decode).transpose()?;
+        self.view = LeaderEpoch(view.map_or(0, |view| view.number.0));
         for entry in metadata.list(POINTERS).await?.entries {
             let Some(topic_partition) = ManifestPointer::partition_of(&entry.key) else {
                 return Err(LoadError::UnknownKey(entry.key));
             };
+            // Its deletion is not over: what the pointers name goes with them.
+            self.gone.retain(|gone| gone.topic_id != topic_partition.topic_id);
+            if !self.served.contains_key(&topic_partition) {
+                continue;
+            }
             let Some(topic) = start.catalog.by_id(topic_partition.topic_id) else {
-                references.on_their_way.insert(topic_partition.topic_id);
+                self.served.remove(&topic_partition);
                 continue;
             };
             match kept.get(&topic_partition).filter(|kept| kept.is_at(&entry)) {
-                Some(kept) => references.objects.extend(kept.objects(&topic.name)),
+                Some(kept) => self.objects.extend(kept.objects(&topic.name)),
                 None => {
                     let (kept, below) = KeptManifest::load(&start.store, topic_partition, &entry).await?;
-                    references.objects.extend(kept.objects(&topic.name));
+                    self.objects.extend(kept.objects(&topic.name));
                     let below = below.iter().map(|segment| segment.name());
                     let below = below.map(|name| paths::segment(&topic.name, topic_partition, &name));
-                    references.objects.extend(below);
+                    self.objects.extend(below);
                 }
             }
-        }
-        references.read_journals(start).await?;
-        Ok(references)
-    }
-
-    async fn read_journals(&mut self, start: &ArchiveStart) -> Result<(), LoadError> {
-        let metadata = start.standing.store();
-        let mut starts = BTreeMap::new();
-        for entry in metadata.list(journal_starts::PREFIX).await?.entries {
-            let start = JournalStart::decode(&entry)?;
-            let session = journal_starts::session_of(&entry.key).ok_or(LoadError::UnknownKey(entry.key))?;
-            self.merged.extend(start.merged.iter().map(|merged| (session, merged.number)));
-            starts.insert(session, start.first);
-        }
-        for entry in metadata.list(journals::PREFIX).await?.entries {
-            let journal = journals::Journal::decode(&entry)?;
-            let Some((session, last)) = journals::session_of(&entry.key).zip(journal.final_seq) else {
-                continue;
-            };
-            let first = starts.get(&session).copied().unwrap_or(JournalStart::default().first);
-            self.journals.insert(session, first..=last);
         }
         Ok(())
     }
 
-    /// Whether it is an object before the first that its journal needs.
-    fn gave_up(&self, path: &ObjectPath) -> bool {
-        let journal = paths::parse_journal_object(path);
-        journal.is_some_and(|(session, seq)| {
-            self.journals.get(&session).is_some_and(|needed| seq < *needed.start())
-        })
+    /// Whether it is for this broker to say what becomes of an object.
+    fn concern(&self, path: &ObjectPath) -> bool {
+        partition_of(path)
+            .is_some_and(|partition| self.served.contains_key(&partition) || self.gone.contains(&partition))
     }
 
     /// Whether an object is proven not to be needed.
-    fn lack(&self, own: LeaderEpoch, path: &ObjectPath) -> bool {
+    fn lack(&self, path: &ObjectPath) -> bool {
         if let Some((topic_partition, name)) = paths::parse_segment(path) {
-            let is_over = name.leader_epoch < own && !self.on_their_way.contains(&topic_partition.topic_id);
-            return is_over && !self.objects.contains(path);
+            let since = self.served.get(&topic_partition);
+            let is_over = since.is_some_and(|since| name.leader_epoch < *since);
+            return self.gone.contains(&topic_partition) || is_over && !self.objects.contains(path);
         }
-        if let Some((topic_partition, _)) = paths::parse_manifest_object(path) {
-            let is_settled = !self.on_their_way.contains(&topic_partition.topic_id)
-                && !self.unsettled.contains(&topic_partition);
-            return is_settled && !self.objects.contains(path);
-        }
-        if let Some((session, number)) = paths::parse_merged_object(path) {
-            return epoch_of(number) < own && !self.merged.contains(&(session, number));
-        }
-        // Of a journal that the metadata does not know nothing is proven here.
-        let journal = paths::parse_journal_object(path);
-        journal.is_some_and(|(session, seq)| {
-            self.journals.get(&session).is_some_and(|needed| !needed.contains(&seq))
+        paths::parse_manifest_object(path).is_some_and(|(topic_partition, _)| {
+            let is_settled =
+                self.served.contains_key(&topic_partition) && !self.unsettled.contains(&topic_partition);
+            self.gone.contains(&topic_partition) || is_settled && !self.objects.contains(path)
         })
     }
 }
 
+fn partition_of(path: &ObjectPath) -> Option<TopicPartition> {
+    let of_segment = paths::parse_segment(path).map(|(partition, _)| partition);
+    of_segment.or_else(|| paths::parse_manifest_object(path).map(|(partition, _)| partition))
+}
+
 /// Without I/O: what may go, unless it is so much, or so strange, that somebody has to look.
-fn decide(references: &References, own: LeaderEpoch, listed: &Listed) -> Verdict {
-    let epoch = |object: &ListedObject| {
-        let of_segment = paths::parse_segment(&object.path).map(|(_, name)| name.leader_epoch);
-        of_segment.or_else(|| paths::parse_merged_object(&object.path).map(|(_, number)| epoch_of(number)))
-    };
-    if let Some(later) = listed.objects.iter().find(|object| epoch(object) > Some(own)) {
-        let why = format!("{} is of a later session than this: is the metadata an old copy?", later.path);
+fn decide(references: &References, listed: &Listed) -> Verdict {
+    let epoch =
+        |object: &&ListedObject| paths::parse_segment(&object.path).map(|(_, name)| name.leader_epoch);
+    if let Some(later) = listed.objects.iter().find(|object| epoch(object) > Some(references.view)) {
+        let why = format!("{} is of a later view than the last: is the metadata an old copy?", later.path);
         return Verdict::Ask(why);
     }
     if listed.is_cut {
         return Verdict::Ask(format!("there are more than {OBJECTS_MAX} objects"));
     }
-    let litter: Vec<&ListedObject> =
-        listed.objects.iter().filter(|object| references.lack(own, &object.path)).collect();
-    let doubtful = |object: &&&ListedObject| !references.gave_up(&object.path);
-    let bytes: u64 = litter.iter().filter(doubtful).map(|object| object.size).sum();
-    let all: u64 = listed.objects.iter().filter(|object| doubtful(&object)).map(|object| object.size).sum();
+    let ours: Vec<&ListedObject> =
+        listed.objects.iter().filter(|object| references.concern(&object.path)).collect();
+    let litter: Vec<&&ListedObject> = ours.iter().filter(|object| references.lack(&object.path)).collect();
+    let bytes: u64 = litter.iter().map(|object| object.size).sum();
+    let all: u64 = ours.iter().map(|object| object.size).sum();
     if bytes > UNASKED_BYTES && bytes > all / 2 {
         return Verdict::Ask(format!("nothing refers to {bytes} of {all} bytes, which is more than half"));
     }

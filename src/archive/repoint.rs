@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 const PARTITIONS_PER_TURN: usize = 64;
 
 /// What of each journal is needed, as far as the metadata says.
-type Starts = BTreeMap<SessionId, JournalStart>;
+pub(super) type Starts = BTreeMap<SessionId, JournalStart>;
 /// Spans in objects that were given up.
 type Stale = BTreeMap<TopicPartition, Vec<IndexEntry>>;
 
@@ -100,7 +100,7 @@ impl Others {
         }
     }
 
-    async fn repoint(&self, starts: &Starts, changed: &BTreeSet<SessionId>) {
+    pub async fn repoint(&self, starts: &Starts, changed: &BTreeSet<SessionId>) {
         let needs = self.log.needs();
         let concerned: Vec<SessionId> =
             changed.iter().copied().filter(|session| !needs.is_kept(*session)).collect();

@@ -3,6 +3,7 @@
 mod archiving;
 mod journals;
 mod keeping;
+mod litter;
 mod moves;
 mod relief;
 mod upkeep;
@@ -13,7 +14,6 @@ use super::archiver::{ArchiveStart, Call};
 use super::cut::{self, ArchiveCut, CutSettings, JournalPressure, PutShare};
 use super::error::ArchiveError;
 use super::graveyard::Graveyard;
-use super::janitor;
 use super::journal_copy::share_of;
 use super::journals::Journals;
 use super::kept::{KeptManifest, Swapped};
@@ -32,6 +32,7 @@ use archiving::Archiving;
 use futures_util::TryStreamExt;
 use journals::Merging;
 use keeping::Keeping;
+use litter::Litter;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -54,10 +55,9 @@ pub(super) struct Rounds {
     journals: Journals,
     merging: Merging,
     keeping: Keeping,
+    litter: Litter,
     /// Learns what of other brokers' partitions is archived.
     left: Look,
-    /// When what crashes left behind had been looked for.
-    swept_at: Option<Moment>,
     gone: BTreeSet<TopicId>,
     /// Of these, those that have objects: their pointers may be gone already.
     stripped: BTreeSet<TopicId>,
@@ -116,8 +116,8 @@ impl Rounds {
             journals,
             merging: Merging::default(),
             keeping: Keeping::default(),
+            litter: Litter::default(),
             left,
-            swept_at: None,
             gone,
             stripped: BTreeSet::new(),
             retention_at: Moment(RETENTION_EVERY),
@@ -140,24 +140,8 @@ impl Rounds {
             }
             Call::Gained(loaded) => self.on_gained(loaded),
             Call::Lost(partitions) => self.on_lost(&partitions),
-            Call::Listed(listed) => self.on_listed(&listed).await,
             #[cfg(test)]
             Call::Panic => panic!("a test has asked for it"),
-        }
-    }
-
-    async fn on_listed(&mut self, listed: &janitor::Listed) {
-        match janitor::litter(&self.start, &self.kept, &self.unsettled, listed).await {
-            // Nobody could say: what was left may still be there.
-            Ok(None) => {}
-            Ok(Some(litter)) => {
-                if !litter.is_empty() {
-                    tracing::info!(objects = litter.len(), "objects that crashes left behind go");
-                }
-                self.graveyard.bury(self.now(), litter);
-                self.swept_at = Some(self.now());
-            }
-            Err(error) => tracing::warn!(%error, "what crashes left behind stays until the next start"),
         }
     }
 
@@ -197,6 +181,7 @@ impl Rounds {
         self.keep_journals().await;
         self.merge_journals().await;
         self.release_journals().await;
+        self.clear_litter().await;
         self.graveyard.clear(now, &self.start.store).await;
     }
 
@@ -422,7 +407,7 @@ impl Rounds {
         self.kept.retain(|partition, _| partition.topic_id != topic_id);
         self.waiting.retain(|partition, _| partition.topic_id != topic_id);
         self.unsettled.retain(|partition| partition.topic_id != topic_id);
-        let abandoned = self.archiving.abandon(topic_id);
+        let abandoned = self.archiving.abandon(|partition| partition.topic_id == topic_id);
         self.graveyard.bury(self.now(), abandoned);
         let store = Arc::clone(self.start.standing.store());
         let pointers = store.list(&pointer_prefix(topic_id)).await.map_err(super::LoadError::from)?;

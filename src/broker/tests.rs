@@ -9,7 +9,7 @@ async fn a_session_whose_archiver_fails_is_followed_by_another() {
     config.store = "memory:".parse().expect("a URL");
     config.cache.disk_bytes = 0;
     let metrics = Arc::new(Metrics::new());
-    let foundation = Foundation::open(Arc::new(config), Vec::new(), metrics, Clock::System).await;
+    let foundation = Foundation::open(Arc::new(config), Vec::new(), metrics, Clock::System, None).await;
     let mut broker = Broker::start(foundation.expect("in memory")).await.expect("starts");
     let (handler, archive) = (broker.handler(), broker.session.archive.clone());
     assert_eq!(handler.context().leadership.image().number().0, 1);

@@ -22,7 +22,7 @@ use crate::segment::manifest::{Archived, Made, ProducerSnapshot, Segment};
 use crate::store::ObjectPath;
 use crate::store::paths::{self, SegmentName};
 use crate::topic::Topic;
-use crate::types::{Offset, TopicId, TopicPartition};
+use crate::types::{Offset, TopicPartition};
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -124,10 +124,10 @@ impl Archiving {
         .await
     }
 
-    /// Gives up what is on its way for a topic that is gone. Returns what may be there of it, or come to be.
-    pub fn abandon(&mut self, topic_id: TopicId) -> Vec<ObjectPath> {
-        let of_topic = |running: &mut Running| running.topic_partition.topic_id == topic_id;
-        self.running.extract_if(.., of_topic).map(|running| running.path).collect()
+    /// Gives up what is on its way for partitions that are gone. Returns what may be there of it, or come to be.
+    pub fn abandon(&mut self, is_gone: impl Fn(TopicPartition) -> bool) -> Vec<ObjectPath> {
+        let is_of_one = |running: &mut Running| is_gone(running.topic_partition);
+        self.running.extract_if(.., is_of_one).map(|running| running.path).collect()
     }
 
     fn has_room(&self, bytes: u64) -> bool {

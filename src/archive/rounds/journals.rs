@@ -11,7 +11,6 @@
 use super::Rounds;
 use crate::archive::archiver::ArchiveStart;
 use crate::archive::error::ArchiveError;
-use crate::archive::graveyard::GRACE;
 use crate::archive::journal_copy::JournalCopy;
 use crate::archive::journal_merge::{JournalLife, JournalMergeSettings, choose};
 use crate::archive::upkeep::JOB_TIMEOUT;
@@ -59,8 +58,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const FAILED_PAUSE: Duration = Duration::from_secs(30);
 /// How long a round waits for a copy.
 const SHARE_OF_ROUND: Duration = Duration::from_millis(50);
-/// The same where what crashes left was looked for at the start, in all journals together.
-const FORGET_AFTER: Duration = GRACE.saturating_mul(2);
 
 impl Rounds {
     /// Goes on with merging journal objects.
@@ -161,9 +158,9 @@ impl Rounds {
         let merging = self.merging.running.as_ref().map(Running::session);
         let (now, store) = (self.now(), self.start.store.clone());
         let gone = self.journals.advance(now, &needed, merging, &store).await;
-        let all_are_swept = self.swept_at.is_some_and(|at| now >= at + FORGET_AFTER);
         for session in gone {
-            if !all_are_swept && !self.keeping.is_swept(session, now) {
+            // What crashes left of it was looked for when it was claimed; of a forgotten one nobody could say.
+            if !self.keeping.is_swept(session, now) {
                 continue;
             }
             match self.journals.forget(session).await {

@@ -16,7 +16,6 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
 /// What is known of journals that are kept, or are to be.
-#[derive(Default)]
 pub(super) struct Keeping {
     /// The view that the list below was made in.
     view: Option<ViewNumber>,
@@ -50,6 +49,20 @@ const AFTER_A_VIEW: Duration = Duration::from_secs(3);
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
 /// A session's end is forgotten after what crashes left of it has gone.
 const FORGET_AFTER: Duration = GRACE.saturating_mul(2);
+
+impl Default for Keeping {
+    /// A session begins.
+    fn default() -> Keeping {
+        Keeping {
+            view: None,
+            look_at: Moment::default(),
+            wanted: VecDeque::new(),
+            claim_at: Moment(AFTER_A_VIEW),
+            claiming: None,
+            kept: HashMap::new(),
+        }
+    }
+}
 
 impl Keeping {
     /// The view in which this session came to keep a journal.
@@ -107,11 +120,10 @@ impl Rounds {
         let is_ours = |session: SessionId| image.leader(PlacementKey::undertaker(session)) == Leader::Own;
         let (own, others) = ended.into_iter().partition::<Vec<_>, _>(|session| is_ours(*session));
         for session in others {
-            if !self.start.log.needs().is_kept(session) {
-                continue;
+            if self.start.log.needs().is_kept(session) {
+                tracing::debug!(%session, "another broker is to keep an ended journal");
+                self.stop_keeping(session);
             }
-            tracing::debug!(%session, "another broker is to keep an ended journal");
-            self.stop_keeping(session);
         }
         let claiming = self.keeping.claiming.take_if(|claiming| !is_ours(claiming.session));
         drop(claiming);

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 impl Rounds {
     /// These partitions are led here from now on. What is known of one already is newer than what was read.
     pub(super) fn on_gained(&mut self, loaded: LoadedManifests) {
+        self.litter.on_gained(self.now());
         self.graveyard.bury(self.now(), loaded.garbage);
         self.gone.extend(loaded.gone);
         for manifest in loaded.manifests {
@@ -27,8 +28,9 @@ impl Rounds {
         self.waiting.retain(|partition, _| !lost.contains(partition));
         // Whatever was sent for one compared a standing that is rewritten before another leads it.
         self.unsettled.retain(|partition| !lost.contains(partition));
-        if let Some(path) = self.upkeep.drop_of(|partition| lost.contains(&partition)) {
-            self.graveyard.bury(self.now(), [path]);
-        }
+        let is_lost = |partition| lost.contains(&partition);
+        // No swap was sent for any of these.
+        let on_their_way = self.archiving.abandon(is_lost).into_iter().chain(self.upkeep.drop_of(is_lost));
+        self.graveyard.bury(self.now(), on_their_way);
     }
 }

@@ -6,6 +6,7 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{ArchiveConfig, CacheConfig, JournalConfig};
 use crate::journal::{BrokerSession, Joining, Journal, JournalStart};
+use crate::leadership::Leadership;
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BatchIdentity, BrokerLog, Incoming, Partition, Reader};
 use crate::meta::MetadataStore;
@@ -15,7 +16,7 @@ use crate::store::{ObjectStore, paths};
 use crate::topic::{Catalog, NewTopic};
 use crate::types::{
     BrokerId, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, SessionId, Timestamp,
-    TopicName, TopicPartition,
+    TopicName, TopicPartition, ViewNumber,
 };
 use crate::wire::batch::{BatchBuilder, BatchHeader, Codec, NO_PRODUCER};
 use object_store::memory::InMemory;
@@ -96,6 +97,7 @@ impl World {
             background: Background::start("test", 1),
             loaded,
             metrics,
+            leadership: Leadership::alone(session_id, ViewNumber(leader_epoch.0)),
             waiting_rows_max: WAITING_ROWS_MAX,
         });
         let fault = Box::pin(fault);

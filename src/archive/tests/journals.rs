@@ -41,7 +41,11 @@ impl World {
     }
 
     async fn stored(&self) -> JournalStart {
-        let entry = self.metadata.get(&journal_starts::key(ENDED)).await.expect("in memory");
+        self.stored_of(ENDED).await
+    }
+
+    async fn stored_of(&self, session: SessionId) -> JournalStart {
+        let entry = self.metadata.get(&journal_starts::key(session)).await.expect("in memory");
         entry.map(|entry| JournalStart::decode(&entry).expect("readable")).unwrap_or_default()
     }
 
@@ -83,15 +87,48 @@ async fn a_write_that_landed_without_an_answer_is_found_before_the_next_one() {
     let world = World::new().await;
     let (mut journals, mut unanswered) = (world.journals(), world.journals());
     for journals in [&mut journals, &mut unanswered] {
+        journals.store(at(0), OWN, start(1, &[])).await.expect("nothing to write");
+    }
+    unanswered.store(at(0), OWN, start(5, &[0])).await.expect("stored");
+    let refused = journals.store(at(0), OWN, start(3, &[])).await;
+    assert!(matches!(refused, Err(ArchiveError::Changed)), "{refused:?}");
+    assert_eq!(world.stored_of(OWN).await, start(5, &[0]));
+    assert!(journals.names(OWN, merged(0).number) && !journals.names(OWN, merged(1).number));
+    journals.store(at(0), OWN, start(3, &[0, 1])).await.expect("stored");
+    assert_eq!(world.stored_of(OWN).await, start(5, &[0, 1]), "the first that is needed never goes back");
+    assert!(journals.taken_away().is_empty());
+}
+
+#[tokio::test]
+async fn an_ended_journal_that_another_keeps_by_now_is_not_written_again() {
+    let world = World::new().await;
+    let (mut journals, mut other) = (world.journals(), world.journals());
+    for journals in [&mut journals, &mut other] {
         journals.store(at(0), ENDED, start(1, &[])).await.expect("nothing to write");
     }
-    unanswered.store(at(0), ENDED, start(5, &[0])).await.expect("stored");
-    let refused = journals.store(at(0), ENDED, start(3, &[])).await;
-    assert!(matches!(refused, Err(ArchiveError::Changed)), "{refused:?}");
-    assert_eq!(world.stored().await, start(5, &[0]));
-    assert!(journals.names(ENDED, merged(0).number) && !journals.names(ENDED, merged(1).number));
-    journals.store(at(0), ENDED, start(3, &[0, 1])).await.expect("stored");
-    assert_eq!(world.stored().await, start(5, &[0, 1]), "the first that is needed never goes back");
+    other.store(at(0), ENDED, start(5, &[0])).await.expect("stored");
+    for _ in 0..2 {
+        let refused = journals.store(at(0), ENDED, start(6, &[])).await;
+        assert!(matches!(refused, Err(ArchiveError::Changed)), "{refused:?}");
+        assert_eq!(world.stored().await, start(5, &[0]), "what stands for the rest is not lost");
+        assert_eq!(journals.taken_away(), [ENDED]);
+    }
+    assert!(journals.end(ENDED).is_empty(), "nothing was given up from here");
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_told_when_a_journal_is_kept_no_longer() {
+    let world = World::new().await;
+    let mut journals = world.journals();
+    journals.store(at(0), ENDED, start(2, &[0, 1])).await.expect("stored");
+    journals.store(at(0), ENDED, start(4, &[1])).await.expect("stored");
+    let paths = [
+        ObjectId { session: ENDED, seq: 1 }.into(),
+        ObjectId { session: ENDED, seq: 2 }.into(),
+        ObjectId { session: ENDED, seq: 3 }.into(),
+        ObjectName::merged(ENDED, merged(0).number),
+    ];
+    assert_eq!(journals.end(ENDED), paths.map(|name: ObjectName| name.path()));
 }
 
 #[tokio::test]

@@ -37,9 +37,9 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-const NOW: Timestamp = Timestamp(0);
-const TOPICS: u128 = 2;
-const PARTITIONS: i32 = 2;
+pub(super) const NOW: Timestamp = Timestamp(0);
+pub(super) const TOPICS: u128 = 2;
+pub(super) const PARTITIONS: i32 = 2;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -147,16 +147,16 @@ struct World {
 /// The next sequence number by partition and producer.
 type Sequences = BTreeMap<(usize, i64), i32>;
 
-fn session_id(number: u128) -> SessionId {
+pub(super) fn session_id(number: u128) -> SessionId {
     SessionId(Uuid::from_u128(number))
 }
 
-fn partition(index: usize) -> TopicPartition {
+pub(super) fn partition(index: usize) -> TopicPartition {
     let (topic, partition) = (index / PARTITIONS as usize, index as i32 % PARTITIONS);
     TopicPartition { topic_id: TopicId(Uuid::from_u128(topic as u128)), partition: PartitionIndex(partition) }
 }
 
-async fn cache() -> Cache {
+pub(super) async fn cache() -> Cache {
     let config = CacheConfig { memory_bytes: 1 << 20, disk_bytes: 0 };
     Cache::open(config, Path::new("unused"), Arc::new(Metrics::new())).await.expect("in memory")
 }
@@ -358,6 +358,7 @@ impl World {
         let number = MergeNumber { view: ViewNumber(self.sessions as i32), attempt: self.attempts };
         self.attempts += 1;
         let copy = JournalCopy::plan(&self.log, *session, number, (uses, &merge)).await;
+        let copy = copy.expect("nothing comes or goes");
         let merged =
             copy.run(&self.reader, &self.store, &Background::start("test", 1)).await.expect("all there");
         read_object(&self.store, ObjectName::merged(*session, number)).await.expect("whole");
@@ -387,6 +388,7 @@ impl World {
                 *counted = (counted.0 + 1, counted.1 + span.size());
             }
         }
+        assert!(self.log.nothing_is_left(), "every partition is served here");
         let mut known: BTreeMap<ObjectName, (u64, u64)> = BTreeMap::new();
         for (session, uses) in self.log.needs().uses() {
             let name = |number| ObjectName { session, number };
@@ -432,7 +434,7 @@ impl World {
     }
 }
 
-async fn recovered(
+pub(super) async fn recovered(
     store: &ObjectStore,
     cache: Cache,
     epoch: LeaderEpoch,
@@ -454,7 +456,11 @@ async fn recovered(
 }
 
 /// Where the batch with `offset` ends, if it is within what is archivable.
-async fn batch_end(reader: &Reader, spans: &[crate::log::IndexEntry], offset: Offset) -> Option<Offset> {
+pub(super) async fn batch_end(
+    reader: &Reader,
+    spans: &[crate::log::IndexEntry],
+    offset: Offset,
+) -> Option<Offset> {
     for span in spans {
         let bytes = reader.span(span).await.expect("all there");
         let mut at = 0;
@@ -475,7 +481,7 @@ fn snapshot_of(partition: &Partition, producer: i64) -> Option<ProducerSnapshot>
     partition.checkpoint_at(end).producers(NOW).into_iter().find(|known| known.producer_id.0 == producer)
 }
 
-fn incoming(producer: i64, base_sequence: i32, records: i32, transactional: bool) -> Incoming {
+pub(super) fn incoming(producer: i64, base_sequence: i32, records: i32, transactional: bool) -> Incoming {
     let mut builder = BatchBuilder::new();
     (0..records).for_each(|_| {
         builder.append(NOW, None, Some(b"value"), &[]);
@@ -496,14 +502,14 @@ fn incoming(producer: i64, base_sequence: i32, records: i32, transactional: bool
 
 /// All that can be told of a partition's journal: from its archived offset on.
 #[derive(Debug, PartialEq)]
-struct Told {
+pub(super) struct Told {
     ends: Ends,
     bytes: Vec<u8>,
     producers: Vec<ProducerSnapshot>,
     aborted: Vec<AbortedTransaction>,
 }
 
-async fn tell(log: &BrokerLog, reader: &Reader) -> BTreeMap<TopicPartition, Told> {
+pub(super) async fn tell(log: &BrokerLog, reader: &Reader) -> BTreeMap<TopicPartition, Told> {
     let mut told = BTreeMap::new();
     for partition in log.partitions() {
         let ends = partition.ends();

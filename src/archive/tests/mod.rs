@@ -8,6 +8,7 @@ mod journal_merge;
 mod journals;
 mod merge;
 mod merged;
+mod moves;
 mod retention;
 mod upkeep;
 

@@ -203,7 +203,6 @@ async fn context(
         log.recover_archived(manifest.topic_partition, manifest.archived_log());
     }
     let objects = recover(store, &ended).try_collect::<Vec<_>>().await.expect("all there");
-    ended.iter().for_each(|ended| log.needs().on_ended(ended));
     let session_id = session.id();
     let leadership = Leadership::alone(session_id, view);
     let peers = Peers::none(leadership.clone());
@@ -272,13 +271,13 @@ async fn context(
         background: Background::start("archive", 1),
         loaded,
         metrics: Arc::clone(&metrics),
+        leadership: leadership.clone(),
         waiting_rows_max: WAITING_ROWS_MAX,
     });
     let private = PrivateServices::default().with(PrivateApi::Coordinators, Arc::new(transactions.clone()));
     Arc::new(Context {
         catalog,
         archive,
-        leadership,
         control: Arc::new(NoCluster),
         missing_listeners: MissingListeners::default(),
         transactions,

@@ -118,6 +118,7 @@ impl Cluster {
             catalog: Arc::clone(&catalog),
             background: Background::start("test", 1),
             loaded: LoadedManifests::default(),
+            leadership: leadership.clone(),
             metrics,
             waiting_rows_max: 1_000,
         });
