@@ -5,7 +5,7 @@ use crate::leadership::Leadership;
 use crate::limits::{MemoryBudget, MemoryPermit};
 use crate::mesh::{
     CallError, ClientSecurity, ConnectError, MeshEndpoint, NotSent, OrderedStream, Peer, PeerAddress,
-    Preamble, Sighting, Unknown,
+    Preamble, Reachability, Sighting, Unknown,
 };
 use crate::types::SessionId;
 use crate::wire::private::{self, PrivateAnswer};
@@ -102,7 +102,7 @@ impl Peers {
         request: Bytes,
         deadline: Instant,
     ) -> Result<Bytes, CallError> {
-        let peer = self.shared.peer(session)?;
+        let peer = self.shared.ready(session, deadline).await?;
         peer.call(&self.preamble(client), request, deadline).await
     }
 
@@ -115,7 +115,7 @@ impl Peers {
         deadline: Instant,
         memory: &MemoryBudget,
     ) -> Result<(Bytes, Option<MemoryPermit>), CallError> {
-        let peer = self.shared.peer(session)?;
+        let peer = self.shared.ready(session, deadline).await?;
         peer.call_within(&self.preamble(client), request, deadline, memory).await
     }
 
@@ -126,7 +126,7 @@ impl Peers {
         client: Client<'_>,
         deadline: Instant,
     ) -> Result<OrderedStream, NotSent> {
-        let peer = self.shared.peer(session)?;
+        let peer = self.shared.ready(session, deadline).await?;
         peer.open_ordered(&self.preamble(client), deadline).await
     }
 
@@ -138,7 +138,7 @@ impl Peers {
         request: &[u8],
         deadline: Instant,
     ) -> Result<Bytes, CallError> {
-        let peer = self.shared.peer(session)?;
+        let peer = self.shared.ready(session, deadline).await?;
         let correlation_id = self.shared.next_correlation_id.fetch_add(1, Ordering::Relaxed);
         let frame = private::encode_request(api.number(), correlation_id, request);
         let answer = peer.call(&self.preamble(NOBODY), frame, deadline).await?;
@@ -208,6 +208,32 @@ impl Shared {
         }
     }
 
+    /// A session that there is a connection to. One that has ended, or is no longer a member, is not waited for: a request
+    /// that is not sent can go to who leads by then.
+    async fn ready(&self, session: SessionId, deadline: Instant) -> Result<Peer, NotSent> {
+        let peer = self.peer(session)?;
+        let mut sighting = peer.sighting();
+        let is_gone = |seen: &Sighting| matches!(seen.reachability, Reachability::Gone { .. });
+        tokio::select! {
+            biased;
+            ready = peer.ready(deadline) => ready?,
+            _ = sighting.wait_for(is_gone) => return Err(ConnectError::Refused.into()),
+            () = self.left(session) => return Err(ConnectError::Stopped.into()),
+        }
+        Ok(peer)
+    }
+
+    /// Waits until a session is no longer a member.
+    async fn left(&self, session: SessionId) {
+        let mut changes = self.leadership.changes();
+        while self.leadership.image().members().iter().any(|member| member.session == session) {
+            // The sender lives in `self`.
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn address(&self, session: SessionId) -> Option<PeerAddress> {
         let image = self.leadership.image();
         let said = image.session(session)?;
@@ -237,6 +263,13 @@ impl Shared {
         }
         if new.is_empty() && known.len() == before.len() {
             return new;
+        }
+        for (session, peer) in before.iter().filter(|(session, _)| !known.contains_key(session)) {
+            // One that only leads nothing any more finishes what it has. One that was sealed may be a process that stands
+            // still: whoever waits for its answers would wait until the connection is given up.
+            if self.leadership.image().session(*session).is_none() {
+                peer.close();
+            }
         }
         let sightings = known.iter().map(|(session, peer)| (*session, *peer.sighting().borrow())).collect();
         self.known.store(Arc::new(known));
