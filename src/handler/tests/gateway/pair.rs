@@ -75,6 +75,7 @@ impl Pair {
         self.two.context.topic_by_name(name).await.expect("it is there");
         for world in [&self.one, &self.two] {
             world.context.log.ensure(topic.id, partitions);
+            world.context.leadership.on_served();
         }
         topic
     }
