@@ -2,7 +2,7 @@
 
 use super::private::PrivateApi;
 use crate::leadership::Leadership;
-use crate::limits::{MemoryBudget, MemoryPermit};
+use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
 use crate::mesh::{
     CallError, ClientSecurity, ConnectError, MeshEndpoint, NotSent, OrderedStream, Peer, PeerAddress,
     Preamble, Reachability, Sighting, Unknown,
@@ -21,7 +21,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What is seen of every session that there are connections to.
@@ -55,6 +55,8 @@ pub struct Client<'a> {
 
 struct Shared {
     leadership: Leadership,
+    /// What is on its way to each on ordered streams.
+    rooms: Mutex<BTreeMap<SessionId, MemoryBudget>>,
     /// None without peers, and once closed.
     endpoint: Mutex<Option<Arc<MeshEndpoint>>>,
     known: ArcSwap<BTreeMap<SessionId, Peer>>,
@@ -75,6 +77,7 @@ impl Peers {
         let has_peers = endpoint.is_some();
         let shared = Arc::new(Shared {
             leadership,
+            rooms: Mutex::default(),
             endpoint: Mutex::new(endpoint.map(Arc::new)),
             known: ArcSwap::default(),
             sightings: watch::Sender::default(),
@@ -130,6 +133,20 @@ impl Peers {
         peer.open_ordered(&self.preamble(client), deadline).await
     }
 
+    /// Waits until there is room for `bytes` on the way to `session`, to be held until they are answered. What a leader takes in
+    /// only when its store does must never fill the window that all other requests to it go through as well.
+    pub async fn room(
+        &self,
+        session: SessionId,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<MemoryPermit, NotSent> {
+        let new = || MemoryBudget::new(ROOM_BYTES);
+        let room = self.shared.rooms.lock().entry(session).or_insert_with(new).clone();
+        let reserved = timeout_at(deadline, room.reserve(bytes, Purpose::Other)).await;
+        reserved.map_err(|_| NotSent::Deadline)
+    }
+
     /// Sends a private request. What the other does not know it has not carried out.
     pub async fn ask(
         &self,
@@ -177,6 +194,9 @@ impl Peers {
         }
     }
 }
+
+/// Of the connection's window of 16 MiB (`mesh/config.rs`), what requests that wait for a store may take.
+const ROOM_BYTES: usize = 12 * 1024 * 1024;
 
 /// Whose request it is when it is the broker's own.
 const NOBODY: Client<'static> = Client {
@@ -271,6 +291,7 @@ impl Shared {
                 peer.close();
             }
         }
+        self.rooms.lock().retain(|session, _| known.contains_key(session));
         let sightings = known.iter().map(|(session, peer)| (*session, *peer.sighting().borrow())).collect();
         self.known.store(Arc::new(known));
         self.sightings.send_replace(Arc::new(sightings));
