@@ -78,6 +78,7 @@ use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// What a handler may know of the connection that a request came on.
 #[derive(Clone, Debug)]
@@ -92,6 +93,8 @@ pub struct ConnectionInfo {
     pub security: ClientSecurity,
     /// Who speaks.
     pub origin: Origin,
+    /// Cancelled when the connection has ended, before [`Handle::on_disconnect`].
+    pub ended: CancellationToken,
 }
 
 /// Who speaks on a connection.
@@ -118,7 +121,8 @@ impl ConnectionInfo {
         peer: SocketAddr,
         security: ClientSecurity,
     ) -> ConnectionInfo {
-        ConnectionInfo { connection_id, listener, peer, security, origin: Origin::Client }
+        let (origin, ended) = (Origin::Client, CancellationToken::new());
+        ConnectionInfo { connection_id, listener, peer, security, origin, ended }
     }
 
     /// Where the other side is, as Apache Kafka shows it in a group.

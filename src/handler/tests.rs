@@ -5,6 +5,7 @@ mod archive_reads;
 mod brokers;
 mod configs;
 mod fsck;
+mod gateway;
 mod group_configs;
 mod groups;
 mod isolation;

@@ -46,6 +46,7 @@ pub struct Peer {
 /// What ends when nobody has the peer any more.
 struct Handle {
     shared: Arc<Shared>,
+    open: CancellationToken,
     _open: DropGuard,
 }
 
@@ -92,7 +93,7 @@ impl Peers {
         let shared = Arc::new(Shared::new(peer, address, Arc::clone(&self.dialer)));
         let open = self.stop.child_token();
         self.tasks.spawn(Arc::clone(&shared).run(open.clone()));
-        Handle { shared, _open: open.drop_guard() }
+        Handle { shared, open: open.clone(), _open: open.drop_guard() }
     }
 }
 
@@ -123,6 +124,16 @@ impl Peer {
     #[must_use]
     pub fn sighting(&self) -> watch::Receiver<Sighting> {
         self.handle.shared.sighting.subscribe()
+    }
+
+    /// Waits until there is a connection, or it is known why there is none, until `deadline`.
+    pub async fn ready(&self, deadline: Instant) -> Result<(), NotSent> {
+        self.handle.shared.connection(deadline).await.map(drop)
+    }
+
+    /// Ends the connections although others have handles: what has no answer is unknown to them from now on.
+    pub fn close(&self) {
+        self.handle.open.cancel();
     }
 
     /// Sends `request`, a Kafka frame without its length, and waits for the answer, likewise, until `deadline`.

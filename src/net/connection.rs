@@ -74,6 +74,7 @@ where
 {
     let serving = AssertUnwindSafe(serve(&context, &info, reader, writer)).catch_unwind();
     let closed = serving.await.unwrap_or_else(|panic| Closed::Panic(panic_message(&*panic)));
+    info.ended.cancel();
     context.handler.on_disconnect(&info);
     log_end(&context, &info, &closed);
     closed

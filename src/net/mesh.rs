@@ -83,6 +83,7 @@ impl ServeStream for MeshDoor {
                 peer: preamble.client,
                 security: preamble.security,
                 origin: Origin::Broker { name: peer, view: preamble.view },
+                ended: CancellationToken::new(),
             };
             connection::run(context, info, reader, writer).await;
         })

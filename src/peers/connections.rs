@@ -2,10 +2,10 @@
 
 use super::private::PrivateApi;
 use crate::leadership::Leadership;
-use crate::limits::{MemoryBudget, MemoryPermit};
+use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
 use crate::mesh::{
     CallError, ClientSecurity, ConnectError, MeshEndpoint, NotSent, OrderedStream, Peer, PeerAddress,
-    Preamble, Sighting, Unknown,
+    Preamble, Reachability, Sighting, Unknown,
 };
 use crate::types::SessionId;
 use crate::wire::private::{self, PrivateAnswer};
@@ -21,7 +21,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What is seen of every session that there are connections to.
@@ -55,6 +55,8 @@ pub struct Client<'a> {
 
 struct Shared {
     leadership: Leadership,
+    /// What is on its way to each on ordered streams.
+    rooms: Mutex<BTreeMap<SessionId, MemoryBudget>>,
     /// None without peers, and once closed.
     endpoint: Mutex<Option<Arc<MeshEndpoint>>>,
     known: ArcSwap<BTreeMap<SessionId, Peer>>,
@@ -75,6 +77,7 @@ impl Peers {
         let has_peers = endpoint.is_some();
         let shared = Arc::new(Shared {
             leadership,
+            rooms: Mutex::default(),
             endpoint: Mutex::new(endpoint.map(Arc::new)),
             known: ArcSwap::default(),
             sightings: watch::Sender::default(),
@@ -102,7 +105,7 @@ impl Peers {
         request: Bytes,
         deadline: Instant,
     ) -> Result<Bytes, CallError> {
-        let peer = self.shared.peer(session)?;
+        let peer = self.shared.ready(session, deadline).await?;
         peer.call(&self.preamble(client), request, deadline).await
     }
 
@@ -115,7 +118,7 @@ impl Peers {
         deadline: Instant,
         memory: &MemoryBudget,
     ) -> Result<(Bytes, Option<MemoryPermit>), CallError> {
-        let peer = self.shared.peer(session)?;
+        let peer = self.shared.ready(session, deadline).await?;
         peer.call_within(&self.preamble(client), request, deadline, memory).await
     }
 
@@ -126,8 +129,22 @@ impl Peers {
         client: Client<'_>,
         deadline: Instant,
     ) -> Result<OrderedStream, NotSent> {
-        let peer = self.shared.peer(session)?;
+        let peer = self.shared.ready(session, deadline).await?;
         peer.open_ordered(&self.preamble(client), deadline).await
+    }
+
+    /// Waits until there is room for `bytes` on the way to `session`, to be held until they are answered. What a leader takes in
+    /// only when its store does must never fill the window that all other requests to it go through as well.
+    pub async fn room(
+        &self,
+        session: SessionId,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<MemoryPermit, NotSent> {
+        let new = || MemoryBudget::new(ROOM_BYTES);
+        let room = self.shared.rooms.lock().entry(session).or_insert_with(new).clone();
+        let reserved = timeout_at(deadline, room.reserve(bytes, Purpose::Other)).await;
+        reserved.map_err(|_| NotSent::Deadline)
     }
 
     /// Sends a private request. What the other does not know it has not carried out.
@@ -138,7 +155,7 @@ impl Peers {
         request: &[u8],
         deadline: Instant,
     ) -> Result<Bytes, CallError> {
-        let peer = self.shared.peer(session)?;
+        let peer = self.shared.ready(session, deadline).await?;
         let correlation_id = self.shared.next_correlation_id.fetch_add(1, Ordering::Relaxed);
         let frame = private::encode_request(api.number(), correlation_id, request);
         let answer = peer.call(&self.preamble(NOBODY), frame, deadline).await?;
@@ -178,6 +195,9 @@ impl Peers {
     }
 }
 
+/// Of the connection's window of 16 MiB (`mesh/config.rs`), what requests that wait for a store may take.
+const ROOM_BYTES: usize = 12 * 1024 * 1024;
+
 /// Whose request it is when it is the broker's own.
 const NOBODY: Client<'static> = Client {
     listener: "",
@@ -205,6 +225,32 @@ impl Shared {
         match endpoint {
             Some(endpoint) => Ok(endpoint.peer(address?)),
             None => Err(ConnectError::Stopped.into()),
+        }
+    }
+
+    /// A session that there is a connection to. One that has ended, or is no longer a member, is not waited for: a request
+    /// that is not sent can go to who leads by then.
+    async fn ready(&self, session: SessionId, deadline: Instant) -> Result<Peer, NotSent> {
+        let peer = self.peer(session)?;
+        let mut sighting = peer.sighting();
+        let is_gone = |seen: &Sighting| matches!(seen.reachability, Reachability::Gone { .. });
+        tokio::select! {
+            biased;
+            ready = peer.ready(deadline) => ready?,
+            _ = sighting.wait_for(is_gone) => return Err(ConnectError::Refused.into()),
+            () = self.left(session) => return Err(ConnectError::Stopped.into()),
+        }
+        Ok(peer)
+    }
+
+    /// Waits until a session is no longer a member.
+    async fn left(&self, session: SessionId) {
+        let mut changes = self.leadership.changes();
+        while self.leadership.image().members().iter().any(|member| member.session == session) {
+            // The sender lives in `self`.
+            if changes.changed().await.is_err() {
+                return;
+            }
         }
     }
 
@@ -238,6 +284,14 @@ impl Shared {
         if new.is_empty() && known.len() == before.len() {
             return new;
         }
+        for (session, peer) in before.iter().filter(|(session, _)| !known.contains_key(session)) {
+            // One that only leads nothing any more finishes what it has. One that was sealed may be a process that stands
+            // still: whoever waits for its answers would wait until the connection is given up.
+            if self.leadership.image().session(*session).is_none() {
+                peer.close();
+            }
+        }
+        self.rooms.lock().retain(|session, _| known.contains_key(session));
         let sightings = known.iter().map(|(session, peer)| (*session, *peer.sighting().borrow())).collect();
         self.known.store(Arc::new(known));
         self.sightings.send_replace(Arc::new(sightings));

@@ -9,6 +9,7 @@ use super::At;
 use super::route::{self, Route};
 use super::streams::Carries;
 use crate::handler::{ConnectionInfo, context::Context};
+use crate::limits::MemoryPermit;
 use crate::mesh::{CallError, NotSent, PendingAnswer};
 use crate::topic::Topic;
 use crate::types::{SessionId, TopicId};
@@ -40,7 +41,7 @@ struct Sent {
     /// Topics by their place in the client's request, with the partitions of each.
     topics: Vec<(usize, Vec<i32>)>,
     /// Nothing where no answer comes.
-    answer: Result<Option<PendingAnswer>, NotSent>,
+    answer: Result<Option<(PendingAnswer, MemoryPermit)>, NotSent>,
 }
 
 /// Sends on what others lead, and takes it out of the request; a topic of which nothing is left stays in its place.
@@ -84,8 +85,12 @@ async fn take_parts(at: At<'_>, api_version: i16, request: &mut ProduceRequest) 
     for (place, topic) in request.topic_data.iter_mut().enumerate() {
         // One that is not known is refused by its own way.
         let Ok(known) = find(at.context, api_version, topic).await else { continue };
+        let route_of = |index| route::of_partition(at, &known, index);
+        if topic.partition_data.iter().all(|data| route_of(data.index) == Route::Here) {
+            continue;
+        }
         for data in std::mem::take(&mut topic.partition_data) {
-            let Route::Other(session) = route::of_partition(at, &known, data.index) else {
+            let Route::Other(session) = route_of(data.index) else {
                 topic.partition_data.push(data);
                 continue;
             };
@@ -137,12 +142,14 @@ async fn send_one(
     request: Bytes,
     acks: i16,
     deadline: Instant,
-) -> Result<Option<PendingAnswer>, NotSent> {
+) -> Result<Option<(PendingAnswer, MemoryPermit)>, NotSent> {
     let (streams, to) = (&at.context.streams, (session, Carries::Produce));
+    let room = at.context.peers.room(session, request.len(), deadline).await?;
     if acks == 0 {
         return streams.send_unanswered(at, to, request, deadline).await.map(|()| None);
     }
-    streams.send(at, to, request, deadline).await.map(Some)
+    let pending = streams.send(at, to, request, deadline).await?;
+    Ok(Some((pending, room)))
 }
 
 impl Elsewhere {
@@ -173,7 +180,7 @@ impl Sent {
         deadline: Instant,
     ) -> Vec<(usize, Vec<PartitionProduceResponse>)> {
         let answered = match self.answer {
-            Ok(Some(pending)) => pending.wait(deadline).await,
+            Ok(Some((pending, _room))) => pending.wait(deadline).await,
             Ok(None) => Err(NotSent::Deadline.into()),
             Err(error) => Err(error.into()),
         };

@@ -10,7 +10,7 @@ use crate::types::{PartitionIndex, SessionId, TopicPartition};
 use crate::wire::ErrorCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// Where a part of a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,8 +31,6 @@ pub(super) enum Key<'a> {
 
 /// What this session leads and does not serve yet is waited for so long at most.
 const HOLD_TIME_MAX: Duration = Duration::from_secs(5);
-/// How often it is looked for: a partition is open for a moment before anybody is told.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long a view is waited for that another broker knows already.
 const VIEW_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -72,15 +70,19 @@ pub(in crate::handler) async fn hold<'a>(
         return;
     }
     let until = deadline.min(Instant::now() + HOLD_TIME_MAX);
-    let mut looks = interval(LOOK_EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !waited_for.is_empty() {
+    let mut changes = context.leadership.changes();
+    loop {
+        waited_for.retain(|(topic, index)| is_coming(context, topic, *index));
+        if waited_for.is_empty() {
+            return;
+        }
         tokio::select! {
-            _ = looks.tick() => {}
-            () = sleep_until(until) => return,
+            changed = timeout_at(until, changes.changed()) => match changed {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return,
+            },
             () = context.stopping.cancelled() => return,
         }
-        waited_for.retain(|(topic, index)| is_coming(context, topic, *index));
     }
 }
 

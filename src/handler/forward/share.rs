@@ -42,9 +42,8 @@ pub(super) async fn admit(at: At<'_>, api_key: ApiKey, frame: &RequestFrame) -> 
             (named.map(|(topic, partition)| place(topic, partition.partition_index)), 0)
         }
     };
-    let connection_id = at.connection.connection_id;
     let named = named.map(|partition| route::of_key(at, PlacementKey::partition(partition)));
-    let Route::Other(session) = at.context.streams.share_route(connection_id, named) else { return None };
+    let Route::Other(session) = at.context.streams.share_route(at.connection, named) else { return None };
     let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)).min(WAIT_MAX);
     send(at, session, frame, Instant::now() + wait + ANSWER_TIME_MAX).await
 }

@@ -4,6 +4,7 @@
 
 use super::At;
 use super::route::Route;
+use crate::handler::ConnectionInfo;
 use crate::mesh::{NotSent, OrderedStream, PendingAnswer};
 use crate::types::SessionId;
 use bytes::Bytes;
@@ -54,7 +55,7 @@ impl Streams {
         request: Bytes,
         deadline: Instant,
     ) -> Result<PendingAnswer, NotSent> {
-        let streams = self.of(at.connection.connection_id);
+        let streams = self.of(at.connection);
         let mut streams = streams.lock().await;
         let stream = open(&mut streams, at, to, deadline).await?;
         stream.send(request, deadline).await
@@ -68,7 +69,7 @@ impl Streams {
         request: Bytes,
         deadline: Instant,
     ) -> Result<(), NotSent> {
-        let streams = self.of(at.connection.connection_id);
+        let streams = self.of(at.connection);
         let mut streams = streams.lock().await;
         open(&mut streams, at, to, deadline).await?.send_unanswered(request, deadline).await
     }
@@ -79,17 +80,24 @@ impl Streams {
     }
 
     /// Where a request of a share group goes: as its partition says, or with the one before it.
-    pub(super) fn share_route(&self, connection_id: u64, named: Option<Route>) -> Route {
-        let mut by_connection = self.by_connection.lock();
-        let Some(named) = named else {
-            return by_connection.get(&connection_id).map_or(Route::Here, |of| of.share);
-        };
-        by_connection.entry(connection_id).or_default().share = named;
-        named
+    pub(super) fn share_route(&self, connection: &ConnectionInfo, named: Option<Route>) -> Route {
+        match named {
+            Some(named) => self.with(connection, |of| of.share = named).map_or(Route::Here, |()| named),
+            None => self.with(connection, |of| of.share).unwrap_or(Route::Here),
+        }
     }
 
-    fn of(&self, connection_id: u64) -> Arc<AsyncMutex<Open>> {
-        Arc::clone(&self.by_connection.lock().entry(connection_id).or_default().streams)
+    fn of(&self, connection: &ConnectionInfo) -> Arc<AsyncMutex<Open>> {
+        self.with(connection, |of| Arc::clone(&of.streams)).unwrap_or_default()
+    }
+
+    /// What is known of a connection; none of one that has ended, as nobody would let go of it.
+    fn with<T>(&self, connection: &ConnectionInfo, use_it: impl FnOnce(&mut Of) -> T) -> Option<T> {
+        let mut by_connection = self.by_connection.lock();
+        if connection.ended.is_cancelled() {
+            return None;
+        }
+        Some(use_it(by_connection.entry(connection.connection_id).or_default()))
     }
 }
 

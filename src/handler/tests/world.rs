@@ -51,8 +51,8 @@ pub struct World {
     pub context: Arc<Context>,
     wall: Arc<AtomicI64>,
     sessions: u128,
-    handler: Handler,
-    connection: ConnectionInfo,
+    pub handler: Arc<Handler>,
+    pub connection: ConnectionInfo,
 }
 
 impl World {
@@ -64,17 +64,21 @@ impl World {
     pub async fn with(change: impl FnOnce(&mut Config)) -> World {
         let metadata: Arc<dyn MetadataStore> = Arc::new(EmbeddedStore::in_memory());
         let store = ObjectStore::in_memory();
-        let joined = join(&metadata, &store, 1).await;
-        let mut config = resolve(&Flags::default(), &|_| None).expect("the defaults are legal").0;
-        config.journal.flush_interval = Duration::ZERO;
-        change(&mut config);
+        let joined = join(&metadata, &store, BrokerId(1), 1).await;
+        let place = Place::alone(&joined.0);
         let wall = Arc::new(AtomicI64::new(NOW.get()));
         let clock = Clock::Manual(Arc::clone(&wall));
-        let context = context(&metadata, &store, joined, clock, Arc::new(config)).await;
+        let context = context(&metadata, &store, joined, clock, Arc::new(config(change)), place).await;
+        World { metadata, store, wall, sessions: 1, ..World::of(context) }
+    }
+
+    /// A broker that is no more than what it answers from.
+    pub fn of(context: Arc<Context>) -> World {
         let client = ([127, 0, 0, 1], 5000).into();
         let connection = ConnectionInfo::of_client(1, "PLAINTEXT".to_owned(), client, ClientSecurity::Plain);
-        let handler = Handler::new(Arc::clone(&context));
-        World { metadata, store, context, wall, sessions: 1, handler, connection }
+        let handler = Arc::new(Handler::new(Arc::clone(&context)));
+        let (metadata, store) = (Arc::new(EmbeddedStore::in_memory()), ObjectStore::in_memory());
+        World { metadata, store, context, wall: Arc::default(), sessions: 1, handler, connection }
     }
 
     /// Lets the wall clock go on. What waits does not notice.
@@ -84,16 +88,17 @@ impl World {
 
     /// Another session joins on the same stores, which seals this one.
     pub async fn seal(&self) -> Vec<EndedJournal> {
-        join(&self.metadata, &self.store, self.sessions + 1).await.1
+        join(&self.metadata, &self.store, BrokerId(1), self.sessions + 1).await.1
     }
 
     /// Another session takes over, and answers from now on. The one before lives on, without knowing.
     pub async fn take_over(&mut self) {
         self.sessions += 1;
-        let joined = join(&self.metadata, &self.store, self.sessions).await;
+        let joined = join(&self.metadata, &self.store, BrokerId(1), self.sessions).await;
         let config = Arc::clone(&self.context.config);
         let clock = Clock::Manual(Arc::clone(&self.wall));
-        self.context = context(&self.metadata, &self.store, joined, clock, config).await;
+        let place = Place::alone(&joined.0);
+        self.context = context(&self.metadata, &self.store, joined, clock, config, place).await;
         self.handler.replace(Arc::clone(&self.context));
     }
 
@@ -160,13 +165,37 @@ pub fn decode<R: Decodable + HeaderVersion>(mut bytes: Bytes, version: i16) -> R
     response
 }
 
-async fn join(
+/// A broker's settings in these tests.
+pub fn config(change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = resolve(&Flags::default(), &|_| None).expect("the defaults are legal").0;
+    config.journal.flush_interval = Duration::ZERO;
+    change(&mut config);
+    config
+}
+
+/// Which broker of a cluster one is.
+pub struct Place {
+    pub broker_id: BrokerId,
+    pub leadership: Leadership,
+    pub peers: Peers,
+}
+
+impl Place {
+    /// The only one.
+    fn alone(session: &BrokerSession) -> Place {
+        let leadership = Leadership::alone(session.id(), session.view());
+        Place { broker_id: BrokerId(1), peers: Peers::none(leadership.clone()), leadership }
+    }
+}
+
+pub async fn join(
     metadata: &Arc<dyn MetadataStore>,
     store: &ObjectStore,
+    broker_id: BrokerId,
     number: u128,
 ) -> (BrokerSession, Vec<EndedJournal>) {
     let session_id = SessionId(Uuid::from_u128(number));
-    let joining = Joining::new(session_id, BrokerId(1), NOW);
+    let joining = Joining::new(session_id, broker_id, NOW);
     BrokerSession::join(metadata, store, joining).await.expect("joins")
 }
 
@@ -184,12 +213,13 @@ async fn open_new_partitions(catalog: Arc<Catalog>, log: Arc<BrokerLog>, leaders
     }
 }
 
-async fn context(
+pub async fn context(
     metadata: &Arc<dyn MetadataStore>,
     store: &ObjectStore,
     (session, ended): (BrokerSession, Vec<EndedJournal>),
     clock: Clock,
     config: Arc<Config>,
+    Place { broker_id, leadership, peers }: Place,
 ) -> Arc<Context> {
     let metrics = Arc::new(Metrics::new());
     let cache = CacheConfig { memory_bytes: 1 << 20, disk_bytes: 0 };
@@ -204,8 +234,6 @@ async fn context(
     }
     let objects = recover(store, &ended).try_collect::<Vec<_>>().await.expect("all there");
     let session_id = session.id();
-    let leadership = Leadership::alone(session_id, view);
-    let peers = Peers::none(leadership.clone());
     let remote: Arc<dyn RemoteBrokers> = Arc::new(peers.clone());
     log.recover(&objects, clock.now()).expect("without contradictions");
     let committed = Arc::clone(&log);
@@ -285,11 +313,10 @@ async fn context(
         group_settings,
         cluster: ClusterInfo {
             cluster_id: ClusterId(Uuid::from_u128(5)),
-            broker_id: BrokerId(1),
+            broker_id,
             listeners: vec![listener],
         },
         peers,
-        leadership,
         streams: Streams::default(),
         private,
         clock,
