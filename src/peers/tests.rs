@@ -42,7 +42,7 @@ async fn answer(mut stream: MeshStream, services: PrivateServices) -> std::io::R
         let length = stream.reader.read_u32().await?;
         let mut bytes = vec![0; length as usize];
         stream.reader.read_exact(&mut bytes).await?;
-        let RequestFrame { header, body } = decode_frame(bytes.into()).expect("a frame");
+        let RequestFrame { header, body, .. } = decode_frame(bytes.into()).expect("a frame");
         let number = number_of(&header).expect("a private request");
         let served = services.serve(number, stream.peer, body).await;
         let answer = served.map_or(PrivateAnswer::NotServed, PrivateAnswer::Served);

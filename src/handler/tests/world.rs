@@ -290,7 +290,6 @@ async fn context(
             listeners: vec![listener],
         },
         peers,
-        leadership,
         streams: Streams::default(),
         private,
         clock,
