@@ -8,6 +8,7 @@ pub mod chance;
 pub mod engines;
 #[allow(dead_code, reason = "some of it is for the tests of the metadata store")]
 pub mod etcd;
+pub mod history;
 pub mod load;
 pub mod ports;
 pub mod quic;
