@@ -9,6 +9,8 @@ mod cli_archive;
 mod cli_cluster;
 mod cli_groups;
 mod cli_share_groups;
+mod cluster;
+mod cluster_drills;
 mod compaction;
 mod crash;
 mod etcd;

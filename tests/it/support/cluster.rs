@@ -1,0 +1,273 @@
+//! A cluster as processes: brokers with ports of their own, etcd, one store for all, and between them lines that can be
+//! cut. Killed when dropped.
+
+use super::broker::{Broker, BrokerOptions};
+use super::etcd::Etcd;
+use super::link::{MeshLines, Rule, TcpLine, UdpLine};
+use super::ports::free_port;
+use super::s3_server::{BUCKET, S3Server};
+use super::unique_name;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// What a cluster is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub brokers: usize,
+    pub etcd_members: usize,
+    pub store: StoreKind,
+    /// More arguments for each broker.
+    pub arguments: Vec<String>,
+    /// More variables for each broker.
+    pub variables: Vec<(String, String)>,
+}
+
+/// Where objects lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    Directory,
+    S3,
+}
+
+/// The brokers and what they need.
+pub struct Cluster {
+    plan: Plan,
+    nodes: Vec<Node>,
+    pub etcd: Etcd,
+    store: Store,
+    mesh: MeshLines,
+    secret: String,
+    runtime: Runtime,
+}
+
+enum Store {
+    Directory(TempDir),
+    S3(S3Server),
+}
+
+/// A broker and the lines that lead from it and to it.
+struct Node {
+    broker: Broker,
+    etcd: Vec<TcpLine>,
+    store: Option<TcpLine>,
+    /// Tell-tales of others.
+    mesh_tcp: TcpLine,
+    _mesh_udp: UdpLine,
+    is_paused: bool,
+}
+
+impl Plan {
+    /// So many brokers on one etcd and a directory.
+    pub fn of(brokers: usize) -> Plan {
+        Plan {
+            brokers,
+            etcd_members: 1,
+            store: StoreKind::Directory,
+            arguments: Vec::new(),
+            variables: Vec::new(),
+        }
+    }
+
+    pub fn on_s3(self) -> Plan {
+        Plan { store: StoreKind::S3, ..self }
+    }
+
+    pub fn etcd(self, etcd_members: usize) -> Plan {
+        Plan { etcd_members, ..self }
+    }
+
+    pub fn arguments(mut self, arguments: &[&str]) -> Plan {
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    pub fn variable(mut self, name: &str, value: &str) -> Plan {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+impl Cluster {
+    /// Starts everything, and waits until all brokers are ready. None, and a line that says so, without etcd.
+    pub fn start(what: &str, plan: Plan) -> Option<Cluster> {
+        let etcd = Etcd::start(what, plan.etcd_members)?;
+        let store = match plan.store {
+            StoreKind::Directory => Store::Directory(tempfile::tempdir().expect("a temporary directory")),
+            StoreKind::S3 => Store::S3(S3Server::start()),
+        };
+        let brokers = plan.brokers;
+        let mut cluster = Cluster {
+            plan,
+            nodes: Vec::new(),
+            etcd,
+            store,
+            mesh: MeshLines::default(),
+            secret: unique_name("a-secret-of-the-cluster"),
+            runtime: Runtime::new().expect("a runtime"),
+        };
+        (0..brokers).for_each(|_| drop(cluster.join()));
+        Some(cluster)
+    }
+
+    /// One more broker; its number.
+    pub fn join(&mut self) -> usize {
+        let number = self.nodes.len();
+        let runtime = self.runtime.handle();
+        let (mesh_port, mesh_line) = (free_port(), free_port());
+        let mesh_tcp = TcpLine::open(runtime, mesh_line, mesh_port);
+        let mesh_udp = UdpLine::open(runtime, mesh_line, mesh_port, number, &self.mesh);
+        let etcd: Vec<TcpLine> =
+            self.etcd.ports().into_iter().map(|port| TcpLine::open(runtime, free_port(), port)).collect();
+        let store = match &self.store {
+            Store::Directory(_) => None,
+            Store::S3(server) => Some(TcpLine::open(runtime, free_port(), server.address().port())),
+        };
+        let options = self.options(number, (mesh_port, mesh_line), &etcd, store.as_ref());
+        let broker = options.start();
+        self.nodes.push(Node { broker, etcd, store, mesh_tcp, _mesh_udp: mesh_udp, is_paused: false });
+        number
+    }
+
+    fn options(
+        &self,
+        number: usize,
+        (mesh_port, mesh_line): (u16, u16),
+        etcd: &[TcpLine],
+        store: Option<&TcpLine>,
+    ) -> BrokerOptions {
+        let members: Vec<String> = etcd.iter().map(|line| format!("127.0.0.1:{}", line.port())).collect();
+        let metadata = format!("etcd://{}/it", members.join(","));
+        let mut options = Broker::options().arguments(&["--metadata", &metadata]);
+        options = options.arguments(&["--broker-id", &(number + 1).to_string()]);
+        options = options.arguments(&["--mesh-listen", &format!("127.0.0.1:{mesh_port}")]);
+        options = options.arguments(&["--mesh-advertised", &format!("127.0.0.1:{mesh_line}")]);
+        options = options.variable("CENOTE_CLUSTER_SECRET", &self.secret);
+        options = match (&self.store, store) {
+            (Store::S3(server), Some(line)) => {
+                let variables = server.variables().into_iter();
+                let options =
+                    variables.fold(options, |options, (name, value)| options.variable(name, &value));
+                let endpoint = format!("http://127.0.0.1:{}", line.port());
+                let store = format!("s3://{BUCKET}/p");
+                options.variable("AWS_ENDPOINT", &endpoint).arguments(&["--store", &store])
+            }
+            (Store::Directory(directory), _) => {
+                options.arguments(&["--store", &format!("file://{}", directory.path().display())])
+            }
+            (Store::S3(_), None) => unreachable!("brokers on S3 have a line to it"),
+        };
+        for (name, value) in &self.plan.variables {
+            options = options.variable(name, value);
+        }
+        let arguments: Vec<&str> = self.plan.arguments.iter().map(String::as_str).collect();
+        options.arguments(&arguments)
+    }
+
+    /// How many brokers there are, running or not.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// One of them.
+    pub fn broker(&self, number: usize) -> &Broker {
+        &self.nodes[number].broker
+    }
+
+    /// All addresses.
+    pub fn bootstrap(&self) -> String {
+        let addresses: Vec<String> = self.nodes.iter().map(|node| node.broker.bootstrap()).collect();
+        addresses.join(",")
+    }
+
+    /// The server of the store, if it is one.
+    pub fn s3(&self) -> &S3Server {
+        match &self.store {
+            Store::S3(server) => server,
+            Store::Directory(_) => panic!("the store of this cluster is a directory"),
+        }
+    }
+
+    /// `kill -9`: nobody listens at its mesh port from then on, as if there were no line before it.
+    pub fn kill(&mut self, number: usize) {
+        let runtime = self.runtime.handle();
+        let node = &mut self.nodes[number];
+        node.mesh_tcp.set(runtime, Rule::Closed);
+        node.broker.kill();
+        node.is_paused = false;
+    }
+
+    /// SIGTERM, and its end awaited.
+    pub fn stop(&mut self, number: usize) {
+        let status = self.nodes[number].broker.stop("TERM");
+        self.nodes[number].mesh_tcp.set(self.runtime.handle(), Rule::Cut);
+        assert!(status.success(), "a broker that is asked to stop ends well: {status}");
+    }
+
+    /// Starts one that was killed or stopped.
+    pub fn start_again(&mut self, number: usize) {
+        let node = &mut self.nodes[number];
+        node.mesh_tcp.set(self.runtime.handle(), Rule::PASS);
+        node.broker.start_again();
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&mut self, number: usize) {
+        self.nodes[number].broker.signal("STOP");
+        self.nodes[number].is_paused = true;
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self, number: usize) {
+        self.nodes[number].broker.signal("CONT");
+        self.nodes[number].is_paused = false;
+    }
+
+    /// What a broker's lines to etcd do.
+    pub fn set_etcd(&self, number: usize, rule: Rule) {
+        let runtime = self.runtime.handle();
+        self.nodes[number].etcd.iter().for_each(|line| line.set(runtime, rule));
+    }
+
+    /// What a broker's line to the store does.
+    pub fn set_store(&self, number: usize, rule: Rule) {
+        let line = self.nodes[number].store.as_ref().expect("a store behind a line");
+        line.set(self.runtime.handle(), rule);
+    }
+
+    /// Nothing that one broker sends over the mesh reaches the other. Its tell-tale stays: it is silent anyway.
+    pub fn cut_mesh(&self, from: usize, to: usize) {
+        self.mesh.cuts.lock().expect("the cuts").insert((from, to));
+    }
+
+    /// Nothing goes from a broker or to it over the mesh.
+    pub fn isolate(&self, number: usize) {
+        let others = (0..self.len()).filter(|other| *other != number);
+        others.for_each(|other| {
+            self.cut_mesh(number, other);
+            self.cut_mesh(other, number);
+        });
+        self.nodes[number].mesh_tcp.set(self.runtime.handle(), Rule::HOLD);
+    }
+
+    /// All lines carry again, what was paused goes on, and what was killed starts.
+    pub fn heal(&mut self) {
+        self.mesh.cuts.lock().expect("the cuts").clear();
+        let runtime = self.runtime.handle();
+        for node in &mut self.nodes {
+            let lines = node.etcd.iter().chain(&node.store).chain([&node.mesh_tcp]);
+            lines.for_each(|line| line.set(runtime, Rule::PASS));
+            if node.is_paused {
+                node.broker.signal("CONT");
+                node.is_paused = false;
+            }
+        }
+        if let Store::S3(server) = &self.store {
+            server.behave();
+        }
+        for node in &mut self.nodes {
+            if !node.broker.is_running() {
+                node.broker.start_again();
+            }
+        }
+    }
+}
