@@ -2,11 +2,13 @@
 //! cut. Killed when dropped.
 
 use super::broker::{Broker, BrokerOptions};
+use super::clocks::MovedClocks;
 use super::etcd::Etcd;
 use super::link::{MeshLines, Rule, TcpLine, UdpLine};
 use super::ports::free_port;
 use super::s3_server::{BUCKET, S3Server};
 use super::unique_name;
+use crate::crash::delete_if_there;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -18,8 +20,8 @@ pub struct Plan {
     pub store: StoreKind,
     /// More arguments for each broker.
     pub arguments: Vec<String>,
-    /// More variables for each broker.
-    pub variables: Vec<(String, String)>,
+    /// Whether the clocks of its brokers can be moved.
+    pub clocks_move: bool,
 }
 
 /// Where objects lie.
@@ -37,6 +39,7 @@ pub struct Cluster {
     store: Store,
     mesh: MeshLines,
     secret: String,
+    clocks: Option<MovedClocks>,
     runtime: Runtime,
 }
 
@@ -64,7 +67,7 @@ impl Plan {
             etcd_members: 1,
             store: StoreKind::Directory,
             arguments: Vec::new(),
-            variables: Vec::new(),
+            clocks_move: false,
         }
     }
 
@@ -81,9 +84,9 @@ impl Plan {
         self
     }
 
-    pub fn variable(mut self, name: &str, value: &str) -> Plan {
-        self.variables.push((name.to_owned(), value.to_owned()));
-        self
+    /// Brokers whose clocks can be moved.
+    pub fn clocks_that_move(self) -> Plan {
+        Plan { clocks_move: true, ..self }
     }
 }
 
@@ -95,6 +98,7 @@ impl Cluster {
             StoreKind::Directory => Store::Directory(tempfile::tempdir().expect("a temporary directory")),
             StoreKind::S3 => Store::S3(S3Server::start()),
         };
+        let clocks = if plan.clocks_move { Some(MovedClocks::build()) } else { None };
         let brokers = plan.brokers;
         let mut cluster = Cluster {
             plan,
@@ -103,6 +107,7 @@ impl Cluster {
             store,
             mesh: MeshLines::default(),
             secret: unique_name("a-secret-of-the-cluster"),
+            clocks,
             runtime: Runtime::new().expect("a runtime"),
         };
         (0..brokers).for_each(|_| drop(cluster.join()));
@@ -156,8 +161,9 @@ impl Cluster {
             }
             (Store::S3(_), None) => unreachable!("brokers on S3 have a line to it"),
         };
-        for (name, value) in &self.plan.variables {
-            options = options.variable(name, value);
+        if let Some(clocks) = &self.clocks {
+            let variables = clocks.variables(number).into_iter();
+            options = variables.fold(options, |options, (name, value)| options.variable(name, &value));
         }
         let arguments: Vec<&str> = self.plan.arguments.iter().map(String::as_str).collect();
         options.arguments(&arguments)
@@ -247,6 +253,16 @@ impl Cluster {
             self.cut_mesh(other, number);
         });
         self.nodes[number].mesh_tcp.set(self.runtime.handle(), Rule::HOLD);
+    }
+
+    /// A broker's clock is so many seconds off, from now on.
+    pub fn move_clock(&self, number: usize, seconds: i64) {
+        self.clocks.as_ref().expect("clocks that move").set(number, seconds);
+    }
+
+    /// Deletes what a broker has on its own disk as a cache.
+    pub fn lose_cache(&self, number: usize) {
+        delete_if_there(&self.broker(number).data().join("cache"));
     }
 
     /// All lines carry again, what was paused goes on, and what was killed starts.

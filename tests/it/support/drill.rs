@@ -66,6 +66,7 @@ fn run_once(name: &str, plan: &Plan, fault: Fault, seed: u64, time: Duration) ->
     let cluster = Cluster::start(name, plan.clone())?;
     let topic = cluster.broker(0).connect().create_topic_with("d", PARTITIONS, &[]);
     let observed = Arc::new(Observed::begin(PARTITIONS));
+    let _ends = EndsLoad(Arc::clone(&observed));
     let writers = Writers::start(&cluster.bootstrap(), &topic, &observed);
     let mut readers = Readers::start(&cluster, &topic, &observed);
     observed.await_service(BACK_WITHIN);
@@ -83,6 +84,15 @@ fn run_once(name: &str, plan: &Plan, fault: Fault, seed: u64, time: Duration) ->
     let logs = readers::read_to_the_end(&cluster, &topic, PARTITIONS, &observed);
     readers.finish();
     Some(Report::of(name, seed, time, written, &observed, logs))
+}
+
+/// The load does not outlive its drill, also if that fails.
+struct EndsLoad(Arc<Observed>);
+
+impl Drop for EndsLoad {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl Drill {

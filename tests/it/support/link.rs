@@ -105,6 +105,7 @@ impl TcpLine {
 
 async fn accept(port: u16, server: u16, mut rules: watch::Receiver<Rule>, listens: watch::Sender<bool>) {
     let mut connections = JoinSet::new();
+    let for_connections = rules.clone();
     loop {
         let listener = listen(port).expect("the port is ours");
         listens.send_replace(true);
@@ -114,7 +115,7 @@ async fn accept(port: u16, server: u16, mut rules: watch::Receiver<Rule>, listen
                 _ = rules.wait_for(|rule| !rule.lets_in()) => break,
                 accepted = listener.accept() => {
                     let Ok((client, _)) = accepted else { continue };
-                    connections.spawn(carry(client, server, rules.clone()));
+                    connections.spawn(carry(client, server, for_connections.clone()));
                 }
             }
             while connections.try_join_next().is_some() {}

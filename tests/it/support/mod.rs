@@ -5,6 +5,7 @@ pub mod archive;
 pub mod batches;
 pub mod broker;
 pub mod chance;
+pub mod clocks;
 pub mod cluster;
 pub mod drill;
 pub mod engines;

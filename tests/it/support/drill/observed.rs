@@ -89,13 +89,14 @@ impl Observed {
         let seen = self.seen.lock().expect("what was seen");
         let (seen, waited) =
             self.changed.wait_timeout_while(seen, within, is_waiting).expect("what was seen");
-        assert!(seen.failed.is_empty(), "no delivery fails: {:?}", seen.failed);
+        let (failed, newest, refusals) = (seen.failed.clone(), seen.newest.clone(), seen.refusals.clone());
+        drop(seen);
+        assert!(failed.is_empty(), "no delivery fails: {failed:?}");
         assert!(
             !waited.timed_out(),
-            "all {} partitions are written to within {within:?} of {after:?}; last acknowledged: {:?}; errors: {:?}",
+            "all {} partitions are written to within {within:?} of {after:?}; last acknowledged: {newest:?}; \
+             errors of readers: {refusals:?}",
             self.partitions,
-            seen.newest,
-            seen.refusals
         );
     }
 

@@ -34,6 +34,9 @@ const WHOLE: FetchLimits =
 const READ_WITHIN: Duration = Duration::from_secs(60);
 const LIST_OFFSETS: i16 = 8;
 
+/// What is behind the name of an error that is not retriable.
+pub const FINAL: &str = " (final)";
+
 /// What one broker shows of all partitions.
 pub type Log = BTreeMap<i32, Vec<(i64, RecordId)>>;
 
@@ -103,7 +106,7 @@ impl Reader {
                 self.observed.answered(answer);
                 return Some(told);
             }
-            Ok(Err(code)) => self.refused(format!("{:?}", ResponseError::try_from_code(code))),
+            Ok(Err(code)) => self.refused(code_in_words(code)),
             Err(error) => {
                 self.client = None;
                 self.refused(format!("{:?}", error.kind()));
@@ -169,7 +172,7 @@ impl Reader {
     /// Everything of a partition, from its start to its end as it is now.
     fn read_whole(&mut self, partition: i32) -> Vec<(i64, RecordId)> {
         let deadline = Instant::now() + READ_WITHIN;
-        let mut bound = |reader: &mut Reader, timestamp| loop {
+        let bound = |reader: &mut Reader, timestamp| loop {
             assert!(Instant::now() < deadline, "broker {} tells the ends of {partition}", reader.broker);
             if let Ok(Ok((_, Told::End(end)))) = reader.list(partition, timestamp) {
                 return end;
@@ -188,6 +191,15 @@ impl Reader {
             }
         }
         all
+    }
+}
+
+/// An error that clients do not try again after is told as such.
+fn code_in_words(code: i16) -> String {
+    match ResponseError::try_from_code(code) {
+        Some(error) if error.is_retriable() => format!("{error:?}"),
+        Some(error) => format!("{error:?}{FINAL}"),
+        None => format!("code {code}{FINAL}"),
     }
 }
 

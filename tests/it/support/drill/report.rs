@@ -1,7 +1,7 @@
 //! What came of a drill: a line of a table, and whether it was well.
 
 use super::observed::Observed;
-use super::readers::Log;
+use super::readers::{FINAL, Log};
 use crate::support::history::{ANOMALIES, Findings};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -113,6 +113,8 @@ impl Report {
             self.written,
             "everything is acknowledged"
         );
+        let is_final = |why: &&String| why.ends_with(FINAL);
+        assert_eq!(self.refusals.keys().find(is_final), None, "clients come again after all errors");
         assert!(self.is_same, "all brokers show the same log");
     }
 }
