@@ -2,7 +2,7 @@
 //! each fault service is back, and nobody ever saw what must not be (`support/history.rs`).
 
 use crate::support::cluster::Plan;
-use crate::support::drill::{Drill, drill};
+use crate::support::drill::{Drill, Fault, drill};
 use crate::support::link::Rule;
 
 const THREE: usize = 3;
@@ -155,4 +155,94 @@ fn misbehaving_store(drill: &mut Drill) {
 #[test]
 fn the_store_misbehaves() {
     drill("S3 500, 503, slow", &three().on_s3(), misbehaving_store);
+}
+
+/// They are asked to leave, and come back.
+fn restart(drill: &mut Drill) {
+    let broker = drill.any_broker();
+    drill.cluster.stop(broker);
+    drill.await_service();
+    drill.cluster.start_again(broker);
+}
+
+#[test]
+fn brokers_are_restarted() {
+    drill("SIGTERM and start", &three(), restart);
+}
+
+/// A fourth broker comes; then it goes and comes.
+fn join(drill: &mut Drill) {
+    if drill.cluster.len() == THREE {
+        drill.cluster.join();
+    } else {
+        drill.cluster.stop(THREE);
+    }
+    let time = drill.any_time(200..1000);
+    drill.hold(time);
+}
+
+#[test]
+fn a_fourth_broker_joins_and_leaves() {
+    drill("join and leave", &three(), join);
+}
+
+/// By hours and by weeks; sometimes a broker starts with a wrong clock, and meets the others.
+fn jump(drill: &mut Drill) {
+    let hours = [-30 * 24, -26, -1, 1, 26, 30 * 24][drill.chance.below(6)];
+    let broker = drill.any_broker();
+    drill.cluster.move_clock(broker, hours * 3600);
+    let time = drill.any_time(100..1500);
+    drill.hold(time);
+    if drill.chance.below(3) == 0 {
+        drill.cluster.kill(broker);
+        drill.hold(time);
+    }
+}
+
+#[test]
+fn clocks_jump() {
+    drill("clock jumps", &three().clocks_that_move().arguments(&["--archive-age", "1s"]), jump);
+}
+
+fn lose_cache(drill: &mut Drill) {
+    let broker = drill.any_broker();
+    drill.cluster.lose_cache(broker);
+    let time = drill.any_time(100..1500);
+    drill.hold(time);
+}
+
+#[test]
+fn the_cache_on_disk_is_lost() {
+    let arguments = ["--cache-memory", "1MiB", "--cache-disk", "64MiB"];
+    drill("cache directory deleted", &three().arguments(&arguments), lose_cache);
+}
+
+/// Any of these, and sometimes two at once.
+fn anything(drill: &mut Drill) {
+    let faults: [Fault; 9] = [
+        kill,
+        stop_and_wake,
+        commit_late,
+        part_from_etcd,
+        part_from_store,
+        part_mesh,
+        kill_etcd_leader,
+        misbehaving_store,
+        restart,
+    ];
+    let lasting: [Fault; 4] = [part_from_etcd, part_from_store, part_mesh, misbehaving_store];
+    if drill.chance.below(3) == 0 {
+        lasting[drill.chance.below(lasting.len())](drill);
+        let broker = drill.any_broker();
+        drill.cluster.kill(broker);
+        let time = drill.any_time(100..2000);
+        drill.hold(time);
+    } else {
+        faults[drill.chance.below(faults.len())](drill);
+    }
+}
+
+#[test]
+fn anything_happens() {
+    drill("anything", &three().on_s3().etcd(3).arguments(&ARCHIVING), anything);
 }

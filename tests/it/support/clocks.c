@@ -1,4 +1,4 @@
-/* Moves the wall clock of a process that has this loaded before the C library: CENOTE_TEST_CLOCK names a file
+/* Moves the wall clock of a process that has this loaded before the C library: TEST_CLOCK_MOVED names a file
    with so many seconds, as eight bytes in the order of the machine. The monotonic clock is left alone. */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 static volatile int64_t *moved;
 
 __attribute__((constructor)) static void open_file(void) {
-    const char *path = getenv("CENOTE_TEST_CLOCK");
+    const char *path = getenv("TEST_CLOCK_MOVED");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0) return;
     void *mapped = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);

@@ -28,7 +28,7 @@ impl MovedClocks {
         self.set(number, 0);
         [
             ("LD_PRELOAD", self.library().display().to_string()),
-            ("CENOTE_TEST_CLOCK", self.file(number).display().to_string()),
+            ("TEST_CLOCK_MOVED", self.file(number).display().to_string()),
         ]
     }
 

@@ -24,12 +24,13 @@ pub struct RecordId {
     pub number: u64,
 }
 
-/// A record whose writer was told where it lies.
+/// A record whose writer was told that it is stored, and most often where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
     pub record: RecordId,
     pub partition: i32,
-    pub offset: i64,
+    /// None: it was a repeat of a batch that the broker knows it has, and no longer where.
+    pub offset: Option<i64>,
     pub at: Moment,
 }
 
@@ -217,7 +218,7 @@ impl History {
                 let Acknowledged { record, partition, offset, at } = one;
                 findings.add(
                     Anomaly::Lost,
-                    format!("{record}, acknowledged at {offset} of {partition} after {at:?}"),
+                    format!("{record}, acknowledged at {offset:?} of {partition} after {at:?}"),
                 );
             }
         }
@@ -236,7 +237,8 @@ impl History {
             };
             records.iter().map(|&(offset, record)| (answer.partition, offset, record))
         });
-        let acknowledged = self.acknowledged.iter().map(|one| (one.partition, one.offset, one.record));
+        let acknowledged = self.acknowledged.iter();
+        let acknowledged = acknowledged.filter_map(|one| Some((one.partition, one.offset?, one.record)));
         let mut told = BTreeSet::new();
         for (partition, offset, record) in read.chain(acknowledged) {
             let stands = stands.get(&(partition, offset));
@@ -258,7 +260,7 @@ impl History {
             Known::of(answers.iter().filter_map(|answer| Some((answer.ended, end(answer)?))))
         };
         let judge = Judge {
-            acknowledged: Known::of(acknowledged.map(|one| (one.at, one.offset + 1))),
+            acknowledged: Known::of(acknowledged.filter_map(|one| Some((one.at, one.offset? + 1)))),
             high: named(Answer::shown_high),
             stable: named(|answer| answer.ends().stable),
             start: named(|answer| answer.ends().start),

@@ -10,8 +10,9 @@ pub struct Observed {
     began: Instant,
     partitions: i32,
     seen: Mutex<Seen>,
-    /// Something was acknowledged, a delivery failed, or the load is over.
+    /// Something was acknowledged, or a delivery failed.
     changed: Condvar,
+    over: Condvar,
 }
 
 /// All that was seen.
@@ -31,7 +32,13 @@ pub struct Seen {
 impl Observed {
     /// Time begins.
     pub fn begin(partitions: i32) -> Observed {
-        Observed { began: Instant::now(), partitions, seen: Mutex::default(), changed: Condvar::new() }
+        Observed {
+            began: Instant::now(),
+            partitions,
+            seen: Mutex::default(),
+            changed: Condvar::new(),
+            over: Condvar::new(),
+        }
     }
 
     /// The time since then.
@@ -69,14 +76,14 @@ impl Observed {
     /// Waits for so long, or until the load is over; whether it is.
     pub fn wait(&self, time: Duration) -> bool {
         let seen = self.seen.lock().expect("what was seen");
-        let waited = self.changed.wait_timeout_while(seen, time, |seen| !seen.is_over);
+        let waited = self.over.wait_timeout_while(seen, time, |seen| !seen.is_over);
         waited.expect("what was seen").0.is_over
     }
 
     /// The load is over.
     pub fn end(&self) {
         self.seen.lock().expect("what was seen").is_over = true;
-        self.changed.notify_all();
+        self.over.notify_all();
     }
 
     /// Waits until each partition was acknowledged something that comes after now.

@@ -68,6 +68,8 @@ impl ProducerContext for Reports {
         match result {
             Ok(message) => {
                 let (partition, offset) = (message.partition(), message.offset());
+                // librdkafka has a negative number for an offset that it was not told.
+                let offset = (offset >= 0).then_some(offset);
                 let record = record_of(partition, number);
                 self.observed.acknowledged(Acknowledged { record, partition, offset, at });
             }

@@ -13,7 +13,7 @@ fn records(numbers: impl IntoIterator<Item = (i64, u64)>) -> Vec<(i64, RecordId)
 }
 
 fn acknowledged(moment: u64, offset: i64, number: u64) -> Acknowledged {
-    Acknowledged { record: id(number), partition: 0, offset, at: at(moment) }
+    Acknowledged { record: id(number), partition: 0, offset: Some(offset), at: at(moment) }
 }
 
 fn answer(broker: usize, time: std::ops::Range<u64>, told: Told) -> Answer {
@@ -65,6 +65,10 @@ fn a_lost_record_is_found() {
     assert_eq!((findings.count(Anomaly::Lost), findings.count(Anomaly::Changed)), (1, 1), "{findings}");
     history.acknowledged.pop();
     assert!(history.check().are_none());
+    // Nobody was told where it was.
+    let mut history = clean();
+    history.acknowledged.push(Acknowledged { offset: None, ..acknowledged(40, 0, 9) });
+    assert_eq!(history.check().count(Anomaly::Lost), 1);
     // The log is shorter than what was acknowledged.
     let mut history = clean();
     history.answers.truncate(5);
@@ -95,7 +99,7 @@ fn an_offset_with_another_record_is_found() {
         history.answers.push(answer(1, 60..61, fetched(2, records([(2, 9)]), Some(3))));
     });
     // Acknowledged elsewhere than it stands.
-    check_caught(Anomaly::Changed, |history| history.acknowledged[1].offset = 0);
+    check_caught(Anomaly::Changed, |history| history.acknowledged[1].offset = Some(0));
 }
 
 #[test]
