@@ -110,7 +110,9 @@ impl Cluster {
             clocks,
             runtime: Runtime::new().expect("a runtime"),
         };
-        (0..brokers).for_each(|_| drop(cluster.join()));
+        while cluster.len() < brokers {
+            cluster.join();
+        }
         Some(cluster)
     }
 

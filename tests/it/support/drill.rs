@@ -26,6 +26,9 @@ use writers::Writers;
 
 /// Partitions of the topic, each with a writer of its own.
 const PARTITIONS: i32 = 6;
+/// Records are kept and taken whatever the clocks of brokers say.
+const SETTINGS: [(&str, &str); 2] =
+    [("retention.ms", "-1"), ("message.timestamp.after.max.ms", "9223372036854775807")];
 /// How long the faults of a short drill go on.
 const SHORT: Duration = Duration::from_secs(6);
 /// Service is back within this time after faults are over.
@@ -64,7 +67,7 @@ fn run_once(name: &str, plan: &Plan, fault: Fault, seed: u64, time: Duration) ->
         println!("{name}: CENOTE_IT_SEED={seed}");
     }
     let cluster = Cluster::start(name, plan.clone())?;
-    let topic = cluster.broker(0).connect().create_topic_with("d", PARTITIONS, &[]);
+    let topic = cluster.broker(0).connect().create_topic_with("d", PARTITIONS, &SETTINGS);
     let observed = Arc::new(Observed::begin(PARTITIONS));
     let _ends = EndsLoad(Arc::clone(&observed));
     let writers = Writers::start(&cluster.bootstrap(), &topic, &observed);

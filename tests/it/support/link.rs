@@ -220,19 +220,26 @@ async fn forward(socket: Arc<UdpSocket>, server: u16, owner: usize, mesh: MeshLi
         if mesh.is_cut(sender, Some(owner)) {
             continue;
         }
-        if !ways.contains_key(&source) {
-            let Ok(way) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { continue };
-            if way.connect((Ipv4Addr::LOCALHOST, server)).await.is_err() {
-                continue;
+        let way = match ways.get(&source) {
+            Some(way) => Arc::clone(way),
+            None => {
+                let Ok(way) = way_to(server).await else { continue };
+                let (way, socket) = (Arc::new(way), Arc::clone(&socket));
+                ways.insert(source, Arc::clone(&way));
+                let back = WayBack { way: Arc::clone(&way), socket, source, sender, owner };
+                returning.spawn(back.carry(mesh.clone()));
+                way
             }
-            let way = Arc::new(way);
-            let back = WayBack { way: Arc::clone(&way), socket: Arc::clone(&socket), source, sender, owner };
-            returning.spawn(back.carry(mesh.clone()));
-            ways.insert(source, way);
-        }
+        };
         // Nobody may listen there just now: a datagram is lost.
-        let _ = ways[&source].send(&buffer[..count]).await;
+        let _ = way.send(&buffer[..count]).await;
     }
+}
+
+async fn way_to(server: u16) -> io::Result<UdpSocket> {
+    let way = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    way.connect((Ipv4Addr::LOCALHOST, server)).await?;
+    Ok(way)
 }
 
 /// The way back to one sender.

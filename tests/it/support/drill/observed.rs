@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+/// Failures are told up to this number; one is too many.
+const FAILED_MAX: usize = 10;
+
 /// Shared by writers, readers and the drill.
 pub struct Observed {
     began: Instant,
@@ -63,7 +66,10 @@ impl Observed {
 
     /// A record that was given up by its writer.
     pub fn failed(&self, why: String) {
-        self.seen.lock().expect("what was seen").failed.push(why);
+        let mut seen = self.seen.lock().expect("what was seen");
+        if seen.failed.len() < FAILED_MAX {
+            seen.failed.push(why);
+        }
         self.changed.notify_all();
     }
 

@@ -166,7 +166,7 @@ fn a_log_start_and_a_stable_offset_that_go_back_are_found() {
 fn an_acknowledged_record_that_another_broker_does_not_show_is_found() {
     check_caught(Anomaly::Unseen, |history| history.answers.push(answer(2, 31..33, Told::End(2))));
     check_caught(Anomaly::Unseen, |history| {
-        history.answers.push(answer(2, 31..33, fetched(2, vec![], None)))
+        history.answers.push(answer(2, 31..33, fetched(2, vec![], None)));
     });
     check_caught(Anomaly::Unseen, |history| {
         history.answers.push(answer(2, 31..33, Told::OutOfRange { from: 2 }));
