@@ -9,6 +9,8 @@ use super::ports::free_port;
 use super::s3_server::{BUCKET, S3Server};
 use super::unique_name;
 use crate::crash::delete_if_there;
+use std::fmt;
+use std::time::Instant;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -33,6 +35,8 @@ pub enum StoreKind {
 
 /// The brokers and what they need.
 pub struct Cluster {
+    /// What was done to it is told with the time since.
+    pub began: Instant,
     plan: Plan,
     nodes: Vec<Node>,
     pub etcd: Etcd,
@@ -101,6 +105,7 @@ impl Cluster {
         let clocks = if plan.clocks_move { Some(MovedClocks::build()) } else { None };
         let brokers = plan.brokers;
         let mut cluster = Cluster {
+            began: Instant::now(),
             plan,
             nodes: Vec::new(),
             etcd,
@@ -195,8 +200,14 @@ impl Cluster {
         }
     }
 
+    #[expect(clippy::print_stdout, reason = "the test harness keeps it for failed tests")]
+    fn note(&self, what: fmt::Arguments<'_>) {
+        println!("{:?}: {what}", self.began.elapsed());
+    }
+
     /// `kill -9`: nobody listens at its mesh port from then on, as if there were no line before it.
     pub fn kill(&mut self, number: usize) {
+        self.note(format_args!("kill -9 {number}"));
         let runtime = self.runtime.handle();
         let node = &mut self.nodes[number];
         node.mesh_tcp.set(runtime, Rule::Closed);
@@ -206,6 +217,7 @@ impl Cluster {
 
     /// SIGTERM, and its end awaited.
     pub fn stop(&mut self, number: usize) {
+        self.note(format_args!("SIGTERM {number}"));
         let status = self.nodes[number].broker.stop("TERM");
         self.nodes[number].mesh_tcp.set(self.runtime.handle(), Rule::Cut);
         assert!(status.success(), "a broker that is asked to stop ends well: {status}");
@@ -213,6 +225,7 @@ impl Cluster {
 
     /// Starts one that was killed or stopped.
     pub fn start_again(&mut self, number: usize) {
+        self.note(format_args!("start {number}"));
         let node = &mut self.nodes[number];
         node.mesh_tcp.set(self.runtime.handle(), Rule::PASS);
         node.broker.start_again();
@@ -220,35 +233,41 @@ impl Cluster {
 
     /// SIGSTOP.
     pub fn pause(&mut self, number: usize) {
+        self.note(format_args!("SIGSTOP {number}"));
         self.nodes[number].broker.signal("STOP");
         self.nodes[number].is_paused = true;
     }
 
     /// SIGCONT.
     pub fn resume(&mut self, number: usize) {
+        self.note(format_args!("SIGCONT {number}"));
         self.nodes[number].broker.signal("CONT");
         self.nodes[number].is_paused = false;
     }
 
     /// What a broker's lines to etcd do.
     pub fn set_etcd(&self, number: usize, rule: Rule) {
+        self.note(format_args!("etcd of {number}: {rule:?}"));
         let runtime = self.runtime.handle();
         self.nodes[number].etcd.iter().for_each(|line| line.set(runtime, rule));
     }
 
     /// What a broker's line to the store does.
     pub fn set_store(&self, number: usize, rule: Rule) {
+        self.note(format_args!("store of {number}: {rule:?}"));
         let line = self.nodes[number].store.as_ref().expect("a store behind a line");
         line.set(self.runtime.handle(), rule);
     }
 
     /// Nothing that one broker sends over the mesh reaches the other. Its tell-tale stays: it is silent anyway.
     pub fn cut_mesh(&self, from: usize, to: usize) {
+        self.note(format_args!("mesh from {from} to {to} is cut"));
         self.mesh.cuts.lock().expect("the cuts").insert((from, to));
     }
 
     /// Nothing goes from a broker or to it over the mesh.
     pub fn isolate(&self, number: usize) {
+        self.note(format_args!("{number} is alone on the mesh"));
         let others = (0..self.len()).filter(|other| *other != number);
         others.for_each(|other| {
             self.cut_mesh(number, other);
@@ -259,16 +278,19 @@ impl Cluster {
 
     /// A broker's clock is so many seconds off, from now on.
     pub fn move_clock(&self, number: usize, seconds: i64) {
+        self.note(format_args!("clock of {number}: {seconds} s"));
         self.clocks.as_ref().expect("clocks that move").set(number, seconds);
     }
 
     /// Deletes what a broker has on its own disk as a cache.
     pub fn lose_cache(&self, number: usize) {
+        self.note(format_args!("cache of {number} is lost"));
         delete_if_there(&self.broker(number).data().join("cache"));
     }
 
     /// All lines carry again, what was paused goes on, and what was killed starts.
     pub fn heal(&mut self) {
+        self.note(format_args!("all is healed"));
         self.mesh.cuts.lock().expect("the cuts").clear();
         let runtime = self.runtime.handle();
         for node in &mut self.nodes {

@@ -7,6 +7,7 @@
 //! ```
 //! `CENOTE_DRILL_SECONDS` has every drill go on for so long, and `CENOTE_DRILL_RUNS` as often, each with another seed; then
 //! a line of a table is printed for each run. Without them a drill is short, and its seed is that of `CENOTE_IT_SEED`.
+//! With `CENOTE_DRILL_RATE` so many bytes are written in a second, in records of 1 KiB.
 
 mod observed;
 mod readers;
@@ -22,7 +23,7 @@ use readers::Readers;
 use report::Report;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use writers::Writers;
+use writers::{Load, Writers};
 
 /// Partitions of the topic, each with a writer of its own.
 const PARTITIONS: i32 = 6;
@@ -48,36 +49,41 @@ pub type Fault = fn(&mut Drill);
 
 /// Runs a drill as the environment says. The seeds go up by one for each run.
 pub fn drill(name: &str, plan: &Plan, fault: Fault) {
-    let number = |variable| {
-        let named = std::env::var(variable).ok();
-        named.map(|text| text.parse::<u64>().unwrap_or_else(|_| panic!("{variable} is a number")))
-    };
     let long = number("CENOTE_DRILL_SECONDS").map(Duration::from_secs);
     let first = number("CENOTE_IT_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 16);
     for run in 0..number("CENOTE_DRILL_RUNS").unwrap_or(1) {
-        let Some(report) = run_once(name, plan, fault, first + run, long.unwrap_or(SHORT)) else { return };
+        let time = long.unwrap_or(SHORT);
+        // The brokers' logs are shown if something was found.
+        let Some((report, _cluster)) = run_once(name, plan, fault, first + run, time) else { return };
         report.tell(long.is_some());
         report.assert_clean();
     }
 }
 
-fn run_once(name: &str, plan: &Plan, fault: Fault, seed: u64, time: Duration) -> Option<Report> {
+/// A number of the environment.
+fn number(variable: &str) -> Option<u64> {
+    let named = std::env::var(variable).ok();
+    named.map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}
+
+fn run_once(name: &str, plan: &Plan, fault: Fault, seed: u64, time: Duration) -> Option<(Report, Cluster)> {
     #[expect(clippy::print_stdout, reason = "the test harness keeps it for failed tests")]
     {
         println!("{name}: CENOTE_IT_SEED={seed}");
     }
     let cluster = Cluster::start(name, plan.clone())?;
     let topic = cluster.broker(0).connect().create_topic_with("d", PARTITIONS, &SETTINGS);
-    let observed = Arc::new(Observed::begin(PARTITIONS));
+    let observed = Arc::new(Observed::begin(cluster.began, PARTITIONS));
     let _ends = EndsLoad(Arc::clone(&observed));
-    let writers = Writers::start(&cluster.bootstrap(), &topic, &observed);
+    let writers = Writers::start(&cluster.bootstrap(), &topic, Load::named(), &observed);
     let mut readers = Readers::start(&cluster, &topic, &observed);
     observed.await_service(BACK_WITHIN);
     let until = Instant::now() + time;
     let mut drill = Drill { cluster, chance: Chance::of(seed), topic, observed, until };
     while Instant::now() < drill.until {
-        drill.observed.note_fault();
+        let began = drill.observed.now();
         fault(&mut drill);
+        drill.observed.note_fault(began);
         readers.follow(&drill.cluster, &drill.topic, &drill.observed);
         drill.cluster.heal();
         drill.observed.await_service(BACK_WITHIN);
@@ -86,7 +92,7 @@ fn run_once(name: &str, plan: &Plan, fault: Fault, seed: u64, time: Duration) ->
     let written = writers.finish();
     let logs = readers::read_to_the_end(&cluster, &topic, PARTITIONS, &observed);
     readers.finish();
-    Some(Report::of(name, seed, time, written, &observed, logs))
+    Some((Report::of(name, seed, time, written, &observed, logs), cluster))
 }
 
 /// The load does not outlive its drill, also if that fails.

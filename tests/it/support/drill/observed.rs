@@ -22,8 +22,8 @@ pub struct Observed {
 #[derive(Default)]
 pub struct Seen {
     pub history: History,
-    /// When each fault began.
-    pub faults: Vec<Moment>,
+    /// When each fault began, and when it was healed.
+    pub faults: Vec<(Moment, Moment)>,
     /// Deliveries that failed, in words.
     pub failed: Vec<String>,
     /// Answers that were errors, and connections that broke, by name.
@@ -33,15 +33,9 @@ pub struct Seen {
 }
 
 impl Observed {
-    /// Time begins.
-    pub fn begin(partitions: i32) -> Observed {
-        Observed {
-            began: Instant::now(),
-            partitions,
-            seen: Mutex::default(),
-            changed: Condvar::new(),
-            over: Condvar::new(),
-        }
+    /// Time began then.
+    pub fn begin(began: Instant, partitions: i32) -> Observed {
+        Observed { began, partitions, seen: Mutex::default(), changed: Condvar::new(), over: Condvar::new() }
     }
 
     /// The time since then.
@@ -73,10 +67,10 @@ impl Observed {
         self.changed.notify_all();
     }
 
-    /// A fault begins now.
-    pub fn note_fault(&self) {
+    /// A fault began then, and is healed from now on.
+    pub fn note_fault(&self, began: Moment) {
         let now = self.now();
-        self.seen.lock().expect("what was seen").faults.push(now);
+        self.seen.lock().expect("what was seen").faults.push((began, now));
     }
 
     /// Waits for so long, or until the load is over; whether it is.

@@ -4,10 +4,29 @@ use super::observed::Observed;
 use super::readers::{FINAL, Log};
 use crate::support::history::{ANOMALIES, Findings};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::sync::Once;
 use std::time::Duration;
+
+/// Sorted.
+struct Pauses(Vec<Duration>);
+
+impl Pauses {
+    fn of(pauses: impl Iterator<Item = Duration>) -> Pauses {
+        let mut pauses: Vec<Duration> = pauses.collect();
+        pauses.sort();
+        Pauses(pauses)
+    }
+}
+
+impl fmt::Display for Pauses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let median = self.0.get(self.0.len() / 2).copied().unwrap_or_default();
+        let worst = self.0.last().copied().unwrap_or_default();
+        write!(f, "| {:.2} | {:.2} ", median.as_secs_f64(), worst.as_secs_f64())
+    }
+}
 
 /// One run.
 pub struct Report {
@@ -18,8 +37,10 @@ pub struct Report {
     acknowledged: usize,
     answers: usize,
     findings: Findings,
-    /// For each fault the longest pause of any partition, sorted.
-    pauses: Vec<Duration>,
+    /// For each fault the longest pause of any partition while it lasts.
+    pauses: Pauses,
+    /// The same from when it is healed to the next one.
+    healing: Pauses,
     refusals: BTreeMap<String, usize>,
     failed: Vec<String>,
     /// Whether all brokers show the same in the end.
@@ -40,14 +61,14 @@ impl Report {
             let is_same = logs.windows(2).all(|pair| pair[0] == pair[1]);
             seen.history.last = logs.into_iter().next().unwrap_or_default();
             let history = &seen.history;
-            let over = observed.now();
-            let next = seen.faults.iter().copied().skip(1).chain([over]);
-            let worst = |(from, to): (Duration, Duration)| {
+            let worst = |from: Duration, to: Duration| {
                 let pauses = history.partitions().into_iter();
                 pauses.map(|partition| history.longest_pause(partition, from, to)).max().unwrap_or_default()
             };
-            let mut pauses: Vec<Duration> = seen.faults.iter().copied().zip(next).map(worst).collect();
-            pauses.sort();
+            let next = seen.faults.iter().skip(1).map(|(began, _)| *began).chain([observed.now()]);
+            let pauses = Pauses::of(seen.faults.iter().map(|(began, healed)| worst(*began, *healed)));
+            let healing =
+                Pauses::of(seen.faults.iter().zip(next).map(|((_, healed), next)| worst(*healed, next)));
             Report {
                 name: name.to_owned(),
                 seed,
@@ -57,6 +78,7 @@ impl Report {
                 answers: history.answers.len(),
                 findings: history.check(),
                 pauses,
+                healing,
                 refusals: seen.refusals.clone(),
                 failed: seen.failed.clone(),
                 is_same,
@@ -84,23 +106,15 @@ impl Report {
     }
 
     fn line(&self) -> String {
-        let median = self.pauses.get(self.pauses.len() / 2).copied().unwrap_or_default();
-        let worst = self.pauses.last().copied().unwrap_or_default();
         let mut line =
-            format!("| {} | {} | {} | {} ", self.name, self.seed, self.time.as_secs(), self.pauses.len());
+            format!("| {} | {} | {} | {} ", self.name, self.seed, self.time.as_secs(), self.pauses.0.len());
         let _ = write!(line, "| {} | {} ", self.acknowledged, self.answers);
         for anomaly in ANOMALIES {
             let _ = write!(line, "| {} ", self.findings.count(anomaly));
         }
         let refusals: Vec<String> =
             self.refusals.iter().map(|(why, count)| format!("{count} {why}")).collect();
-        let _ = write!(
-            line,
-            "| {:.2} | {:.2} | {} |",
-            median.as_secs_f64(),
-            worst.as_secs_f64(),
-            refusals.join(", ")
-        );
+        let _ = write!(line, "{}{}| {} |", self.pauses, self.healing, refusals.join(", "));
         line
     }
 
@@ -122,5 +136,7 @@ impl Report {
 fn heading() -> String {
     let kinds: Vec<String> = ANOMALIES.iter().map(|anomaly| format!("{anomaly:?}").to_lowercase()).collect();
     let columns = format!("drill | seed | s | faults | acked | answers | {}", kinds.join(" | "));
-    format!("| {columns} | pause, median s | worst s | errors that readers got |")
+    format!(
+        "| {columns} | pause, median s | worst s | healing, median s | worst s | errors that readers got |"
+    )
 }

@@ -11,13 +11,35 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Between two records of a writer.
-const PACE: Duration = Duration::from_millis(4);
+const RECORD_BYTES: usize = 1024;
 /// Sent and not reported, at most.
 const IN_FLIGHT_MAX: usize = 400;
 const DELIVERED_WITHIN: Duration = Duration::from_secs(120);
+
+/// How much each writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Between two records of a writer.
+    pace: Duration,
+    /// Of a record's value, at least.
+    record_bytes: usize,
+}
+
+impl Load {
+    /// As the environment says, or little.
+    pub fn named() -> Load {
+        let pace = |rate: u64| {
+            let all = u32::try_from(super::PARTITIONS).expect("a number") * Duration::from_secs(1);
+            all.mul_f64(RECORD_BYTES as f64 / rate as f64)
+        };
+        match super::number("CENOTE_DRILL_RATE") {
+            Some(rate) => Load { pace: pace(rate), record_bytes: RECORD_BYTES },
+            None => Load { pace: Duration::from_millis(4), record_bytes: 0 },
+        }
+    }
+}
 
 /// All writers.
 pub struct Writers {
@@ -27,13 +49,14 @@ pub struct Writers {
 
 impl Writers {
     /// One for each partition.
-    pub fn start(bootstrap: &str, topic: &Topic, observed: &Arc<Observed>) -> Writers {
+    pub fn start(bootstrap: &str, topic: &Topic, load: Load, observed: &Arc<Observed>) -> Writers {
         let writer = |partition: i32| {
             let (place, taken) = sync_channel(IN_FLIGHT_MAX);
             let reports = Reports { observed: Arc::clone(observed), taken: Mutex::new(taken) };
             let producer = producer(bootstrap, reports);
-            let (topic, observed) = (topic.name.clone(), Arc::clone(observed));
-            std::thread::spawn(move || write(&producer, &topic, partition, &place, &observed))
+            let writer =
+                Writer { topic: topic.name.clone(), partition, load, place, observed: Arc::clone(observed) };
+            std::thread::spawn(move || writer.write(&producer))
         };
         Writers { observed: Arc::clone(observed), threads: (0..super::PARTITIONS).map(writer).collect() }
     }
@@ -83,14 +106,14 @@ fn record_of(partition: i32, number: usize) -> RecordId {
     RecordId { writer, number: u64::try_from(number).expect("64 bits") }
 }
 
-/// The value of a record.
-fn text(record: RecordId) -> String {
-    format!("{}/{}", record.writer, record.number)
+/// The value of a record, with spaces behind it.
+fn text(record: RecordId, bytes: usize) -> String {
+    format!("{:<bytes$}", format!("{}/{}", record.writer, record.number))
 }
 
 /// The record that has this value, if one of ours has.
 pub fn parse(value: &[u8]) -> Option<RecordId> {
-    let (writer, number) = std::str::from_utf8(value).ok()?.split_once('/')?;
+    let (writer, number) = std::str::from_utf8(value).ok()?.trim_end().split_once('/')?;
     Some(RecordId { writer: writer.parse().ok()?, number: number.parse().ok()? })
 }
 
@@ -113,22 +136,33 @@ fn producer(bootstrap: &str, context: Reports) -> ThreadedProducer<Reports> {
         .expect("a producer")
 }
 
-fn write(
-    producer: &ThreadedProducer<Reports>,
-    topic: &str,
+struct Writer {
+    topic: String,
     partition: i32,
-    place: &SyncSender<()>,
-    observed: &Observed,
-) -> u64 {
-    let mut number = 0;
-    while !observed.wait(PACE) {
-        place.send(()).expect("the producer holds the other end");
-        let value = text(record_of(partition, number));
-        let record = BaseRecord::<str, str, usize>::with_opaque_to(topic, number);
-        let record = record.partition(partition).payload(&value);
-        producer.send(record).map_err(|(error, _)| error).expect("room in the queue");
-        number += 1;
+    load: Load,
+    place: SyncSender<()>,
+    observed: Arc<Observed>,
+}
+
+impl Writer {
+    /// Writes until the load is over; how many records there were. Who came late writes the next ones at once.
+    fn write(self, producer: &ThreadedProducer<Reports>) -> u64 {
+        let began = Instant::now();
+        let mut number = 0;
+        loop {
+            let due = self.load.pace * u32::try_from(number).expect("few records");
+            let early = due.saturating_sub(began.elapsed());
+            if self.observed.wait(early) {
+                break;
+            }
+            self.place.send(()).expect("the producer holds the other end");
+            let value = text(record_of(self.partition, number), self.load.record_bytes);
+            let record = BaseRecord::<str, str, usize>::with_opaque_to(&self.topic, number);
+            let record = record.partition(self.partition).payload(&value);
+            producer.send(record).map_err(|(error, _)| error).expect("room in the queue");
+            number += 1;
+        }
+        producer.flush(DELIVERED_WITHIN).expect("all delivered in the end");
+        u64::try_from(number).expect("64 bits")
     }
-    producer.flush(DELIVERED_WITHIN).expect("all delivered in the end");
-    u64::try_from(number).expect("64 bits")
 }
