@@ -11,6 +11,7 @@ mod cli_groups;
 mod cli_share_groups;
 mod cluster;
 mod cluster_drills;
+mod cluster_exactly_once;
 mod compaction;
 mod crash;
 mod etcd;

@@ -1,7 +1,7 @@
 //! A cluster as processes: brokers with ports of their own, etcd, one store for all, and between them lines that can be
 //! cut. Killed when dropped.
 
-use super::broker::{Broker, BrokerOptions};
+use super::broker::{Broker, BrokerOptions, cenote};
 use super::clocks::MovedClocks;
 use super::etcd::Etcd;
 use super::link::{MeshLines, Rule, TcpLine, UdpLine};
@@ -61,6 +61,11 @@ struct Node {
     mesh_tcp: TcpLine,
     _mesh_udp: UdpLine,
     is_paused: bool,
+}
+
+fn metadata_of(etcd: &[TcpLine]) -> String {
+    let members: Vec<String> = etcd.iter().map(|line| format!("127.0.0.1:{}", line.port())).collect();
+    format!("etcd://{}/it", members.join(","))
 }
 
 impl Plan {
@@ -147,33 +152,52 @@ impl Cluster {
         etcd: &[TcpLine],
         store: Option<&TcpLine>,
     ) -> BrokerOptions {
-        let members: Vec<String> = etcd.iter().map(|line| format!("127.0.0.1:{}", line.port())).collect();
-        let metadata = format!("etcd://{}/it", members.join(","));
-        let mut options = Broker::options().arguments(&["--metadata", &metadata]);
+        let mut options =
+            Broker::options().arguments(&["--metadata", &metadata_of(etcd), "--store", &self.store_of()]);
         options = options.arguments(&["--broker-id", &(number + 1).to_string()]);
         options = options.arguments(&["--mesh-listen", &format!("127.0.0.1:{mesh_port}")]);
         options = options.arguments(&["--mesh-advertised", &format!("127.0.0.1:{mesh_line}")]);
         options = options.variable("CENOTE_CLUSTER_SECRET", &self.secret);
-        options = match (&self.store, store) {
-            (Store::S3(server), Some(line)) => {
-                let variables = server.variables().into_iter();
-                let options =
-                    variables.fold(options, |options, (name, value)| options.variable(name, &value));
-                let endpoint = format!("http://127.0.0.1:{}", line.port());
-                let store = format!("s3://{BUCKET}/p");
-                options.variable("AWS_ENDPOINT", &endpoint).arguments(&["--store", &store])
-            }
-            (Store::Directory(directory), _) => {
-                options.arguments(&["--store", &format!("file://{}", directory.path().display())])
-            }
-            (Store::S3(_), None) => unreachable!("brokers on S3 have a line to it"),
-        };
-        if let Some(clocks) = &self.clocks {
-            let variables = clocks.variables(number).into_iter();
-            options = variables.fold(options, |options, (name, value)| options.variable(name, &value));
+        let mut variables = self.store_variables(store);
+        variables.extend(self.clocks.iter().flat_map(|clocks| clocks.variables(number)));
+        for (name, value) in variables {
+            options = options.variable(name, &value);
         }
         let arguments: Vec<&str> = self.plan.arguments.iter().map(String::as_str).collect();
         options.arguments(&arguments)
+    }
+
+    /// Kills all, and has `cenote fsck` look at every byte that they left; what it says.
+    pub fn check_stores(&mut self) -> Result<(), String> {
+        for number in 0..self.len() {
+            self.kill(number);
+        }
+        let node = &self.nodes[0];
+        let mut fsck = cenote();
+        fsck.arg("fsck").arg("--data").arg(node.broker.data());
+        fsck.args(["--metadata", &metadata_of(&node.etcd), "--store", &self.store_of()]);
+        fsck.envs(self.store_variables(node.store.as_ref()));
+        let output = fsck.output().expect("the cenote binary");
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        if output.status.success() { Ok(()) } else { Err(said.into_owned()) }
+    }
+
+    fn store_of(&self) -> String {
+        match &self.store {
+            Store::S3(_) => format!("s3://{BUCKET}/p"),
+            Store::Directory(directory) => format!("file://{}", directory.path().display()),
+        }
+    }
+
+    /// What a process needs to reach the store through its line.
+    fn store_variables(&self, line: Option<&TcpLine>) -> Vec<(&'static str, String)> {
+        match (&self.store, line) {
+            (Store::S3(server), Some(line)) => {
+                let endpoint = ("AWS_ENDPOINT", format!("http://127.0.0.1:{}", line.port()));
+                server.variables().into_iter().chain([endpoint]).collect()
+            }
+            (Store::S3(_), None) | (Store::Directory(_), _) => Vec::new(),
+        }
     }
 
     /// How many brokers there are, running or not.

@@ -1,7 +1,7 @@
 //! A drill: a cluster under load, faults one after the other, and then the checker's word on everything that was seen.
 //!
 //! ```text
-//! writers ─▶ brokers ◀─ readers, two for each broker          faults: what the drill does to the cluster
+//! writers, keeper of offsets ─▶ brokers ◀─ readers, two for each broker          faults: what the drill does to the cluster
 //!    └─────── Observed: acknowledgements and answers ◀┘             │
 //!                          └────────▶ History::check ◀── last reading of everything, by each broker
 //! ```
@@ -9,6 +9,7 @@
 //! a line of a table is printed for each run. Without them a drill is short, and its seed is that of `CENOTE_IT_SEED`.
 //! With `CENOTE_DRILL_RATE` so many bytes are written in a second, in records of 1 KiB.
 
+mod keeper;
 mod observed;
 mod readers;
 mod report;
@@ -18,6 +19,7 @@ use super::NONE;
 use super::chance::Chance;
 use super::cluster::{Cluster, Plan};
 use super::requests::{AT_ONCE, FETCH_BY_NAME, Topic, fetch_one};
+use keeper::Keeper;
 use observed::Observed;
 use readers::Readers;
 use report::Report;
@@ -54,9 +56,10 @@ pub fn drill(name: &str, plan: &Plan, fault: Fault) {
     for run in 0..number("CENOTE_DRILL_RUNS").unwrap_or(1) {
         let time = long.unwrap_or(SHORT);
         // The brokers' logs are shown if something was found.
-        let Some((report, _cluster)) = run_once(name, plan, fault, first + run, time) else { return };
+        let Some((report, mut cluster)) = run_once(name, plan, fault, first + run, time) else { return };
         report.tell(long.is_some());
         report.assert_clean();
+        assert_eq!(cluster.check_stores(), Ok(()), "what the brokers left is whole");
     }
 }
 
@@ -77,6 +80,7 @@ fn run_once(name: &str, plan: &Plan, fault: Fault, seed: u64, time: Duration) ->
     let _ends = EndsLoad(Arc::clone(&observed));
     let writers = Writers::start(&cluster.bootstrap(), &topic, Load::named(), &observed);
     let mut readers = Readers::start(&cluster, &topic, &observed);
+    let keeper = Keeper::start(&cluster, &topic, &observed);
     observed.await_service(BACK_WITHIN);
     let until = Instant::now() + time;
     let mut drill = Drill { cluster, chance: Chance::of(seed), topic, observed, until };
@@ -92,6 +96,7 @@ fn run_once(name: &str, plan: &Plan, fault: Fault, seed: u64, time: Duration) ->
     let written = writers.finish();
     let logs = readers::read_to_the_end(&cluster, &topic, PARTITIONS, &observed);
     readers.finish();
+    keeper.finish();
     Some((Report::of(name, seed, time, written, &observed, logs), cluster))
 }
 

@@ -5,10 +5,12 @@
 //! was aborted or compacted. What came first is judged by moments alone: an answer is held against what was known before
 //! its question was asked, so that two that overlap are never compared.
 
+mod commits;
 mod known;
 #[cfg(test)]
 mod tests;
 
+pub use commits::{Commit, Committed};
 use known::Known;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -72,6 +74,9 @@ pub struct History {
     pub answers: Vec<Answer>,
     /// Everything that could be read when all was over, by partition.
     pub last: BTreeMap<i32, Vec<(i64, RecordId)>>,
+    /// Offsets of groups, as they were sent and as they were told.
+    pub commits: Vec<Commit>,
+    pub committed: Vec<Committed>,
 }
 
 /// What must never be.
@@ -91,10 +96,12 @@ pub enum Anomaly {
     WentBack,
     /// An answer to a later question does not show what was acknowledged.
     Unseen,
+    /// A group's offset is older than what was committed.
+    Forgotten,
 }
 
 /// All anomalies, in the order of the table.
-pub const ANOMALIES: [Anomaly; 7] = [
+pub const ANOMALIES: [Anomaly; 8] = [
     Anomaly::Lost,
     Anomaly::Duplicated,
     Anomaly::Reordered,
@@ -102,6 +109,7 @@ pub const ANOMALIES: [Anomaly; 7] = [
     Anomaly::Hole,
     Anomaly::WentBack,
     Anomaly::Unseen,
+    Anomaly::Forgotten,
 ];
 
 /// How many are told in words; all are counted.
@@ -155,6 +163,7 @@ impl History {
         for partition in self.partitions() {
             self.check_answers(partition, &mut findings);
         }
+        commits::check(&self.commits, &self.committed, &mut findings);
         findings
     }
 

@@ -1,6 +1,6 @@
 //! What was seen so far, by whoever sees something, with the moments at which it was.
 
-use crate::support::history::{Acknowledged, Answer, History, Moment};
+use crate::support::history::{Acknowledged, Answer, Commit, Committed, History, Moment};
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -52,6 +52,14 @@ impl Observed {
 
     pub fn answered(&self, answer: Answer) {
         self.seen.lock().expect("what was seen").history.answers.push(answer);
+    }
+
+    pub fn committed(&self, commit: Commit) {
+        self.seen.lock().expect("what was seen").history.commits.push(commit);
+    }
+
+    pub fn told_offset(&self, committed: Committed) {
+        self.seen.lock().expect("what was seen").history.committed.push(committed);
     }
 
     pub fn refused(&self, why: String) {

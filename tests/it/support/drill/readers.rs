@@ -2,10 +2,11 @@
 //! between which moments. Some soon give up on a question, so that a broker that was away has young ones to answer when
 //! it is back; others wait long.
 
+use super::keeper::{self, GROUPS};
 use super::observed::Observed;
 use super::writers::parse;
 use crate::support::cluster::Cluster;
-use crate::support::history::{Answer, Ends, RecordId, Told};
+use crate::support::history::{Answer, Committed, Ends, RecordId, Told};
 use crate::support::requests::{
     EARLIEST, FETCH_BY_NAME, FetchLimits, LATEST, Topic, fetch_partition, fetch_request, topic_name,
 };
@@ -93,6 +94,7 @@ impl Reader {
                 }
                 self.ask(|reader| reader.list(partition, LATEST));
             }
+            (0..GROUPS).for_each(|group| self.ask_offset(group));
         }
     }
 
@@ -113,6 +115,24 @@ impl Reader {
             }
         }
         None
+    }
+
+    /// Asks for the offset of a group.
+    fn ask_offset(&mut self, group: usize) {
+        let began = self.observed.now();
+        let topic = self.topic.clone();
+        let told = self.client().and_then(|client| keeper::fetch(client, &topic, group));
+        let (broker, ended) = (self.broker, self.observed.now());
+        match told {
+            Ok(Ok(offset)) => {
+                self.observed.told_offset(Committed { broker, group, began, ended, offset });
+            }
+            Ok(Err(code)) => self.refused(code_in_words(code)),
+            Err(error) => {
+                self.client = None;
+                self.refused(format!("{:?}", error.kind()));
+            }
+        }
     }
 
     fn refused(&self, why: String) {

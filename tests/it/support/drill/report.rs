@@ -75,7 +75,7 @@ impl Report {
                 time,
                 written,
                 acknowledged: history.acknowledged.len(),
-                answers: history.answers.len(),
+                answers: history.answers.len() + history.committed.len(),
                 findings: history.check(),
                 pauses,
                 healing,

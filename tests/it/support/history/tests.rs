@@ -24,6 +24,14 @@ fn fetched(from: i64, records: Vec<(i64, RecordId)>, high: Option<i64>) -> Told 
     Told::Records { from, records, ends: Ends { start: Some(0), stable: high, high } }
 }
 
+fn commit(offset: i64, moment: Option<u64>) -> Commit {
+    Commit { group: 3, offset, at: moment.map(at) }
+}
+
+fn committed(broker: usize, time: std::ops::Range<u64>, offset: i64) -> Committed {
+    Committed { broker, group: 3, began: at(time.start), ended: at(time.end), offset }
+}
+
 /// Three records, each acknowledged; two brokers are read, and one of them names no end for a while.
 fn clean() -> History {
     History {
@@ -38,6 +46,16 @@ fn clean() -> History {
             answer(2, 52..53, Told::OutOfRange { from: 9 }),
         ],
         last: BTreeMap::from([(0, records([(0, 5), (1, 6), (2, 7)]))]),
+        // What became of the third offset is not known; it comes late, and the fourth after it.
+        commits: vec![commit(1, Some(10)), commit(2, Some(20)), commit(3, None), commit(4, Some(40))],
+        committed: vec![
+            committed(1, 5..8, -1),
+            committed(1, 11..12, 1),
+            committed(2, 19..25, 1),
+            committed(2, 41..42, 4),
+            committed(2, 43..44, 3),
+            committed(1, 43..44, 4),
+        ],
     }
 }
 
@@ -174,6 +192,13 @@ fn an_acknowledged_record_that_another_broker_does_not_show_is_found() {
     check_caught(Anomaly::Unseen, |history| {
         history.answers.push(answer(2, 31..33, fetched(1, records([(1, 6)]), Some(2))));
     });
+}
+
+#[test]
+fn an_offset_of_a_group_that_is_forgotten_is_found() {
+    check_caught(Anomaly::Forgotten, |history| history.committed.push(committed(1, 21..22, 1)));
+    check_caught(Anomaly::Forgotten, |history| history.committed.push(committed(1, 21..22, -1)));
+    check_caught(Anomaly::Forgotten, |history| history.committed.push(committed(2, 41..42, 2)));
 }
 
 #[test]
