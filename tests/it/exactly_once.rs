@@ -23,7 +23,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 const KILLS: usize = 50;
-const PARTITIONS: i32 = 2;
+pub const PARTITIONS: i32 = 2;
 /// Records of one transaction at most.
 const BATCH_MAX: usize = 5;
 /// The worker changes its mind so often: the output has records that nobody may see.
@@ -155,26 +155,27 @@ fn until_done(mut act: impl FnMut() -> KafkaResult<()>) -> KafkaResult<()> {
 }
 
 /// The worker's process, killed with -9 when dropped.
-struct Worker {
+pub struct Worker {
     process: Child,
     /// Ends of its own accord, because it could not go on.
-    ends: usize,
+    pub ends: usize,
     bootstrap: String,
     topics: [String; 2],
 }
 
 impl Worker {
-    fn start(bootstrap: String, input: &Topic, output: &Topic) -> Worker {
+    /// Starts it; the bootstrap names one broker or several.
+    pub fn start(bootstrap: String, input: &Topic, output: &Topic) -> Worker {
         let topics = [input.name.clone(), output.name.clone()];
         Worker { process: spawn(&bootstrap, &topics), ends: 0, bootstrap, topics }
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.process.kill().expect("kill -9");
         self.process.wait().expect("the killed worker's status");
     }
 
-    fn start_again(&mut self) {
+    pub fn start_again(&mut self) {
         self.process = spawn(&self.bootstrap, &self.topics);
     }
 
@@ -206,16 +207,16 @@ fn spawn(bootstrap: &str, [input, output]: &[String; 2]) -> Child {
 }
 
 /// Numbered records into the input, as an idempotent producer sends them.
-struct Feed {
+pub struct Feed {
     producer: ThreadedProducer<DefaultProducerContext>,
     topic: String,
-    fed: usize,
+    pub fed: usize,
 }
 
 impl Feed {
-    fn start(broker: &Broker, topic: &Topic) -> Feed {
+    pub fn start(bootstrap: &str, topic: &Topic) -> Feed {
         let producer = ClientConfig::new()
-            .set("bootstrap.servers", broker.bootstrap())
+            .set("bootstrap.servers", bootstrap)
             .set("enable.idempotence", "true")
             .set("linger.ms", "1")
             .set("message.timeout.ms", "120000")
@@ -227,7 +228,7 @@ impl Feed {
         Feed { producer, topic: topic.name.clone(), fed: 0 }
     }
 
-    fn feed(&mut self, count: usize) {
+    pub fn feed(&mut self, count: usize) {
         for number in self.fed..self.fed + count {
             let value = number.to_string();
             let partition = i32::try_from(number).expect("small") % PARTITIONS;
@@ -239,15 +240,15 @@ impl Feed {
 }
 
 /// What a reader of committed records sees of the output while all this goes on.
-struct Watch {
+pub struct Watch {
     seen: Receiver<String>,
-    count: usize,
+    pub count: usize,
     stop: Arc<AtomicBool>,
 }
 
 impl Watch {
-    fn start(broker: &Broker, topic: &Topic) -> Watch {
-        let reader = reader_of(&broker.bootstrap(), &topic.name, PARTITIONS, COMMITTED);
+    pub fn start(bootstrap: &str, topic: &Topic) -> Watch {
+        let reader = reader_of(bootstrap, &topic.name, PARTITIONS, COMMITTED);
         let (sender, seen) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -263,7 +264,7 @@ impl Watch {
     }
 
     /// Waits until so many were seen in all; a worker that has ended is started again.
-    fn await_count(&mut self, count: usize, worker: &mut Worker) {
+    pub fn await_count(&mut self, count: usize, worker: &mut Worker) {
         let deadline = Instant::now() + DEADLINE;
         while self.count < count {
             assert!(Instant::now() < deadline, "{} of {count} within {DEADLINE:?}", self.count);
@@ -275,7 +276,7 @@ impl Watch {
     }
 
     /// Lets some time go, so that kills come at all stages of a transaction.
-    fn linger(&mut self, time: Duration) {
+    pub fn linger(&mut self, time: Duration) {
         let deadline = Instant::now() + time;
         while self.seen.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {
             self.count += 1;
@@ -295,9 +296,9 @@ fn fifty_kills_lose_nothing_and_double_nothing() {
     let mut client = broker.connect();
     let input = client.create_topic_with("input", PARTITIONS, &[]);
     let output = client.create_topic_with("output", PARTITIONS, &[]);
-    let mut feed = Feed::start(&broker, &input);
+    let mut feed = Feed::start(&broker.bootstrap(), &input);
     let mut worker = Worker::start(broker.bootstrap(), &input, &output);
-    let mut watch = Watch::start(&broker, &output);
+    let mut watch = Watch::start(&broker.bootstrap(), &output);
     for round in 0..KILLS {
         feed.feed(FED_BETWEEN_KILLS);
         let wanted = watch.count + SEEN_BETWEEN_KILLS;
@@ -328,7 +329,7 @@ fn fifty_kills_lose_nothing_and_double_nothing() {
 }
 
 /// The output is the input, partition by partition, in order.
-fn check_exactly_once(broker: &Broker, input: &Topic, output: &Topic, fed: usize) {
+pub fn check_exactly_once(broker: &Broker, input: &Topic, output: &Topic, fed: usize) {
     // Whatever is open is ended first: nothing may hide behind it.
     let heir = producer_of(&broker.bootstrap(), TRANSACTIONAL_ID, TRANSACTION_TIMEOUT);
     heir.init_transactions(DEADLINE).expect("who it is");

@@ -150,6 +150,16 @@ impl Broker {
         wait_for_exit(child)
     }
 
+    /// Sends it a signal such as `STOP`; it still counts as running.
+    pub fn signal(&self, name: &str) {
+        send_signal(self.running.as_ref().expect("a running broker"), name);
+    }
+
+    /// Whether it was started and not ended by us.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Starts it on the same directory and the same ports, and waits until it says `ready`.
     pub fn start_again(&mut self) -> Announced {
         if is_control() {

@@ -16,6 +16,11 @@ impl Chance {
         Chance { state: seed }
     }
 
+    /// With this seed.
+    pub fn of(seed: u64) -> Chance {
+        Chance { state: seed }
+    }
+
     /// A number below `end`, which is not zero.
     pub fn below(&mut self, end: usize) -> usize {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -5,9 +5,14 @@ pub mod archive;
 pub mod batches;
 pub mod broker;
 pub mod chance;
+pub mod clocks;
+pub mod cluster;
+pub mod drill;
 pub mod engines;
 #[allow(dead_code, reason = "some of it is for the tests of the metadata store")]
 pub mod etcd;
+pub mod history;
+pub mod link;
 pub mod load;
 pub mod ports;
 pub mod quic;

@@ -31,6 +31,30 @@ impl Client {
         Client { stream, correlation_id: 0 }
     }
 
+    /// Connects to a broker that may be away, and waits no longer for anything than this.
+    pub fn try_connect(address: SocketAddr, patience: Duration) -> io::Result<Client> {
+        let stream = TcpStream::connect_timeout(&address, patience)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        Ok(Client { stream, correlation_id: 0 })
+    }
+
+    /// Asks a broker that may go away. After an error the connection is of no use.
+    pub fn try_call<R: Request>(&mut self, api_version: i16, request: &R) -> io::Result<R::Response> {
+        let (correlation_id, frame) = self.frame(api_version, request);
+        self.stream.write_all(&frame)?;
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length)?;
+        let length = usize::try_from(i32::from_be_bytes(length)).expect("a length that is not negative");
+        let mut frame = vec![0; length];
+        self.stream.read_exact(&mut frame)?;
+        let answer = decode_header(frame.into(), R::Response::header_version(api_version));
+        assert_eq!(answer.correlation_id, correlation_id, "the answer to this request");
+        let mut body = answer.body;
+        Ok(R::Response::decode(&mut body, api_version).expect("a decodable answer"))
+    }
+
     /// Sends a request and waits for its answer.
     pub fn call<R: Request>(&mut self, api_version: i16, request: &R) -> R::Response {
         let correlation_id = self.send(api_version, request);

@@ -1,12 +1,20 @@
-//! An S3 server in the process of the test, over real HTTP, its objects in a temporary directory.
+//! An S3 server in the process of the test, over real HTTP, its objects in a temporary directory. It can be told to
+//! refuse requests, and to take its time.
 
+use super::chance::mixed;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Result, s3_error};
 use s3s_fs::FileSystem;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -20,7 +28,49 @@ const SECRET_KEY: &str = "it-secret-key";
 pub struct S3Server {
     root: TempDir,
     address: SocketAddr,
+    manners: Arc<Manners>,
     _runtime: Runtime,
+}
+
+/// How it treats requests, before it does what they ask.
+#[derive(Default)]
+struct Manners {
+    /// Of a hundred so many are refused.
+    refused: AtomicU64,
+    /// How long each takes, in milliseconds.
+    slow_ms: AtomicU64,
+    asked: AtomicU64,
+}
+
+impl Manners {
+    async fn treat(&self) -> S3Result<()> {
+        let slow = Duration::from_millis(self.slow_ms.load(Ordering::Relaxed));
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
+        let number = mixed(self.asked.fetch_add(1, Ordering::Relaxed));
+        if number % 100 >= self.refused.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(if number & 1024 == 0 { s3_error!(InternalError) } else { s3_error!(SlowDown) })
+    }
+}
+
+/// The manners as `s3s` asks for them.
+struct Treated(Arc<Manners>);
+
+impl S3Access for Treated {
+    fn check<'this, 'context, 'inside, 'all>(
+        &'this self,
+        _: &'context mut S3AccessContext<'inside>,
+    ) -> Pin<Box<dyn Future<Output = S3Result<()>> + Send + 'all>>
+    where
+        'this: 'all,
+        'context: 'all,
+        'inside: 'all,
+    {
+        Box::pin(self.0.treat())
+    }
 }
 
 impl S3Server {
@@ -30,11 +80,30 @@ impl S3Server {
         std::fs::create_dir(root.path().join(BUCKET)).expect("a bucket");
         let mut builder = S3ServiceBuilder::new(FileSystem::new(root.path()).expect("a file system"));
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let manners = Arc::new(Manners::default());
+        builder.set_access(Treated(Arc::clone(&manners)));
         let runtime = Runtime::new().expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).expect("a port");
         let address = listener.local_addr().expect("a bound port");
         runtime.spawn(serve(listener, builder.build()));
-        S3Server { root, address, _runtime: runtime }
+        S3Server { root, address, manners, _runtime: runtime }
+    }
+
+    /// From now on so many of a hundred requests are answered with 500 or 503, and not done.
+    pub fn refuse(&self, of_hundred: u64) {
+        self.manners.refused.store(of_hundred, Ordering::Relaxed);
+    }
+
+    /// From now on each request waits so long before it is done.
+    pub fn be_slow(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).expect("a short time");
+        self.manners.slow_ms.store(millis, Ordering::Relaxed);
+    }
+
+    /// From now on it does what it is asked.
+    pub fn behave(&self) {
+        self.refuse(0);
+        self.be_slow(Duration::ZERO);
     }
 
     /// What a process needs in its environment to use it.
