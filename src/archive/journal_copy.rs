@@ -152,11 +152,18 @@ impl Source<'_> {
     }
 }
 
-/// The share of a span in the PUTs of what it lies in; none, if nobody needs it any more.
+/// The share of a span in the PUTs of what it lies in; none, if nobody needs it any more. What an object has that another
+/// broker keeps is not known here: it is taken for one of a busy broker.
 pub(super) fn share_of(needs: &JournalNeeds, span: &IndexEntry) -> PutShare {
-    let object = needs.object(span.object);
-    object.map_or(PutShare::default(), |(used, puts)| PutShare::of_several(span.size(), used.bytes, puts))
+    match needs.object(span.object) {
+        Some((used, puts)) => PutShare::of_several(span.size(), used.bytes, puts),
+        None if needs.is_kept(span.object.session) => PutShare::default(),
+        None => PutShare::of(span.size(), OBJECT_BYTES_ELSEWHERE),
+    }
 }
+
+/// Bytes of an object in a journal that another broker keeps.
+const OBJECT_BYTES_ELSEWHERE: u64 = 1 << 20;
 
 /// The rows of a span, whose bytes these are.
 fn rows_of(

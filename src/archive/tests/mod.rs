@@ -6,6 +6,7 @@ mod compact_random;
 mod cut;
 mod journal_merge;
 mod journals;
+mod keeping;
 mod merge;
 mod merged;
 mod moves;
