@@ -4,9 +4,10 @@ use super::ViewNumber;
 use std::fmt;
 use std::str::FromStr;
 
-/// Which merge of journal objects: the view in which the session began that made it, and how many attempts that
-/// session had made before. A view has one session that began in it, and a session counts every attempt, so no number
-/// is given twice.
+/// Which merge of a journal's objects: a view, and how many attempts the session that made it had made before. A session
+/// merges its own journal under the view in which it began. The journal of an ended one is merged by its undertaker, under a
+/// view that does not have the ended session and has one undertaker for it. A session counts every attempt; so within a
+/// journal no number is given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MergeNumber {
     /// Never negative.

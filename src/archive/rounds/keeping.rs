@@ -9,7 +9,7 @@ use crate::archive::graveyard::GRACE;
 use crate::archive::keeping::{Claimed, Undertaker};
 use crate::archive::upkeep::JOB_TIMEOUT;
 use crate::cluster::PlacementKey;
-use crate::leadership::Leader;
+use crate::leadership::{Leader, ViewImage};
 use crate::types::{Moment, SessionId, ViewNumber};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -117,15 +117,14 @@ impl Rounds {
 
     fn on_ended_journals(&mut self, ended: Vec<SessionId>) {
         let image = self.start.leadership.image();
-        let is_ours = |session: SessionId| image.leader(PlacementKey::undertaker(session)) == Leader::Own;
-        let (own, others) = ended.into_iter().partition::<Vec<_>, _>(|session| is_ours(*session));
+        let (own, others) = ended.into_iter().partition::<Vec<_>, _>(|session| is_ours(&image, *session));
         for session in others {
             if self.start.log.needs().is_kept(session) {
                 tracing::debug!(%session, "another broker is to keep an ended journal");
                 self.stop_keeping(session);
             }
         }
-        let claiming = self.keeping.claiming.take_if(|claiming| !is_ours(claiming.session));
+        let claiming = self.keeping.claiming.take_if(|claiming| !is_ours(&image, claiming.session));
         drop(claiming);
         let under_way = self.keeping.claiming.as_ref().map(|claiming| claiming.session);
         let is_wanted = |session: &SessionId| {
@@ -148,7 +147,7 @@ impl Rounds {
     fn begin_claim(&mut self) {
         let Some(session) = self.keeping.wanted.pop_front() else { return };
         let image = self.start.leadership.image();
-        if image.leader(PlacementKey::undertaker(session)) != Leader::Own {
+        if !is_ours(&image, session) {
             return;
         }
         let view = image.number();
@@ -179,8 +178,7 @@ impl Rounds {
     fn begin_keeping(&mut self, claimed: Claimed, view: ViewNumber) {
         let (session, objects) = (claimed.session(), claimed.objects());
         let Claimed { journal, start, revision, litter } = claimed;
-        let image = self.start.leadership.image();
-        if image.leader(PlacementKey::undertaker(session)) != Leader::Own {
+        if !is_ours(&self.start.leadership.image(), session) {
             return;
         }
         tracing::info!(%session, objects, litter = litter.len(), "an ended journal is kept here from now on");
@@ -197,4 +195,11 @@ impl Rounds {
     fn undertaker(&self) -> Undertaker {
         Undertaker { standing: self.start.standing.clone(), store: self.start.store.clone() }
     }
+}
+
+/// Whether this session is an ended one's undertaker. Not in a view that still has that session: merges are numbered by the
+/// view, and those of its own have that number.
+fn is_ours(image: &ViewImage, session: SessionId) -> bool {
+    let is_member = image.members().iter().any(|member| member.session == session);
+    !is_member && image.leader(PlacementKey::undertaker(session)) == Leader::Own
 }
