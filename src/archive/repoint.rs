@@ -6,8 +6,9 @@
 //!
 //! A keeper names a merged object, and a grace period later the objects go that it was made of. Until then whoever has spans in
 //! them has to read elsewhere. So this goes by what is, not by what has happened: spans that lie in objects which their
-//! journal's start no longer names are looked for at each change, and every twenty seconds, as partitions come that were read
-//! before it. Objects of journals that are kept here are swapped by who merges them.
+//! journal's start no longer names are looked for every twenty seconds, as partitions come that were read before it; and when
+//! a start changes that has given up what was found the last time. Objects of journals that are kept here are swapped by who
+//! merges them.
 //!
 //! Never: it writes nothing. A reader that comes too late finds an object missing, plans again, and is told so if it is still
 //! named.
@@ -17,7 +18,7 @@ use crate::journal::{EndedJournal, ObjectName, ObjectNumber, recover};
 use crate::log::IndexEntry;
 use crate::meta::keys::journal_starts::{self, JournalStart, MergedObject};
 use crate::meta::{Entry, KeyChange, WatchEvent};
-use crate::types::{Offset, SessionId, TopicPartition};
+use crate::types::{MergeNumber, Offset, SessionId, TopicPartition};
 use futures_util::TryStreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -34,21 +35,58 @@ pub(super) type Starts = BTreeMap<SessionId, JournalStart>;
 /// Spans in objects that were given up.
 type Stale = BTreeMap<TopicPartition, Vec<IndexEntry>>;
 
+/// In which objects of other brokers' journals spans of ours lay when it was looked last.
+#[derive(Default)]
+pub(super) struct Held {
+    journals: BTreeMap<SessionId, Objects>,
+}
+
+struct Objects {
+    /// The first of the numbered ones.
+    first: u64,
+    merged: BTreeSet<MergeNumber>,
+}
+
+impl Held {
+    fn add(&mut self, object: ObjectName) {
+        let new = || Objects { first: u64::MAX, merged: BTreeSet::new() };
+        let objects = self.journals.entry(object.session).or_insert_with(new);
+        match object.number {
+            ObjectNumber::Flushed(seq) => objects.first = objects.first.min(seq),
+            ObjectNumber::Merged(number) => drop(objects.merged.insert(number)),
+        }
+    }
+
+    /// Whether a journal has given up something of that.
+    fn is_given_up(&self, session: SessionId, start: &JournalStart) -> bool {
+        self.journals.get(&session).is_some_and(|objects| {
+            objects.first < start.first
+                || objects.merged.iter().any(|number| !names(start, ObjectNumber::Merged(*number)))
+        })
+    }
+}
+
 /// Has partitions read what was merged elsewhere, for ever.
 pub(super) async fn follow(others: Others) {
     let mut ticks = interval(LOOK_EVERY);
     let mut watch = others.watch(journal_starts::PREFIX, &mut ticks).await;
-    let mut starts = Starts::new();
+    let (mut starts, mut held) = (Starts::new(), Held::default());
     others.list_starts(&mut starts).await;
     loop {
-        let changed = tokio::select! {
+        tokio::select! {
             event = watch.next() => {
                 let Some(event) = event else { return };
-                on_event(&mut starts, event)
+                let changed = on_event(&mut starts, event);
+                let given_up = changed.iter().any(|session| {
+                    starts.get(session).is_some_and(|start| held.is_given_up(*session, start))
+                });
+                if !given_up {
+                    continue;
+                }
             }
-            _ = ticks.tick() => starts.keys().copied().collect(),
-        };
-        others.repoint(&starts, &changed).await;
+            _ = ticks.tick() => {}
+        }
+        held = others.repoint(&starts).await;
     }
 }
 
@@ -100,14 +138,16 @@ impl Others {
         }
     }
 
-    pub async fn repoint(&self, starts: &Starts, changed: &BTreeSet<SessionId>) {
+    /// Has every span read where its journal has it now. Gives where they lay.
+    pub async fn repoint(&self, starts: &Starts) -> Held {
         let needs = self.log.needs();
-        let concerned: Vec<SessionId> =
-            changed.iter().copied().filter(|session| !needs.is_kept(*session)).collect();
+        let concerned: BTreeSet<SessionId> =
+            starts.keys().copied().filter(|session| !needs.is_kept(*session)).collect();
         if concerned.is_empty() {
-            return;
+            return Held::default();
         }
-        for (session, stale) in self.stale(starts, &concerned).await {
+        let (stale, held) = self.look(starts, &concerned).await;
+        for (session, stale) in stale {
             let Some(start) = starts.get(&session) else { continue };
             let left = self.repoint_journal(session, start, stale).await;
             if !left.is_empty() {
@@ -115,17 +155,25 @@ impl Others {
                     "objects of a journal were given up, and what stands for them is not found yet");
             }
         }
+        held
     }
 
-    /// The spans in objects that their journals have given up.
-    async fn stale(&self, starts: &Starts, concerned: &[SessionId]) -> BTreeMap<SessionId, Stale> {
-        let is_given_up = |object: ObjectName| {
-            let start = starts.get(&object.session).filter(|_| concerned.contains(&object.session));
-            start.is_some_and(|start| !names(start, object.number))
-        };
+    /// The spans in objects that their journals have given up, and where all of them lie.
+    async fn look(
+        &self,
+        starts: &Starts,
+        concerned: &BTreeSet<SessionId>,
+    ) -> (BTreeMap<SessionId, Stale>, Held) {
+        let mut held = Held::default();
         let mut stale: BTreeMap<SessionId, Stale> = BTreeMap::new();
         for (looked_at, partition) in self.log.partitions().into_iter().enumerate() {
-            for entry in partition.spans_given_up(is_given_up) {
+            let spans = partition.spans_of(|object| {
+                let start = starts.get(&object.session).filter(|_| concerned.contains(&object.session));
+                let Some(start) = start else { return false };
+                held.add(object);
+                !names(start, object.number)
+            });
+            for entry in spans {
                 let of_session = stale.entry(entry.object.session).or_default();
                 of_session.entry(partition.topic_partition()).or_default().push(entry);
             }
@@ -133,7 +181,7 @@ impl Others {
                 tokio::task::yield_now().await;
             }
         }
-        stale
+        (stale, held)
     }
 
     /// Looks for the spans in the merged objects of their journal, the youngest first. Gives those that were not found.

@@ -304,11 +304,11 @@ impl Partition {
         self.state().index.repoint(old, new)
     }
 
-    /// Its spans in objects of which `is_given_up` says so.
+    /// Its spans in objects of which `is_wanted` says so.
     #[must_use]
-    pub fn spans_given_up(&self, is_given_up: impl Fn(ObjectName) -> bool) -> Vec<IndexEntry> {
+    pub fn spans_of(&self, mut is_wanted: impl FnMut(ObjectName) -> bool) -> Vec<IndexEntry> {
         let state = self.state();
-        state.index.entries().iter().filter(|entry| is_given_up(entry.object)).cloned().collect()
+        state.index.entries().iter().filter(|entry| is_wanted(entry.object)).cloned().collect()
     }
 
     fn holds(&self, entry: &IndexEntry) -> bool {

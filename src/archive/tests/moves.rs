@@ -328,8 +328,7 @@ impl World {
 
     async fn hear_starts(&mut self, broker: usize) {
         let starts = self.starts().await;
-        let all: BTreeSet<SessionId> = starts.keys().copied().collect();
-        self.brokers[broker].others.repoint(&starts, &all).await;
+        self.brokers[broker].others.repoint(&starts).await;
     }
 
     async fn starts(&self) -> BTreeMap<SessionId, StoredStart> {
