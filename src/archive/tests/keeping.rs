@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::store::{ObjectStore, paths};
 use crate::topic::{Catalog, NewTopic};
 use crate::types::{
-    BrokerId, LeaderEpoch, PartitionIndex, SessionId, Timestamp, TopicName, TopicPartition, ViewNumber,
+    BrokerId, LeaderEpoch, PartitionIndex, SessionId, Timestamp, TopicId, TopicName, TopicPartition,
 };
 use crate::wire::batch::{BatchBuilder, BatchHeader, Codec, NO_PRODUCER};
 use futures_util::TryStreamExt;
@@ -49,8 +49,7 @@ impl World {
     /// One topic, and a broker that knows of it.
     async fn new() -> (World, Broker) {
         let metadata: Arc<dyn MetadataStore> = Arc::new(EmbeddedStore::in_memory());
-        let partition =
-            TopicPartition { topic_id: crate::types::TopicId(Uuid::nil()), partition: PartitionIndex(0) };
+        let partition = TopicPartition { topic_id: TopicId(Uuid::nil()), partition: PartitionIndex(0) };
         let mut world =
             World { metadata, store: ObjectStore::in_memory(), partition, sessions: 0, epoch: 100 };
         let first = world.broker(1).await;
@@ -92,7 +91,7 @@ impl World {
             catalog: Arc::clone(&catalog),
             background: Background::start("test", 1),
             loaded: LoadedManifests::default(),
-            leadership: Leadership::alone(session_id, ViewNumber(view.0)),
+            leadership: Leadership::alone(session_id, view),
             metrics,
             waiting_rows_max: 1_000,
         });
