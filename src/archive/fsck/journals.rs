@@ -36,14 +36,19 @@ impl Fsck<'_> {
         let (store, listed) = (self.store, &self.listed);
         let reads = merged.chain(numbered).map(async |(name, stated)| {
             let path = name.path();
-            match (listed.get(&path), stated) {
+            let bytes = match listed.get(&path) {
+                Some(bytes) => Some(*bytes),
+                // Where brokers run, it may have been put after the listing.
+                None => store.size(&path).await.ok(),
+            };
+            match (bytes, stated) {
                 (None, _) => (path, Err("it was committed, and is missing".to_owned())),
-                (Some(bytes), Some(stated)) if *bytes != stated => {
+                (Some(bytes), Some(stated)) if bytes != stated => {
                     (path, Err(format!("it has {bytes} bytes, and {stated} were written")))
                 }
                 (Some(bytes), _) => {
                     let read = read_object(store, name).await.map_err(|error| error.to_string());
-                    (path, read.map(|index| (*bytes, index.spans)))
+                    (path, read.map(|index| (bytes, index.spans)))
                 }
             }
         });

@@ -48,7 +48,11 @@ impl Fsck<'_> {
 /// What is wrong with a segment, if anything.
 async fn check(store: &ObjectStore, wanted: &SegmentRef, listed: Option<u64>) -> Result<(), String> {
     let SegmentRef { path, segment, .. } = wanted;
-    let bytes = listed.ok_or("the manifest names it, and it is missing")?;
+    let bytes = match listed {
+        Some(bytes) => bytes,
+        // Where brokers run, it may have been put after the listing.
+        None => store.size(path).await.map_err(|_| "the manifest names it, and it is missing")?,
+    };
     if bytes != segment.file_bytes {
         return Err(format!("it has {bytes} bytes, and {} were written", segment.file_bytes));
     }
