@@ -136,14 +136,15 @@ impl Context {
     pub fn partition(&self, topic: &Topic, index: i32) -> Result<Arc<Partition>, ErrorCode> {
         let partition = PartitionIndex(index);
         let topic_partition = TopicPartition { topic_id: topic.id, partition };
+        let served = self.log.partition(topic_partition);
+        if served.is_none() && (!topic.has(partition) || self.catalog.by_id(topic.id).is_none()) {
+            return Err(ErrorCode::UnknownTopicOrPartition);
+        }
         if let Leader::Other(_) = self.leadership.image().leader(PlacementKey::partition(topic_partition)) {
             return Err(ErrorCode::NotLeaderOrFollower);
         }
-        if let Some(partition) = self.log.partition(topic_partition) {
+        if let Some(partition) = served {
             return Ok(partition);
-        }
-        if !topic.has(partition) || self.catalog.by_id(topic.id).is_none() {
-            return Err(ErrorCode::UnknownTopicOrPartition);
         }
         // Another leads it; or this session does, and the room `views` has not opened it yet.
         Err(ErrorCode::NotLeaderOrFollower)

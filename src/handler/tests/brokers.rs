@@ -154,27 +154,33 @@ async fn a_coordinator_is_the_leader_of_its_group_or_transactional_id() {
 async fn a_partition_is_refused_where_it_is_led_elsewhere_and_epochs_are_those_of_views() {
     let world = World::new().await;
     let topic = world.create("t", 16).await;
-    let own = topic.topic_partitions().next().expect("sixteen");
-    world.context.partition(&topic, own.partition.0).expect("one broker leads all");
+    for index in 0..16 {
+        world.context.partition(&topic, index).expect("one broker leads all");
+    }
     join(&world, "PLAINTEXT");
     let fresh = world.create("fresh", 16).await;
-    for partition in fresh.topic_partitions() {
-        let refused = world.context.partition(&fresh, partition.partition.0).err();
-        assert_eq!(refused, Some(ErrorCode::NotLeaderOrFollower));
+    for topic in [&topic, &fresh] {
+        for (index, leader) in (0..).zip(led(&world, topic)) {
+            let refused = world.context.partition(topic, index).err();
+            assert_eq!(refused, (leader == 2).then_some(ErrorCode::NotLeaderOrFollower), "{index}");
+        }
     }
-    let unknown = world.context.partition(&fresh, 16).err();
-    assert_eq!(unknown, Some(ErrorCode::UnknownTopicOrPartition));
+    for unknown in 16..32 {
+        let refused = world.context.partition(&fresh, unknown).err();
+        assert_eq!(refused, Some(ErrorCode::UnknownTopicOrPartition), "{unknown}");
+    }
+    let own = (0..).zip(led(&world, &topic)).find(|(_, leader)| *leader == 1).expect("it leads some").0;
 
     let ask = async |epoch: i32| {
         let partition =
-            ListOffsetsPartition::default().with_partition_index(0).with_current_leader_epoch(epoch);
+            ListOffsetsPartition::default().with_partition_index(own).with_current_leader_epoch(epoch);
         let wanted = ListOffsetsTopic::default()
             .with_name(super::world::topic_name("t"))
             .with_partitions(vec![partition.with_timestamp(-1)]);
         let answer = world.ask(7, &ListOffsetsRequest::default().with_topics(vec![wanted])).await;
         code(answer.topics[0].partitions[0].error_code)
     };
-    let first = world.context.partition(&topic, 0).expect("open").leader_epoch().0;
+    let first = world.context.partition(&topic, own).expect("open").leader_epoch().0;
     for (epoch, refused) in [
         (-1, None),
         (first - 1, Some(ErrorCode::FencedLeaderEpoch)),

@@ -110,7 +110,9 @@ impl World {
     pub async fn create(&self, name: &str, partitions: i32) -> Arc<Topic> {
         let name = TopicName::parse(name).expect("legal");
         let new = NewTopic { name, partitions, overrides: BTreeMap::new() };
-        self.context.catalog.create(new).await.expect("created")
+        let topic = self.context.catalog.create(new).await.expect("created");
+        self.context.opened(&topic).await;
+        topic
     }
 
     /// Hands the bytes of one request in, without the length before them.
