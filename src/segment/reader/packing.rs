@@ -1,8 +1,8 @@
 //! Compresses batches that are made of rows: what they need for it is kept by each thread from one to the next.
 //!
 //! These bytes are read a few times and never stored, so they are compressed for speed. What the segment's own
-//! compression has not made half as long would take several times the time of all else: zstd's fastest levels then look
-//! here and there for long repetitions, and leave letters as they are.
+//! compression has hardly made smaller is not worth the time that its letters would take: zstd's fast levels then only
+//! look for repetitions.
 
 use crate::wire::batch::Codec;
 use crate::wire::batch::compression::compress;
@@ -29,7 +29,7 @@ impl Effort {
     fn zstd_level(self) -> i32 {
         match self {
             Effort::Some => 1,
-            Effort::Least => -100,
+            Effort::Least => -1,
         }
     }
 }
