@@ -7,7 +7,9 @@ use super::objects::{JournalNeeds, ObjectUse};
 use super::partition::Partition;
 use crate::cache::{Cache, CacheKey};
 use crate::journal::{CommittedObject, ObjectName};
-use crate::types::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
+#[cfg(test)]
+use crate::types::PartitionIndex;
+use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -72,6 +74,12 @@ impl BrokerLog {
             needs: JournalNeeds::default(),
             leftovers: Mutex::default(),
         }
+    }
+
+    /// The view in which the session began.
+    #[must_use]
+    pub fn began_in(&self) -> LeaderEpoch {
+        self.leader_epoch
     }
 
     /// The partition, if it is led here.

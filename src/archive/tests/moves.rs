@@ -435,8 +435,9 @@ impl World {
         let mut told = Vec::new();
         for ended in [all, named] {
             let (cache, epoch) = (cache().await, LeaderEpoch(i32::MAX));
-            let log = recovered(&self.store, cache.clone(), epoch, &ended, &self.manifests, &BTreeSet::new());
-            told.push(tell(&log.await, &Reader::new(cache, self.store.clone())).await);
+            let none = BTreeSet::new();
+            let log = recovered(&self.store, cache.clone(), epoch, &ended, &self.manifests, &none).await;
+            told.push(tell(&log, &Reader::new(cache, self.store.clone())).await);
         }
         let mut served = BTreeMap::new();
         for broker in &self.brokers {

@@ -306,6 +306,7 @@ pub async fn context(
     });
     let private = PrivateServices::default().with(PrivateApi::Coordinators, Arc::new(transactions.clone()));
     Arc::new(Context {
+        leadership: leadership.clone(),
         catalog,
         archive,
         control: Arc::new(NoCluster),
