@@ -35,6 +35,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// A leader reads from the object store for so long at most, when its wait is over.
 const READ_TIME_MAX: Duration = Duration::from_secs(30);
+/// A leader that is there answers a long poll so soon after its end, unless it has much to read.
+const LATE_MAX: Duration = Duration::from_secs(1);
 /// A client that is told at once that a leader is not reached would ask again at once.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
 const LENGTH_BYTES: usize = 4;
@@ -121,11 +123,12 @@ impl Gateway<'_> {
         Fetched { parts, permit: MemoryPermit::merged(permits) }
     }
 
-    /// Waits until somebody has enough, or for all. What comes takes the place of what the first look had.
+    /// Waits until somebody has enough, or for all; for one that does not answer no longer than a moment after its time. What
+    /// comes takes the place of what the first look had.
     async fn poll(&self, terms: Terms, answers: &mut [Fetched]) {
         let ask = |(place, ask)| async move { (place, self.ask(ask, terms).await) };
         let mut polls: FuturesUnordered<_> = self.asks.iter().enumerate().map(ask).collect();
-        while let Some((place, fetched)) = polls.next().await {
+        while let Ok(Some((place, fetched))) = timeout_at(terms.deadline + LATE_MAX, polls.next()).await {
             let is_enough = bytes_of(&fetched) >= terms.bytes_min || is_refused(&fetched.parts);
             answers[place] = fetched;
             if is_enough {
