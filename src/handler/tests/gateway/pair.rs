@@ -6,9 +6,10 @@ use crate::cluster::{PlacementKey, Stand, Standings};
 use crate::handler::Handle;
 use crate::leadership::{Leader, Leadership};
 use crate::mesh::{ClusterSecret, MeshConfig, MeshIdentity, MeshName};
+use crate::meta::faults::FaultyStore;
 use crate::meta::keys::sessions::Session;
 use crate::meta::keys::view::{Member, View};
-use crate::meta::{EmbeddedStore, MetadataStore, Revision};
+use crate::meta::{MetadataStore, Revision};
 use crate::metrics::Metrics;
 use crate::net::MeshDoor;
 use crate::peers::{MeshStart, Peers, PeersStart, listen};
@@ -39,7 +40,8 @@ pub struct Pair {
 
 impl Pair {
     pub async fn new() -> Pair {
-        let metadata: Arc<dyn MetadataStore> = Arc::new(EmbeddedStore::in_memory());
+        // Of a store with one writer each session seals all others.
+        let metadata: Arc<dyn MetadataStore> = Arc::new(FaultyStore::new(10_000_000));
         let store = ObjectStore::in_memory();
         let (one, _) = broker(&metadata, &store, 1).await;
         let (two, door_of_two) = broker(&metadata, &store, 2).await;
