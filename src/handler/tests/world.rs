@@ -309,6 +309,7 @@ pub async fn context(
         leadership: leadership.clone(),
         catalog,
         archive,
+        leadership,
         control: Arc::new(NoCluster),
         missing_listeners: MissingListeners::default(),
         transactions,
