@@ -10,8 +10,9 @@ use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart
 use crate::leadership::Leadership;
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, Incoming, Partition, Reader, Recovery};
+use crate::meta::MetadataStore;
+use crate::meta::faults::FaultyStore;
 use crate::meta::keys::{journal_starts, journals};
-use crate::meta::{EmbeddedStore, MetadataStore};
 use crate::metrics::Metrics;
 use crate::store::{ObjectStore, paths};
 use crate::topic::{Catalog, NewTopic};
@@ -48,7 +49,7 @@ struct Broker {
 impl World {
     /// One topic, and a broker that knows of it.
     async fn new() -> (World, Broker) {
-        let metadata: Arc<dyn MetadataStore> = Arc::new(EmbeddedStore::in_memory());
+        let metadata: Arc<dyn MetadataStore> = Arc::new(FaultyStore::new(100_000_000));
         let partition = TopicPartition { topic_id: TopicId(Uuid::nil()), partition: PartitionIndex(0) };
         let mut world =
             World { metadata, store: ObjectStore::in_memory(), partition, sessions: 0, epoch: 100 };

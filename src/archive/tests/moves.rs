@@ -20,8 +20,9 @@ use crate::journal::{
 };
 use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
 use crate::log::{ArchivedLog, BrokerLog, Partition, Reader, Recovery};
+use crate::meta::faults::FaultyStore;
 use crate::meta::keys::journal_starts::{self, JournalStart as StoredStart};
-use crate::meta::{EmbeddedStore, MetadataStore, Standing};
+use crate::meta::{MetadataStore, Standing};
 use crate::metrics::Metrics;
 use crate::segment::manifest::{Archived, Manifest};
 use crate::store::{ObjectStore, paths};
@@ -131,7 +132,7 @@ struct World {
 
 impl World {
     async fn new() -> World {
-        let metadata: Arc<dyn MetadataStore> = Arc::new(EmbeddedStore::in_memory());
+        let metadata: Arc<dyn MetadataStore> = Arc::new(FaultyStore::new(100_000_000));
         let mut world = World {
             metadata,
             store: ObjectStore::in_memory(),

@@ -306,7 +306,6 @@ pub async fn context(
     });
     let private = PrivateServices::default().with(PrivateApi::Coordinators, Arc::new(transactions.clone()));
     Arc::new(Context {
-        leadership: leadership.clone(),
         catalog,
         archive,
         leadership,
