@@ -1,8 +1,7 @@
 //! Who leads what, when a new leader may begin, and whom to seal: pure cores, for several brokers on one metadata store.
 //!
 //! Nothing here does I/O, reads a clock or waits: what is known comes in, with `now` where it counts, and what is to be
-//! done comes out. Nothing uses these cores yet: with one broker the view has one member. The task that runs them
-//! comes with the mesh.
+//! done comes out. The room `views` runs them.
 //!
 //! ```text
 //! view ──▶ placement: who leads            standings ──▶ barrier: may this session serve it yet?
