@@ -244,7 +244,8 @@ fn a_broker_among_others_has_a_place_a_share_and_something_to_be_known_by() {
 
 #[test]
 fn what_a_broker_among_others_must_not_be_told() {
-    let with_etcd: [(&[(&'static str, &[&str])], &str); 7] = [
+    type Case<'a> = (&'a [(&'static str, &'a [&'a str])], &'a str);
+    let with_etcd: [Case<'_>; 7] = [
         (&[("zone", &["a b"])], "--zone: \"a b\" is not a zone"),
         (&[("weight", &["0"])], "--weight: \"0\" is not a number that fits; accepted: 1 to 100"),
         (&[("mesh-listen", &["h:1"])], "--mesh-listen: \"h:1\" is not an address"),

@@ -10,6 +10,7 @@ use crate::types::SessionId;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::Mutex as AsyncMutex;
@@ -109,11 +110,12 @@ async fn open<'a>(
     deadline: Instant,
 ) -> Result<&'a mut OrderedStream, NotSent> {
     streams.retain(|_, stream| !stream.is_over());
-    if !streams.contains_key(&to) {
-        let stream = at.context.peers.open_ordered(to.0, at.client(), deadline).await?;
-        streams.insert(to, stream);
+    match streams.entry(to) {
+        Entry::Occupied(there) => Ok(there.into_mut()),
+        Entry::Vacant(place) => {
+            Ok(place.insert(at.context.peers.open_ordered(to.0, at.client(), deadline).await?))
+        }
     }
-    Ok(streams.get_mut(&to).expect("it was there, or was put there"))
 }
 
 impl fmt::Debug for Streams {

@@ -41,9 +41,9 @@ fn fetch(topic: &Topic, wanted: &[(i32, i64)], wait: Duration) -> FetchRequest {
 fn parts(response: &FetchResponse) -> Vec<(i32, i16, i64, usize)> {
     let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
     let batches = |records: &Option<bytes::Bytes>| {
-        crate::wire::batch::split(records.clone().unwrap_or_default())
-            .map(|batch| batch.expect("whole"))
-            .count()
+        let batches: Result<Vec<_>, _> =
+            crate::wire::batch::split(records.clone().unwrap_or_default()).collect();
+        batches.expect("whole").len()
     };
     let part = |part: &crate::wire::messages::fetch_response::PartitionData| {
         (part.partition_index, part.error_code, part.high_watermark, batches(&part.records))
