@@ -90,9 +90,9 @@ impl Ring {
         let cache = runtime.block_on(cache).expect("an empty directory");
         let reader = Reader::new(cache.clone(), stores.objects.clone());
         let log = Arc::new(BrokerLog::new(LeaderEpoch(1), cache));
-        log.ensure(TOPIC, 1);
         let first = TopicPartition { topic_id: TOPIC, partition: PartitionIndex(0) };
-        let partition = log.partition(first).expect("it was just made");
+        let partition = Arc::new(Partition::new(first, LeaderEpoch(1)));
+        log.on_gained(Arc::clone(&partition)).expect("it is new");
 
         let batch = batch(16 * KIB, KIB);
         let span_bytes = batch.len() * BATCHES;

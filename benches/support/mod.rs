@@ -56,7 +56,7 @@ impl Stores {
 
     /// A session's journal, whose tasks run on `runtime`.
     pub fn journal(&self, runtime: &Runtime, config: JournalConfig, sink: CommitSink) -> Journal {
-        let joining = Joining { session_id: SESSION, broker_id: BrokerId(1), now: Timestamp(0) };
+        let joining = Joining::new(SESSION, BrokerId(1), Timestamp(0));
         let joined = runtime.block_on(BrokerSession::join(&self.metadata, &self.objects, joining));
         let (session, _ended) = joined.expect("the stores are new");
         let metrics = Arc::new(Metrics::new());
