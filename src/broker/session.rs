@@ -13,7 +13,7 @@ use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupsConfig, GroupsStart};
 use crate::handler::{ClusterInfo, Context, FetchSessions, MissingListeners, Streams};
 use crate::journal::{BrokerSession, Joining, Journal, JournalEnd, JournalStart};
-use crate::leadership::Leadership;
+use crate::leadership::{Leadership, NoCluster};
 use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, ProducerIds, Reader};
 use crate::meta::Standing;
@@ -181,7 +181,7 @@ pub(super) async fn begin(foundation: &Foundation) -> Result<(Session, Arc<Conte
         catalog,
         archive: archive.clone(),
         leadership: leadership.clone(),
-        control: Arc::new(views.control().clone()),
+        control: if metadata.sole_writer() { Arc::new(NoCluster) } else { Arc::new(views.control().clone()) },
         missing_listeners: MissingListeners::default(),
         cluster: ClusterInfo {
             cluster_id: foundation.cluster_id,
