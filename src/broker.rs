@@ -219,7 +219,7 @@ impl Broker {
                 JournalEnd::Failed => tracing::error!("the journal failed, a new session begins"),
                 JournalEnd::Drained => tracing::error!("the journal ended, a new session begins"),
             }
-            pause.after(began.elapsed()).await;
+            pause.after(began.elapsed(), &self.foundation.stopping).await;
             loop {
                 match session::begin(&self.foundation).await {
                     Ok((session, context)) => {
@@ -229,7 +229,7 @@ impl Broker {
                     }
                     Err(error) if self.foundation.neighbours.is_some() => {
                         tracing::error!(%error, "no session could begin, it is tried again");
-                        pause.after(Duration::ZERO).await;
+                        pause.after(Duration::ZERO, &self.foundation.stopping).await;
                     }
                     Err(error) => return error,
                 }
@@ -269,12 +269,13 @@ impl Pause {
     const FIRST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_secs(5);
 
-    async fn after(&mut self, lasted: Duration) {
+    /// Waits, unless the process is stopping.
+    async fn after(&mut self, lasted: Duration, stopping: &CancellationToken) {
         if lasted >= Pause::LASTED {
             self.next = Duration::ZERO;
             return;
         }
-        let _elapsed = tokio::time::timeout(self.next, std::future::pending::<()>()).await;
+        let _elapsed = tokio::time::timeout(self.next, stopping.cancelled()).await;
         self.next = (self.next * 2).clamp(Pause::FIRST, Pause::LONGEST);
     }
 }

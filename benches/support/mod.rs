@@ -58,7 +58,7 @@ impl Stores {
     pub fn journal(&self, runtime: &Runtime, config: JournalConfig, sink: CommitSink) -> Journal {
         let joining = Joining::new(SESSION, BrokerId(1), Timestamp(0));
         let joined = runtime.block_on(BrokerSession::join(&self.metadata, &self.objects, joining));
-        let (session, _ended) = joined.expect("the stores are new");
+        let session = joined.expect("the stores are new");
         let metrics = Arc::new(Metrics::new());
         let store = self.objects.clone();
         let (journal, run) = Journal::start(JournalStart { session, store, config, metrics }, sink);

@@ -104,7 +104,7 @@ pub(super) async fn begin(foundation: &Foundation) -> Result<(Session, Arc<Conte
     };
     let joining = Joining { session_id, about: about(foundation, mesh) };
     let member = joining.member();
-    let (session, _ended) = BrokerSession::join(metadata, store, joining).await?;
+    let session = BrokerSession::join(metadata, store, joining).await?;
     let (joined, met, standing) = (session.joined(), session.met(), session.standing().clone());
     let view = session.view();
     tracing::info!(session = %session.id(), view = view.0, "the session begins");

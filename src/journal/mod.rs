@@ -30,6 +30,8 @@ pub use flusher::{AppendRow, Journal, JournalClosed, JournalEnd, JournalStart};
 pub use proposal::{Base, Proposal, Proposed};
 pub use recovery::{RecoveredObject, RecoveryError, read_object, recover};
 pub use row::{ObjectId, ObjectName, ObjectNumber, PUT_MILLIONTHS, Row, RowIndex, RowTransaction, Span};
+#[cfg(test)]
+pub(crate) use session::ended_journals;
 pub use session::{BrokerSession, EndedJournal, Joining, SessionError, read_journals};
 pub use ticket::{CommitTicket, Outcome};
 

@@ -18,7 +18,7 @@ use crate::meta::{
 };
 use crate::store::ObjectStore;
 use crate::types::{BrokerId, SessionId, Timestamp, ViewNumber};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -143,12 +143,12 @@ impl BrokerSession {
 
 impl BrokerSession {
     /// Seals the earlier sessions of this broker, and registers a new one in the next view. Where this process is the only
-    /// writer, all earlier sessions are sealed. Also returns the journals that have ended, in no particular order.
+    /// writer, all earlier sessions are sealed.
     pub async fn join(
         metadata: &Arc<dyn MetadataStore>,
         store: &ObjectStore,
         mut joining: Joining,
-    ) -> Result<(BrokerSession, Vec<EndedJournal>), SessionError> {
+    ) -> Result<BrokerSession, SessionError> {
         let (mut pause, mut lost_looks, mut why) = (JOIN_PAUSE, 0, "others came first".to_owned());
         for attempt in 0..JOIN_ATTEMPTS {
             if attempt > 0 {
@@ -164,10 +164,7 @@ impl BrokerSession {
                 continue;
             }
             match joining.attempt(metadata, store, &base).await? {
-                Attempt::Joined(session) => {
-                    let ended = ended_journals(metadata.as_ref()).await?;
-                    return Ok((session, ended));
-                }
+                Attempt::Joined(session) => return Ok(session),
                 Attempt::Again => {}
                 Attempt::NotNow(none) => why = none.to_string(),
                 // If it was made, the next attempt finds it as one more earlier session, and seals it.
@@ -337,25 +334,12 @@ impl Joining {
     }
 }
 
-/// The journals that have ended, and what of each is needed.
-async fn ended_journals(metadata: &dyn MetadataStore) -> Result<Vec<EndedJournal>, SessionError> {
-    let all = read_journals(metadata).await?;
-    Ok(all.into_iter().filter(|(_, has_ended)| *has_ended).map(|(journal, _)| journal).collect())
-}
-
-/// All journals up to what they have committed, what of each is needed, and whether it has ended. Starts are read after the
-/// ends: one that gives up objects meanwhile has made an earlier start wrong.
+/// All journals up to what they have committed, what of each is needed, and whether it has ended.
+///
+/// Starts are read before the ends: one that moves meanwhile names objects that stay for their grace period, and a
+/// journal that is forgotten meanwhile is not listed. The other way round its start would be missing, and all its objects
+/// would be looked for.
 pub async fn read_journals(metadata: &dyn MetadataStore) -> Result<Vec<(EndedJournal, bool)>, SessionError> {
-    let mut journals = Vec::new();
-    for entry in metadata.list(journals::PREFIX).await?.entries {
-        let journal = journals::Journal::decode(&entry)?;
-        let Some(session) = journals::session_of(&entry.key) else {
-            return Err(SessionError::UnknownKey(entry.key));
-        };
-        let final_seq = journal.final_seq.unwrap_or(journal.committed);
-        let ended = EndedJournal { session, start: JournalStart::default(), final_seq };
-        journals.push((ended, journal.final_seq.is_some()));
-    }
     let mut starts = HashMap::new();
     for entry in metadata.list(journal_starts::PREFIX).await?.entries {
         let Some(session) = journal_starts::session_of(&entry.key) else {
@@ -363,24 +347,22 @@ pub async fn read_journals(metadata: &dyn MetadataStore) -> Result<Vec<(EndedJou
         };
         starts.insert(session, JournalStart::decode(&entry)?);
     }
-    // One that was forgotten between the two has nothing left that is needed.
-    let forgotten: BTreeSet<SessionId> =
-        match journals.iter().any(|(ended, _)| !starts.contains_key(&ended.session)) {
-            false => BTreeSet::new(),
-            true => {
-                let left = metadata.list(journals::PREFIX).await?.entries;
-                let left: BTreeSet<_> =
-                    left.iter().filter_map(|entry| journals::session_of(&entry.key)).collect();
-                journals
-                    .iter()
-                    .map(|(ended, _)| ended.session)
-                    .filter(|session| !left.contains(session))
-                    .collect()
-            }
+    let mut all = Vec::new();
+    for entry in metadata.list(journals::PREFIX).await?.entries {
+        let journal = journals::Journal::decode(&entry)?;
+        let Some(session) = journals::session_of(&entry.key) else {
+            return Err(SessionError::UnknownKey(entry.key));
         };
-    journals.retain(|(ended, _)| !forgotten.contains(&ended.session));
-    for (ended, _) in &mut journals {
-        ended.start = starts.remove(&ended.session).unwrap_or_default();
+        let start = starts.remove(&session).unwrap_or_default();
+        let final_seq = journal.final_seq.unwrap_or(journal.committed);
+        all.push((EndedJournal { session, start, final_seq }, journal.final_seq.is_some()));
     }
-    Ok(journals)
+    Ok(all)
+}
+
+/// The journals that have ended, and what of each is needed.
+#[cfg(test)]
+pub(crate) async fn ended_journals(metadata: &dyn MetadataStore) -> Vec<EndedJournal> {
+    let all = read_journals(metadata).await.expect("can be read");
+    all.into_iter().filter(|(_, has_ended)| *has_ended).map(|(journal, _)| journal).collect()
 }

@@ -14,6 +14,7 @@
 
 mod alive;
 mod control;
+mod door;
 mod known;
 mod propose;
 mod take_over;
@@ -21,8 +22,8 @@ mod task;
 mod watching;
 
 pub use control::Control;
+pub use door::{Views, ViewsEnd, ViewsStart};
 pub use take_over::TakeOverError;
-pub use task::{Views, ViewsEnd, ViewsStart};
 
 #[cfg(test)]
 mod tests;

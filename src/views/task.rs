@@ -1,164 +1,36 @@
 //! The task itself: one loop that waits for news, and does what follows from what is known then.
 
-use super::alive;
-use super::control::{Control, Order};
-use super::known::{Following, drained, newest_view, said, standings};
+mod proposing;
+mod taking;
+
+use super::control::Order;
+use super::door::{Progress, ViewsEnd, ViewsStart};
+use super::known::{Following, newest_view, said, standings};
 use super::propose::{Outcome, Proposer};
-use super::take_over::{TakeOver, TakeOverError, TakenOver};
-use super::watching::{Sightings, Watching};
-use crate::archive::Archive;
-use crate::clock::Clock;
-use crate::cluster::{Change, PlacementKey, Standings};
-use crate::journal::{Journal, JournalClosed, SessionError};
-use crate::leadership::{Leader, Leadership};
-use crate::log::{BrokerLog, Partition};
-use crate::meta::keys::view::{Member, View};
+use super::watching::Watching;
+use crate::cluster::{PlacementKey, Standings};
+use crate::journal::{JournalClosed, SessionError};
+use crate::leadership::Leader;
+use crate::meta::keys::view::View;
 use crate::meta::keys::{alive as alive_keys, drained as drained_keys, sessions, view};
-use crate::meta::{MetadataStore, Revision, Standing, Watch};
-use crate::store::ObjectStore;
-use crate::topic::Catalog;
-use crate::types::{BrokerId, LeaderEpoch, TopicPartition};
+use crate::meta::{Revision, Watch};
+use crate::types::{BrokerId, TopicPartition, ViewNumber};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use taking::Taking;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle};
-use tokio::time::Instant;
-
-/// What the task runs on.
-#[derive(Debug)]
-pub struct ViewsStart {
-    /// What this session says of itself in a view.
-    pub member: Member,
-    /// The view that it joined with, and the revision that wrote it.
-    pub joined: (Arc<View>, Revision),
-    /// Tells the revision of the newest view that a commit has met.
-    pub met: watch::Receiver<Revision>,
-    /// Where views are.
-    pub metadata: Arc<dyn MetadataStore>,
-    /// Where journals and manifests are.
-    pub store: ObjectStore,
-    /// The session's right to write.
-    pub standing: Standing,
-    /// Acknowledges views.
-    pub journal: Journal,
-    /// Where partitions are opened and closed.
-    pub log: Arc<BrokerLog>,
-    /// Has their manifests.
-    pub archive: Archive,
-    /// Which partitions there are.
-    pub catalog: Arc<Catalog>,
-    /// What this session leads.
-    pub leadership: Leadership,
-    /// What the mesh sees.
-    pub sightings: watch::Receiver<Sightings>,
-    /// Wall-clock time, for producers that are taken over.
-    pub clock: Clock,
-}
-
-/// The task's door. Clones are the same.
-#[derive(Clone, Debug)]
-pub struct Views {
-    control: Control,
-    leadership: Leadership,
-    progress: watch::Receiver<Progress>,
-}
-
-/// How the task ended.
-#[derive(Debug)]
-pub enum ViewsEnd {
-    /// The session no longer stands.
-    Sealed,
-    /// The newest view cannot be served by this release.
-    Outdated(String),
-}
-
-/// How far this session is with what it leads.
-#[derive(Clone, Debug)]
-enum Progress {
-    /// It waits for others, or takes over.
-    UnderWay,
-    /// It serves all that it leads.
-    Settled,
-    /// What it leads cannot be taken over.
-    Failed(Arc<TakeOverError>),
-    /// It leads nothing, and all that it led is handed over.
-    Left,
-}
-
-impl Views {
-    /// Begins to follow views. The future is the task: it ends with the session.
-    pub fn start(start: ViewsStart) -> (Views, impl Future<Output = ViewsEnd> + Send + 'static) {
-        let (orders, received) = mpsc::channel(ORDERS_MAX);
-        let (progress, is_at) = watch::channel(Progress::UnderWay);
-        let (held, own_lease) = watch::channel(false);
-        let proposer = Proposer {
-            metadata: Arc::clone(&start.metadata),
-            store: start.store.clone(),
-            standing: start.standing.clone(),
-        };
-        let control = Control::new(orders, proposer.clone());
-        let leadership = start.leadership.clone();
-        let keep =
-            alive::keep(Arc::clone(&start.metadata), start.standing.clone(), start.member.session, held);
-        let task = Task::new(start, proposer, progress, own_lease);
-        let run = async move {
-            let keep = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(keep));
-            let end = task.run(received).await;
-            drop(keep);
-            end
-        };
-        (Views { control, leadership, progress: is_at }, run)
-    }
-
-    /// Gives orders.
-    #[must_use]
-    pub fn control(&self) -> &Control {
-        &self.control
-    }
-
-    /// Has this session lead nothing any more, and waits until all is handed over: others may begin with what they have taken
-    /// over. If nobody else leads there is nobody to hand over to, and this returns at once.
-    pub async fn leave(&self) {
-        if self.leadership.image().members().len() <= 1 {
-            return;
-        }
-        self.control.leave().await;
-        let mut progress = self.progress.clone();
-        // A task that has ended leads nothing.
-        let _ended = progress.wait_for(|progress| matches!(progress, Progress::Left)).await;
-    }
-
-    /// Ends the standing of this session, which has left and whose journal is drained, so that nobody waits for it.
-    pub async fn retire(&self) -> Result<(), SessionError> {
-        self.control.retire(self.leadership.own()).await
-    }
-
-    /// Waits until this session serves all that it leads. An error: something of it cannot be taken over, and somebody
-    /// must look.
-    pub async fn settled(&self) -> Result<(), Arc<TakeOverError>> {
-        let mut progress = self.progress.clone();
-        let settled = progress.wait_for(|progress| !matches!(progress, Progress::UnderWay)).await;
-        match settled.as_deref() {
-            Ok(Progress::Failed(error)) => Err(Arc::clone(error)),
-            // A task that has ended leaves it to whoever looks at the session.
-            _ => Ok(()),
-        }
-    }
-}
+use tokio::time::{Instant, sleep_until};
 
 /// Orders that wait.
-const ORDERS_MAX: usize = 64;
+pub(super) const ORDERS_MAX: usize = 64;
 /// Between two proposals of one session.
 const PROPOSAL_PAUSE: Duration = Duration::from_millis(100);
-/// Before what could not be taken over is tried again.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Looks at what is known, if nothing is heard.
 const IDLE_LOOK: Duration = Duration::from_secs(30);
-/// Attempts for a partition that contradicts itself, before the others go on without it.
-const CONTRADICTIONS_MAX: u32 = 3;
 
-struct Task {
+pub(super) struct Task {
     start: ViewsStart,
     proposer: Proposer,
     progress: watch::Sender<Progress>,
@@ -180,19 +52,14 @@ struct Task {
     contradictions: u32,
     /// Partitions that contradict themselves: they are not served, and somebody must look.
     broken: HashSet<TopicPartition>,
-    acking: Option<JoinHandle<Result<(), JournalClosed>>>,
+    /// The view that is being acknowledged.
+    acking: Option<(ViewNumber, JoinHandle<Result<(), JournalClosed>>)>,
     proposing: Option<JoinHandle<Result<Outcome, SessionError>>>,
     propose_from: Instant,
     /// This session leaves for good.
     leaves: bool,
     /// Something has changed that partitions may be opened or closed by.
     dirty: bool,
-}
-
-/// Partitions that are taken over.
-struct Taking {
-    wanted: HashSet<TopicPartition>,
-    run: JoinHandle<Result<TakenOver, TakeOverError>>,
 }
 
 /// Watches of the metadata.
@@ -204,7 +71,7 @@ struct Watches {
 }
 
 impl Task {
-    fn new(
+    pub(super) fn new(
         start: ViewsStart,
         proposer: Proposer,
         progress: watch::Sender<Progress>,
@@ -240,7 +107,7 @@ impl Task {
         }
     }
 
-    async fn run(mut self, mut orders: mpsc::Receiver<Order>) -> ViewsEnd {
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) -> ViewsEnd {
         let metadata = Arc::clone(&self.start.metadata);
         // From the beginning: what is told first is a listing, or all that happened since.
         let mut watches = Watches {
@@ -283,9 +150,9 @@ impl Task {
                 }
                 Some(order) = orders.recv() => self.on_order(order),
                 taken = ended(self.taking.as_mut().map(|taking| &mut taking.run)) => self.on_taken(taken).await,
-                acked = ended(self.acking.as_mut()) => self.on_acked(&acked),
+                acked = ended(self.acking.as_mut().map(|(_, acking)| acking)) => self.on_acked(&acked),
                 proposed = ended(self.proposing.as_mut()) => self.on_proposed(proposed),
-                () = at(wake) => news = false,
+                () = sleep_until(wake) => news = false,
             }
             self.dirty |= news;
             let seen = Arc::clone(&sightings.borrow_and_update());
@@ -404,25 +271,26 @@ impl Task {
         Ok(())
     }
 
+    /// Begins to acknowledge the view, unless an older one is being acknowledged: this one follows then.
     fn acknowledge(&mut self) {
         if self.acking.is_none() {
             let (journal, number) = (self.start.journal.clone(), self.view.number);
-            self.acking = Some(tokio::spawn(async move { journal.acknowledge(number).await }));
+            self.acking = Some((number, tokio::spawn(async move { journal.acknowledge(number).await })));
         }
     }
 
     fn on_acked(&mut self, acked: &Result<Result<(), JournalClosed>, JoinError>) {
-        self.acking = None;
+        let Some((number, _)) = self.acking.take() else { return };
         match acked {
-            // Perhaps there is a newer one by now, which took away more.
-            Ok(Ok(())) => {
-                let own = self.standings.sessions.get(&self.start.member.session);
-                if own.is_none_or(|own| own.acked_view < self.view.number) {
-                    self.wants_listing = true;
-                }
+            Ok(Ok(())) => {}
+            Ok(Err(JournalClosed)) => {
+                tracing::debug!("the journal is closed, the view is not acknowledged");
+                return;
             }
-            Ok(Err(JournalClosed)) => tracing::debug!("the journal is closed, the view is not acknowledged"),
-            Err(error) => tracing::error!(%error, "a view was not acknowledged"),
+            Err(error) => tracing::error!(%error, "a view was not acknowledged, it is tried again"),
+        }
+        if acked.is_err() || number < self.view.number {
+            self.acknowledge();
         }
     }
 
@@ -445,10 +313,6 @@ impl Task {
         if is_settled {
             self.settled_at.get_or_insert(known.as_of);
         }
-        // An acknowledgement of an older view ended while this one came.
-        if own.is_some_and(|own| own.acked_view < self.view.number) {
-            self.acknowledge();
-        }
         self.dirty = true;
     }
 
@@ -468,178 +332,6 @@ impl Task {
         }
     }
 
-    // ---- taking over
-
-    /// Begins to take over what this session leads and does not serve, if it may.
-    fn take_over(&mut self) {
-        if self.taking.is_some() || self.taking_from > Instant::now() {
-            return;
-        }
-        self.dirty = false;
-        let unserved = self.unserved();
-        let keys = unserved.into_iter().map(|partition| (PlacementKey::partition(partition), partition));
-        let (servable, waits) = self.start.leadership.servable(keys);
-        let (fresh, led_before): (Vec<_>, Vec<_>) =
-            servable.into_iter().partition(|partition| self.is_fresh(*partition));
-        self.open(fresh.iter().map(|fresh| Arc::new(Partition::new(*fresh, self.epoch()))).collect());
-        if led_before.is_empty() {
-            if !waits && !self.wants_listing {
-                self.progress.send_replace(self.settled());
-            }
-            return;
-        }
-        let how = TakeOver {
-            metadata: Arc::clone(&self.start.metadata),
-            store: self.start.store.clone(),
-            standing: self.start.standing.clone(),
-            catalog: Arc::clone(&self.start.catalog),
-        };
-        let (epoch, now) = (self.epoch(), self.start.clock.now());
-        let wanted = led_before.iter().copied().collect();
-        let run = tokio::spawn(async move { how.run(led_before, epoch, now).await });
-        self.taking = Some(Taking { wanted, run });
-    }
-
-    /// With nothing to take over.
-    fn settled(&self) -> Progress {
-        let own = self.start.member.session;
-        let is_member = self.view.members.iter().any(|member| member.session == own);
-        let has_acked =
-            self.standings.sessions.get(&own).is_none_or(|own| own.acked_view >= self.view.number);
-        if self.leaves && !is_member && has_acked { Progress::Left } else { Progress::Settled }
-    }
-
-    fn epoch(&self) -> LeaderEpoch {
-        LeaderEpoch(self.view.number.0)
-    }
-
-    fn unserved(&self) -> Vec<TopicPartition> {
-        let topics = self.start.catalog.all();
-        let all = topics.iter().flat_map(|topic| topic.topic_partitions());
-        all.filter(|partition| self.start.log.partition(*partition).is_none())
-            .filter(|partition| !self.broken.contains(partition))
-            .collect()
-    }
-
-    /// Whether nobody can have led it before: it came to be when every session had acknowledged this view.
-    fn is_fresh(&self, partition: TopicPartition) -> bool {
-        let born = self.start.catalog.born(partition.topic_id, partition.partition);
-        matches!((born, self.settled_at), (Some(born), Some(settled)) if born > settled)
-    }
-
-    fn open(&mut self, partitions: Vec<Arc<Partition>>) -> bool {
-        let (mut opened, mut all) = (0_usize, true);
-        for partition in partitions {
-            match self.start.log.on_gained(partition) {
-                Ok(()) => opened += 1,
-                Err(error) => {
-                    tracing::debug!(%error, "a partition is taken over again");
-                    all = false;
-                }
-            }
-        }
-        if opened > 0 {
-            self.start.leadership.on_served();
-        }
-        all
-    }
-
-    async fn on_taken(&mut self, taken: Result<Result<TakenOver, TakeOverError>, JoinError>) {
-        let Some(Taking { wanted, .. }) = self.taking.take() else { return };
-        match taken {
-            Ok(Ok(TakenOver { partitions, manifests })) => {
-                self.contradictions = 0;
-                // What a view took away meanwhile is another's, also if a later view has given it back.
-                let partitions: Vec<_> = partitions
-                    .into_iter()
-                    .filter(|partition| wanted.contains(&partition.topic_partition()))
-                    .collect();
-                let count = partitions.len();
-                let mut manifests = manifests;
-                manifests.manifests.retain(|manifest| wanted.contains(&manifest.topic_partition));
-                if let Err(error) = self.start.archive.on_gained(manifests).await {
-                    tracing::debug!(%error, "the archiver has ended");
-                }
-                if !self.open(partitions) {
-                    self.taking_from = Instant::now() + PROPOSAL_PAUSE;
-                }
-                tracing::info!(partitions = count, view = self.view.number.0, "taken over");
-            }
-            Ok(Err(error)) => self.on_failed(error),
-            Err(error) => {
-                tracing::error!(%error, "taking over partitions failed, it is tried again");
-                self.taking_from = Instant::now() + RETRY_PAUSE;
-            }
-        }
-    }
-
-    fn on_failed(&mut self, error: TakeOverError) {
-        tracing::error!(%error, "partitions could not be taken over, it is tried again");
-        self.taking_from = Instant::now() + RETRY_PAUSE;
-        if let Some(partition) = error.partition() {
-            self.contradictions += 1;
-            if self.contradictions >= CONTRADICTIONS_MAX {
-                tracing::error!(%partition, "ALARM: this partition is not served, its journals contradict themselves");
-                self.contradictions = 0;
-                self.broken.insert(partition);
-            }
-        }
-        self.progress.send_replace(Progress::Failed(Arc::new(error)));
-    }
-
-    // ---- proposing
-
-    /// Proposes what there is a reason for.
-    fn suspect(&mut self) {
-        let now = Instant::now();
-        if self.proposing.is_some() || self.propose_from > now || self.wants_listing {
-            return;
-        }
-        let decision = self.watching.suspicion.decide(self.watching.now());
-        let mut changes: Vec<Change> =
-            decision.seal.iter().map(|sealing| Change::Seal(sealing.session)).collect();
-        for sealing in &decision.seal {
-            let (session, broker, why) = (sealing.session, sealing.broker_id.0, sealing.why);
-            tracing::warn!(%session, broker, ?why, "this broker is to be sealed");
-        }
-        if decision.check {
-            changes.push(Change::Check);
-        }
-        changes.extend(self.own_change());
-        if changes.is_empty() {
-            return;
-        }
-        let proposer = self.proposer.clone();
-        self.proposing = Some(tokio::spawn(async move { proposer.propose(&changes).await }));
-    }
-
-    /// Whether this session wants to be a member, and is not; or is, and does not want to be.
-    fn own_change(&self) -> Option<Change> {
-        let member = &self.start.member;
-        let is_member = self.view.members.iter().any(|other| other.session == member.session);
-        let shall_lead = !self.leaves && !drained(&self.drained).contains(&member.broker_id);
-        match (is_member, shall_lead) {
-            (false, true) => Some(Change::Join(member.clone())),
-            // Somebody has to lead.
-            (true, false) if self.view.members.len() > 1 => Some(Change::Leave(member.session)),
-            _ => None,
-        }
-    }
-
-    fn on_proposed(&mut self, proposed: Result<Result<Outcome, SessionError>, JoinError>) {
-        self.proposing = None;
-        self.propose_from = Instant::now() + PROPOSAL_PAUSE;
-        match proposed {
-            Ok(Ok(Outcome::Made(sealed))) => {
-                let now = self.watching.now();
-                sealed.iter().for_each(|session| self.watching.suspicion.on_sealed(*session, now));
-            }
-            Ok(Ok(outcome)) => tracing::debug!(?outcome, "no view was made"),
-            Ok(Err(error)) => tracing::warn!(%error, "whether a view was made is not known"),
-            Err(error) => tracing::error!(%error, "a proposal failed"),
-        }
-    }
-
     fn on_order(&mut self, order: Order) {
         match order {
             Order::Leave => self.leaves = true,
@@ -653,10 +345,6 @@ async fn ended<T>(task: Option<&mut JoinHandle<T>>) -> Result<T, JoinError> {
         Some(task) => task.await,
         None => std::future::pending().await,
     }
-}
-
-async fn at(moment: Instant) {
-    let _elapsed = tokio::time::timeout_at(moment, std::future::pending::<()>()).await;
 }
 
 /// Whose session it is, as an operator names brokers.

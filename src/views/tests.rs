@@ -59,7 +59,7 @@ impl World {
         let session_id = SessionId(Uuid::new_v4());
         let joining = Joining::new(session_id, BrokerId(broker), NOW);
         let member = joining.member();
-        let (session, _) = BrokerSession::join(&self.metadata, &self.store, joining).await.expect("joins");
+        let session = BrokerSession::join(&self.metadata, &self.store, joining).await.expect("joins");
         let (standing, joined, met) = (session.standing().clone(), session.joined(), session.met());
         let leadership = Leadership::new(&joined.0, joined.1, session_id).expect("known");
         let metrics = Arc::new(Metrics::new());

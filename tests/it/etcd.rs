@@ -120,6 +120,14 @@ fn a_password_in_the_settings_is_not_shown() {
 fn starting(data: &TempDir, metadata: &str) -> std::process::Command {
     let mut command = serve_command(data.path());
     command.args(["--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--metadata", metadata]);
+    command.args([
+        "--broker-id",
+        "1",
+        "--cluster-secret",
+        "a secret of 16 or more",
+        "--mesh-listen",
+        "127.0.0.1:0",
+    ]);
     command
 }
 

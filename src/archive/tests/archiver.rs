@@ -62,7 +62,7 @@ impl World {
         let metadata: Arc<dyn MetadataStore> = Arc::<FaultyStore>::clone(&faulty);
         let session_id = SessionId(Uuid::from_u128(1));
         let joining = Joining::new(session_id, BrokerId(1), NOW);
-        let (session, _) = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
+        let session = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
         let (standing, leader_epoch) = (session.standing().clone(), LeaderEpoch(session.view().0));
         let metrics = Arc::new(Metrics::new());
         let cache = CacheConfig { memory_bytes: 1 << 20, disk_bytes: 0 };

@@ -29,7 +29,7 @@ impl World {
         let store = ObjectStore::in_memory();
         let join = async |session_id| {
             let joining = Joining::new(session_id, BrokerId(1), Timestamp(0));
-            BrokerSession::join(&metadata, &store, joining).await.expect("joins").0
+            BrokerSession::join(&metadata, &store, joining).await.expect("joins")
         };
         join(ENDED).await;
         let session = join(OWN).await;

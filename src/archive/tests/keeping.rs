@@ -65,7 +65,7 @@ impl World {
         self.sessions += 1;
         let session_id = SessionId(Uuid::from_u128(self.sessions));
         let joining = Joining::new(session_id, BrokerId(broker_id), NOW);
-        let (session, _) = BrokerSession::join(&self.metadata, &self.store, joining).await.expect("joins");
+        let session = BrokerSession::join(&self.metadata, &self.store, joining).await.expect("joins");
         let (standing, view) = (session.standing().clone(), session.view());
         let metrics = Arc::new(Metrics::new());
         let cache = CacheConfig { memory_bytes: 1 << 20, disk_bytes: 0 };

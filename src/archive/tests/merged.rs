@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::config::{CacheConfig, JournalConfig};
 use crate::journal::{
     BrokerSession, CommitTicket, EndedJournal, Joining, Journal, JournalEnd, JournalStart, ObjectName,
-    ObjectNumber, read_object, recover,
+    ObjectNumber, ended_journals, read_object, recover,
 };
 use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
 use crate::log::{
@@ -175,7 +175,8 @@ impl World {
         deleted: BTreeSet<u128>,
     ) -> World {
         let joining = Joining::new(session_id(sessions), BrokerId(1), NOW);
-        let (session, ended) = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
+        let session = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
+        let ended = ended_journals(metadata.as_ref()).await;
         let cache = cache().await;
         let epoch = LeaderEpoch(session.view().0);
         let log = recovered(&store, cache.clone(), epoch, &ended, &manifests, &deleted).await;

@@ -160,7 +160,7 @@ impl World {
         self.sessions += 1;
         let session_id = session_id(self.sessions);
         let joining = Joining::new(session_id, BrokerId(broker as i32 + 1), NOW);
-        let (session, _) = BrokerSession::join(&self.metadata, &self.store, joining).await.expect("joins");
+        let session = BrokerSession::join(&self.metadata, &self.store, joining).await.expect("joins");
         let cache = cache().await;
         let log = Arc::new(BrokerLog::new(LeaderEpoch(session.view().0), cache.clone()));
         // Objects of one or two batches, one after the other.

@@ -302,7 +302,7 @@ async fn start(joins: Joins<'_>) -> Started {
     let Joins { metadata, store, millis, session, broker, remote } = joins;
     let clock = Clock::Manual(Arc::clone(millis));
     let joining = Joining::new(SessionId(Uuid::from_u128(session)), BrokerId(broker), clock.now());
-    let (session, _) = BrokerSession::join(metadata, store, joining).await.expect("joins");
+    let session = BrokerSession::join(metadata, store, joining).await.expect("joins");
     let (id, standing, joined) = (session.id(), session.standing().clone(), session.joined());
     let leadership = Leadership::new(&joined.0, joined.1, id).expect("a placement of this release");
     leadership.on_standings(standings(metadata).await);

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::{CacheConfig, Config, Flags, resolve};
 use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupsConfig, GroupsStart};
-use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart, recover};
+use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart, ended_journals, recover};
 use crate::leadership::{Leadership, NoCluster};
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, ProducerIds, Reader};
@@ -198,7 +198,8 @@ pub async fn join(
 ) -> (BrokerSession, Vec<EndedJournal>) {
     let session_id = SessionId(Uuid::from_u128(number));
     let joining = Joining::new(session_id, broker_id, NOW);
-    BrokerSession::join(metadata, store, joining).await.expect("joins")
+    let session = BrokerSession::join(metadata, store, joining).await.expect("joins");
+    (session, ended_journals(metadata.as_ref()).await)
 }
 
 /// What the room `views` does for topics that come to be.

@@ -3,7 +3,7 @@
 use super::super::session::Joining;
 use super::super::{
     AppendRow, BrokerSession, EndedJournal, Journal, JournalClosed, JournalEnd, JournalStart, ObjectName,
-    ObjectNumber, Outcome, RecoveryError, SessionError, encode, recover,
+    ObjectNumber, Outcome, RecoveryError, SessionError, encode, ended_journals, recover,
 };
 use super::{partition, row, session_id};
 use crate::config::JournalConfig;
@@ -38,7 +38,8 @@ impl World {
 
     async fn join(&self, id: u128) -> Result<(BrokerSession, Vec<EndedJournal>), SessionError> {
         let joining = Joining::new(session_id(id), BrokerId(1), Timestamp(0));
-        BrokerSession::join(&self.metadata, &self.store, joining).await
+        let session = BrokerSession::join(&self.metadata, &self.store, joining).await?;
+        Ok((session, ended_journals(self.metadata.as_ref()).await))
     }
 
     /// A journal whose commits are written down here.

@@ -39,7 +39,7 @@ impl World {
         let store = ObjectStore::in_memory();
         let metrics = Arc::new(Metrics::new());
         let joining = Joining::new(SessionId(Uuid::from_u128(1)), BrokerId(1), Timestamp(0));
-        let (session, _) = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
+        let session = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
         let log = Arc::new(BrokerLog::new(LeaderEpoch(1), cache().await));
         log.ensure(TOPIC, 2);
         let config = JournalConfig { flush_interval, flush_bytes: 1 << 20, puts_in_flight: 4 };

@@ -8,7 +8,8 @@ use super::super::{
 use super::partition::{TOPIC, cache, partition};
 use crate::config::JournalConfig;
 use crate::journal::{
-    BrokerSession, CommitTicket, Joining, Journal, JournalEnd, JournalStart, RowTransaction, recover,
+    BrokerSession, CommitTicket, Joining, Journal, JournalEnd, JournalStart, RowTransaction, ended_journals,
+    recover,
 };
 use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
 use crate::meta::{EmbeddedStore, MetadataStore};
@@ -326,7 +327,8 @@ impl World {
     async fn begin(metadata: Arc<dyn MetadataStore>, store: ObjectStore, sessions: u128) -> World {
         let session_id = SessionId(Uuid::from_u128(sessions));
         let joining = Joining::new(session_id, BrokerId(1), Timestamp(0));
-        let (session, ended) = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
+        let session = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
+        let ended = ended_journals(metadata.as_ref()).await;
         let cache = cache().await;
         let log = Arc::new(BrokerLog::new(LeaderEpoch(session.view().0), cache.clone()));
         log.ensure(TOPIC, 1);

@@ -17,8 +17,12 @@ use tokio::time::{MissedTickBehavior, interval};
 /// Between attempts to read what has to be looked up.
 const PACE: Duration = Duration::from_millis(200);
 
-/// How many partitions each topic has, as far as the watch has told.
+/// How many partitions each topic has, as far as the watch has told: those of a topic that cannot be read are
+/// [`UNKNOWN`].
 pub(super) type Told = HashMap<TopicId, i32>;
+
+/// More partitions than any topic has: nothing that is told later of such a topic says that a partition was born.
+const UNKNOWN: i32 = i32::MAX;
 
 /// Runs until the store is closed, or it is dropped.
 pub(super) async fn follow(knowledge: Arc<Knowledge>, mut watch: Watch, mut told: Told) {
@@ -48,8 +52,8 @@ pub(super) fn understand(event: WatchEvent, told: &mut Told) -> Event {
         WatchEvent::Listed(listing) => {
             let event = listed(&listing);
             if let Event::Listed(_, topics, unreadable) = &event {
-                told.retain(|topic_id, _| unreadable.contains(topic_id));
-                told.extend(topics.iter().map(|known| (known.topic.id, known.topic.partitions)));
+                *told = topics.iter().map(|known| (known.topic.id, known.topic.partitions)).collect();
+                told.extend(unreadable.iter().map(|topic_id| (*topic_id, UNKNOWN)));
             }
             event
         }
@@ -59,7 +63,10 @@ pub(super) fn understand(event: WatchEvent, told: &mut Told) -> Event {
 fn news(change: &KeyChange, revision: Revision, told: &mut Told) -> Option<News> {
     match change {
         KeyChange::Put(entry) => {
-            let topic = decode(entry)?;
+            let Some(topic) = decode(entry) else {
+                told.extend(stored::topic_of_key(&entry.key).map(|topic_id| (topic_id, UNKNOWN)));
+                return None;
+            };
             let before = told.insert(topic.id, topic.partitions).unwrap_or(0);
             let born = before..topic.partitions;
             Some(News::Is(Known::seen(Arc::new(topic), entry.mod_revision, born)))

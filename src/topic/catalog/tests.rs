@@ -35,7 +35,7 @@ impl World {
     async fn join(&self, number: u128) -> Catalog {
         let session_id = SessionId(Uuid::from_u128(number));
         let joining = Joining::new(session_id, BrokerId(1), Timestamp(0));
-        let (session, _) = BrokerSession::join(&self.metadata, &self.store, joining).await.expect("joins");
+        let session = BrokerSession::join(&self.metadata, &self.store, joining).await.expect("joins");
         self.load(&session).await
     }
 
@@ -152,7 +152,7 @@ async fn of_many_who_create_a_name_at_once_one_wins() {
     let (_, world) = faulty();
     let session_id = SessionId(Uuid::from_u128(1));
     let joining = Joining::new(session_id, BrokerId(1), Timestamp(0));
-    let (session, _) = BrokerSession::join(&world.metadata, &world.store, joining).await.expect("joins");
+    let session = BrokerSession::join(&world.metadata, &world.store, joining).await.expect("joins");
     // Two catalogues of one session stand for two brokers: neither sees the other's snapshot.
     let catalogs = [Arc::new(world.load(&session).await), Arc::new(world.load(&session).await)];
     let mut creators = tokio::task::JoinSet::new();

@@ -90,7 +90,7 @@ impl Cluster {
         let clock = Clock::Manual(Arc::default());
         let joining = Joining::new(session_id, BrokerId(broker), clock.now());
         let member = joining.member();
-        let (session, _) = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
+        let session = BrokerSession::join(&metadata, &store, joining).await.expect("joins");
         let (standing, joined, met) = (session.standing().clone(), session.joined(), session.met());
         let leadership = Leadership::new(&joined.0, joined.1, session_id).expect("known");
         let metrics = Arc::new(Metrics::new());

@@ -40,7 +40,7 @@ impl World {
     async fn try_join(&self, number: u128) -> Result<GroupSettingsCatalog, GroupSettingsError> {
         let session_id = SessionId(Uuid::from_u128(number));
         let joining = Joining::new(session_id, BrokerId(1), Timestamp(0));
-        let (session, _) = BrokerSession::join(&self.metadata, &self.store, joining).await.expect("joins");
+        let session = BrokerSession::join(&self.metadata, &self.store, joining).await.expect("joins");
         GroupSettingsCatalog::load(session.standing().clone()).await
     }
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::meta::{KeyChange, Listing, Revision, Transaction, WatchEvent, Write};
-use crate::topic::catalog::follow::{Told, understand};
-use crate::topic::catalog::knowledge::Knowledge;
+use crate::topic::catalog::follow::{Event, Told, understand};
+use crate::topic::catalog::knowledge::{Knowledge, News};
 use crate::topic::catalog::snapshot::Snapshot;
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 async fn two(world: &World) -> (Catalog, Catalog) {
     let session_id = SessionId(Uuid::from_u128(1));
     let joining = Joining::new(session_id, BrokerId(1), Timestamp(0));
-    let (session, _) = BrokerSession::join(&world.metadata, &world.store, joining).await.expect("joins");
+    let session = BrokerSession::join(&world.metadata, &world.store, joining).await.expect("joins");
     let (there, here) = (world.load(&session).await, world.load(&session).await);
     // The embedded store has no history: what is changed before a watch of it has begun is listed, and has no births.
     let first = there.create(new("first", 1)).await.expect("created");
@@ -249,4 +249,36 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(story(steps));
     }
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_not_born_when_it_can_be_read() {
+    let (_, world) = faulty();
+    let (there, here) = two(&world).await;
+    let topic = there.create(new("a", 3)).await.expect("created");
+    until(&here, |here| here.by_id(topic.id).is_some()).await;
+    let readable = entry(&world, topic.id).await;
+    let later = |revision: u64, value: Bytes| {
+        let entry = Entry { value, mod_revision: Revision(revision), ..readable.clone() };
+        WatchEvent::Changed { revision: entry.mod_revision, changes: vec![KeyChange::Put(entry)] }
+    };
+    let unreadable = Bytes::from_static(b"{\"version\":99}");
+    let at = readable.mod_revision.0;
+    let listing = |value: &Bytes| {
+        let entry = Entry { value: value.clone(), ..readable.clone() };
+        WatchEvent::Listed(Listing { revision: Revision(at), entries: vec![entry] })
+    };
+    let births = |event: Event| match event {
+        Event::Changed(news) => news.iter().filter(|news| is_born(news)).count(),
+        Event::Listed(..) => 0,
+    };
+    for first in [later(at + 1, unreadable.clone()), listing(&unreadable)] {
+        let mut told = Told::new();
+        assert_eq!(births(understand(first, &mut told)), 0);
+        assert_eq!(births(understand(later(at + 2, readable.value.clone()), &mut told)), 0);
+    }
+}
+
+fn is_born(news: &News) -> bool {
+    matches!(news, News::Is(known) if known.born(PartitionIndex(0)).is_some())
 }
