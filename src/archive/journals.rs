@@ -8,7 +8,7 @@
 
 use super::error::{ArchiveError, LoadError};
 use super::graveyard::GRACE;
-use crate::journal::{ObjectId, ObjectName};
+use crate::journal::last_of_block;
 use crate::log::NeededJournal;
 use crate::meta::keys::journal_starts::{self, JournalStart};
 use crate::meta::keys::{journals, sessions};
@@ -70,7 +70,7 @@ impl Journals {
     /// A journal is not kept here any more. Gives the objects that the metadata has given up, and that are there yet.
     pub fn end(&mut self, session: SessionId) -> Vec<ObjectPath> {
         let Some(start) = self.journals.remove(&session) else { return Vec::new() };
-        let flushed = (start.deleted..start.stored.first).map(|seq| paths::journal_object(session, seq));
+        let flushed = (start.deleted..start.stored.first).flat_map(|seq| with_index(session, seq));
         let merged = start.due.iter().filter_map(|(_, due)| match due {
             Due::Merged(number) => Some(paths::merged_object(session, *number)),
             Due::Before(_) => None,
@@ -225,22 +225,29 @@ impl Start {
             }
             self.due.pop_front();
         }
-        let flushed = (self.deleted..until).map(|seq| ObjectName::from(ObjectId { session, seq })).collect();
+        let flushed = (self.deleted..until).flat_map(|seq| with_index(session, seq)).collect();
         if delete_all(store, flushed).await.is_empty() {
             self.deleted = until;
         } else {
             self.due.push_front((now + GRACE, Due::Before(until)));
         }
-        let names = merged.iter().map(|number| ObjectName::merged(session, *number)).collect();
-        let failed = delete_all(store, names).await;
-        let failed = merged.iter().filter(|number| failed.contains(&ObjectName::merged(session, **number)));
+        let path = |number: &MergeNumber| paths::merged_object(session, *number);
+        let failed = delete_all(store, merged.iter().map(path).collect()).await;
+        let failed = merged.iter().filter(|number| failed.contains(&path(number)));
         self.due.extend(failed.map(|number| (now + GRACE, Due::Merged(*number))));
     }
 }
 
+/// A numbered object; with the last of a block goes what tells of the block.
+fn with_index(session: SessionId, seq: u64) -> impl Iterator<Item = ObjectPath> {
+    let is_last = last_of_block(seq) == seq;
+    let index = is_last.then(|| paths::index_object(session, seq));
+    [paths::journal_object(session, seq)].into_iter().chain(index)
+}
+
 /// Deletes objects; those that could not be.
-async fn delete_all(store: &ObjectStore, objects: Vec<ObjectName>) -> Vec<ObjectName> {
-    let deletions = stream::iter(objects).map(async |object| (store.delete(&object.path()).await, object));
+async fn delete_all(store: &ObjectStore, objects: Vec<ObjectPath>) -> Vec<ObjectPath> {
+    let deletions = stream::iter(objects).map(async |object| (store.delete(&object).await, object));
     let mut deletions = deletions.buffer_unordered(AT_ONCE);
     let mut failed = Vec::new();
     while let Some((deleted, object)) = deletions.next().await {

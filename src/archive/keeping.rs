@@ -69,6 +69,7 @@ impl Undertaker {
         for _ in 0..ATTEMPTS_MAX {
             let Some((ended, revision)) = self.read_keys(session).await? else { return Ok(None) };
             let listed = self.store.list_sorted(Some(&paths::journal_prefix(session)), OBJECTS_MAX).await?;
+            let indexes = self.store.list_sorted(Some(&paths::index_prefix(session)), OBJECTS_MAX).await?;
             let journal = match self.read_objects(&ended).await {
                 Ok(journal) => journal,
                 // Whoever kept it may have given objects up since the keys were read.
@@ -79,7 +80,8 @@ impl Undertaker {
                 Err(error) => return Err(error),
             };
             if let Some(revision) = self.write_again(&ended, revision).await? {
-                let litter = litter(&ended, listed);
+                let mut litter = litter(&ended, listed);
+                litter.extend(useless_indexes(&ended, indexes));
                 return Ok(Some(Claimed { journal, start: ended.start, revision, litter }));
             }
         }
@@ -169,6 +171,15 @@ fn litter(ended: &EndedJournal, listed: Vec<ListedObject>) -> Vec<ObjectPath> {
             "an ended journal has objects that the metadata does not know: run cenote fsck");
     }
     litter
+}
+
+/// The index objects of a claimed journal that tell of nothing that is needed.
+fn useless_indexes(ended: &EndedJournal, listed: Vec<ListedObject>) -> impl Iterator<Item = ObjectPath> {
+    let needed = ended.start.first..=ended.final_seq;
+    listed
+        .into_iter()
+        .map(|object| object.path)
+        .filter(move |path| paths::parse_index_object(path).is_some_and(|(_, last)| !needed.contains(&last)))
 }
 
 fn number_of(path: &ObjectPath) -> Option<ObjectNumber> {

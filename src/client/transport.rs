@@ -26,15 +26,16 @@ pub(super) enum WriteHalf {
 pub(super) struct Dialer {
     trust: TlsTrust,
     tls: Mutex<Option<Arc<rustls::ClientConfig>>>,
-    quic: Mutex<Option<quinn::Endpoint>>,
+    quic: Mutex<Option<quinn::ClientConfig>>,
 }
 
 /// Windows of the client: large, as it is the one that pays for them.
 const STREAM_WINDOW_BYTES: u32 = 32 << 20;
 const SEND_WINDOW_BYTES: u64 = 32 << 20;
 const UDP_BUFFER_BYTES: u64 = 1452;
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A broker that is killed closes nothing on UDP: its silence is the only word.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(6);
+const KEEP_ALIVE: Duration = Duration::from_millis(1500);
 /// How long the end of a QUIC stream may take to be acknowledged.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -92,23 +93,29 @@ impl Dialer {
         Ok(config)
     }
 
+    /// An endpoint for one connection. Each has a port of its own: load balancers tell UDP clients apart by it, and one whose
+    /// broker is gone may keep sending there what comes from the same port.
     fn quic_endpoint(&self, endpoint: &Endpoint) -> Result<quinn::Endpoint, ClientError> {
-        let mut shared = self.quic.lock();
-        if let Some(quic) = shared.as_ref() {
-            return Ok(quic.clone());
-        }
-        let crypto = tls::client_config(&self.trust, &[b"kafka"])?;
-        let crypto = QuicClientConfig::try_from(crypto).map_err(|error| connect_error(endpoint, &error))?;
-        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(Arc::new(quic_transport()));
         let local: SocketAddr = "[::]:0".parse().expect("an address");
         let local_v4: SocketAddr = "0.0.0.0:0".parse().expect("an address");
         let mut quic = quinn::Endpoint::client(local)
             .or_else(|_| quinn::Endpoint::client(local_v4))
             .map_err(|error| connect_error(endpoint, &error))?;
-        quic.set_default_client_config(config);
-        *shared = Some(quic.clone());
+        quic.set_default_client_config(self.quic_config(endpoint)?);
         Ok(quic)
+    }
+
+    fn quic_config(&self, endpoint: &Endpoint) -> Result<quinn::ClientConfig, ClientError> {
+        let mut shared = self.quic.lock();
+        if let Some(config) = shared.as_ref() {
+            return Ok(config.clone());
+        }
+        let crypto = tls::client_config(&self.trust, &[b"kafka"])?;
+        let crypto = QuicClientConfig::try_from(crypto).map_err(|error| connect_error(endpoint, &error))?;
+        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+        config.transport_config(Arc::new(quic_transport()));
+        *shared = Some(config.clone());
+        Ok(config)
     }
 }
 
@@ -121,7 +128,7 @@ fn quic_transport() -> quinn::TransportConfig {
         .max_concurrent_bidi_streams(0u32.into())
         .max_concurrent_uni_streams(0u32.into())
         .initial_mtu(u16::try_from(UDP_BUFFER_BYTES).expect("it fits"))
-        .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("a minute fits")))
+        .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("seconds fit")))
         .keep_alive_interval(Some(KEEP_ALIVE));
     transport
 }

@@ -10,12 +10,15 @@
 
 use super::encode::EncodedObject;
 use super::flusher::JournalEnd;
+use super::index_object::IndexedObject;
+use super::indexer::Indexer;
 use super::row::{ObjectId, Span};
 use super::session::BrokerSession;
 use super::ticket::{Outcome, TicketIssuer};
 use crate::limits::MemoryPermit;
 use crate::meta::MetadataError;
 use crate::metrics::Metrics;
+use crate::store::ObjectStore;
 use crate::types::ViewNumber;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -59,6 +62,7 @@ pub(super) struct AckRequest {
 pub(super) struct Committer {
     session: BrokerSession,
     sink: CommitSink,
+    indexer: Indexer,
     metrics: Arc<Metrics>,
     /// Stored, waiting for one before them.
     stored: BTreeMap<u64, StoredObject>,
@@ -77,8 +81,14 @@ pub(super) enum CommitOutcome {
 }
 
 impl Committer {
-    pub fn new(session: BrokerSession, sink: CommitSink, metrics: Arc<Metrics>) -> Committer {
-        Committer { session, sink, metrics, stored: BTreeMap::new(), acks: VecDeque::new() }
+    pub fn new(
+        session: BrokerSession,
+        store: ObjectStore,
+        sink: CommitSink,
+        metrics: Arc<Metrics>,
+    ) -> Committer {
+        let indexer = Indexer::new(session.id(), store);
+        Committer { session, sink, indexer, metrics, stored: BTreeMap::new(), acks: VecDeque::new() }
     }
 
     /// Commits what arrives until nothing more can, or until the session is sealed.
@@ -172,12 +182,11 @@ impl Committer {
     fn publish(&mut self, last: u64) {
         let later = self.stored.split_off(&(last + 1));
         for (_, object) in std::mem::replace(&mut self.stored, later) {
-            (self.sink)(CommittedObject {
-                id: object.id,
-                spans: object.object.spans,
-                bytes: object.object.bytes,
-            });
+            let EncodedObject { bytes, rows, byte_ranges, spans } = object.object;
+            let indexed = IndexedObject { bytes: bytes.len() as u64, rows, byte_ranges };
+            (self.sink)(CommittedObject { id: object.id, spans, bytes });
             object.issuer.settle(Outcome::Committed);
+            self.indexer.on_committed(object.id.seq, indexed);
         }
     }
 

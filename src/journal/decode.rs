@@ -112,6 +112,14 @@ fn buffer_range(buffer: &arrow_ipc::Buffer) -> Range<usize> {
     at(buffer.offset())..at(buffer.offset()).saturating_add(at(buffer.length()))
 }
 
+/// The offsets of a batch, both ends included as they are stored.
+pub(super) fn offsets(base: i64, last: i64) -> Result<Range<Offset>, DecodeError> {
+    if base < 0 || last < base || last == i64::MAX {
+        return Err(Damaged("offsets out of order"));
+    }
+    Ok(Offset(base)..Offset(last + 1))
+}
+
 /// The index columns, by their place in the schema. Each has two buffers: validity (empty) and values.
 struct Columns<'a> {
     body: &'a [u8],
@@ -123,11 +131,6 @@ impl Columns<'_> {
     fn row(&self, row: usize) -> Result<RowIndex, DecodeError> {
         let topic_id = TopicId(Uuid::from_bytes(self.value::<16>(0, row)?));
         let partition = PartitionIndex(i32::from_le_bytes(self.value(1, row)?));
-        let base = Offset(i64::from_le_bytes(self.value(2, row)?));
-        let last = i64::from_le_bytes(self.value(3, row)?);
-        if base.0 < 0 || last < base.0 || last == i64::MAX {
-            return Err(Damaged("offsets out of order"));
-        }
         let transaction = StoredTransaction {
             ordinal: i64::from_le_bytes(self.value(10, row)?),
             coordinator_view: i32::from_le_bytes(self.value(11, row)?),
@@ -135,7 +138,10 @@ impl Columns<'_> {
         };
         Ok(RowIndex {
             topic_partition: TopicPartition { topic_id, partition },
-            offsets: base..Offset(last + 1),
+            offsets: offsets(
+                i64::from_le_bytes(self.value(2, row)?),
+                i64::from_le_bytes(self.value(3, row)?),
+            )?,
             leader_epoch: LeaderEpoch(i32::from_le_bytes(self.value(4, row)?)),
             max_timestamp: Timestamp(i64::from_le_bytes(self.value(5, row)?)),
             producer_id: ProducerId(i64::from_le_bytes(self.value(6, row)?)),

@@ -45,6 +45,8 @@ pub struct EncodedObject {
     pub bytes: Bytes,
     /// Its rows, sorted.
     pub rows: Vec<RowIndex>,
+    /// Where the batch of each row lies.
+    pub byte_ranges: Vec<Range<u64>>,
     /// Where each partition's batches lie.
     pub spans: Vec<Span>,
 }
@@ -75,7 +77,7 @@ pub fn encode(name: impl Into<ObjectName>, mut rows: Vec<Row>) -> EncodedObject 
     bytes.put_slice(&schema_message);
     bytes.put_slice(&batch_message);
     bytes.put_slice(&index.bytes);
-    let ranges = put_batches(&mut bytes, &mut rows);
+    let byte_ranges = put_batches(&mut bytes, &mut rows);
     bytes.put_bytes(0, body_at + body_len - bytes.len());
     bytes.put_slice(&CONTINUATION);
     bytes.put_u32_le(0);
@@ -84,8 +86,8 @@ pub fn encode(name: impl Into<ObjectName>, mut rows: Vec<Row>) -> EncodedObject 
     bytes.put_slice(&MAGIC[..6]);
 
     let rows: Vec<RowIndex> = rows.into_iter().map(|row| row.index).collect();
-    let spans = spans(rows.iter().zip(ranges));
-    EncodedObject { bytes: bytes.freeze(), rows, spans }
+    let spans = spans(rows.iter().zip(byte_ranges.iter().cloned()));
+    EncodedObject { bytes: bytes.freeze(), rows, byte_ranges, spans }
 }
 
 /// Copies the batches and stamps each with its offset and epoch, which lie outside its CRC.
@@ -168,7 +170,7 @@ pub(super) struct StoredTransaction {
     pub verdict: i8,
 }
 
-fn stored(transaction: RowTransaction) -> StoredTransaction {
+pub(super) fn stored(transaction: RowTransaction) -> StoredTransaction {
     let (ordinal, coordinator_view, verdict) = match transaction {
         RowTransaction::None => (TransactionOrdinal::NONE, ViewNumber(-1), -1),
         RowTransaction::Batch { ordinal } => (ordinal, ViewNumber(-1), -1),

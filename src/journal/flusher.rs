@@ -86,12 +86,12 @@ impl Journal {
         let JournalStart { session, store, metrics, .. } = start;
         let flusher = Flusher {
             shared: Arc::clone(&shared),
-            store,
+            store: store.clone(),
             stored: stored_sender,
             metrics: Arc::clone(&metrics),
             puts: JoinSet::new(),
         };
-        let committer = Committer::new(session, sink, metrics);
+        let committer = Committer::new(session, store, sink, metrics);
         let journal = Journal { shared };
         let on_end = journal.clone();
         let run = async move {

@@ -5,6 +5,8 @@
 //! append ─▶ open object ─cut─▶ sealed ─encode, PUT─▶ stored ─commit, in order─▶ committed ─▶ sink, tickets
 //! ```
 //!
+//! Beside the objects lie *index objects* (`index_object.rs`), each of which says what 64 of them hold.
+//!
 //! What of many objects is still needed long after may be copied into one *merged* object (room `archive/`): the same
 //! format, another name.
 //!
@@ -16,6 +18,8 @@ mod cutter;
 mod decode;
 mod encode;
 mod flusher;
+mod index_object;
+mod indexer;
 mod open_object;
 mod proposal;
 mod recovery;
@@ -27,8 +31,9 @@ pub use committer::{CommitSink, CommittedObject};
 pub use decode::{DecodeError, ObjectIndex, PREFIX_BYTES, decode_index};
 pub use encode::{EncodedObject, encode};
 pub use flusher::{AppendRow, Journal, JournalClosed, JournalEnd, JournalStart};
+pub use index_object::last_of_block;
 pub use proposal::{Base, Proposal, Proposed};
-pub use recovery::{RecoveredObject, RecoveryError, read_object, recover};
+pub use recovery::{RecoveredObject, RecoveryError, check_index_object, read_object, recover};
 pub use row::{ObjectId, ObjectName, ObjectNumber, PUT_MILLIONTHS, Row, RowIndex, RowTransaction, Span};
 #[cfg(test)]
 pub(crate) use session::ended_journals;

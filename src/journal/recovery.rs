@@ -7,7 +7,9 @@
 //! producers of the partition did.
 //!
 //! Objects are handed on one by one, as there may be more of them than memory for their rows; a few are read ahead, and
-//! none twice but the first of each journal.
+//! none twice but the first of each journal. Where there is an index object (`index_object.rs`), it is read for all that
+//! it tells of; if it is damaged, or goes meanwhile, its objects are read themselves.
+//!
 //! *In which order.* Within a journal the rows of a partition ascend: a merged object stands in the list where what it was
 //! made of stood, and all of them before what is numbered. A session writes under its view, which is its rows' leader
 //! epoch, and a later session's view is greater; so journals come in the order of the epochs that they begin with. Where
@@ -21,14 +23,16 @@
 //! object that a power cut takes away.
 
 use super::decode::{DecodeError, ObjectIndex, PREFIX_BYTES, decode_index};
+use super::index_object::{decode_index_object, last_of_block};
 use super::row::{ObjectId, ObjectName, PUT_MILLIONTHS};
 use super::session::EndedJournal;
 use crate::store::{ObjectStore, StoreError, paths};
-use crate::types::SessionId;
+use crate::types::{LeaderEpoch, SessionId};
 use crate::wire::batch::BatchHeader;
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// A committed object of an ended journal.
 #[derive(Clone, Debug)]
@@ -68,6 +72,8 @@ pub enum RecoveryError {
     },
 }
 
+/// Journals that are listed at the same time.
+const JOURNALS_AT_ONCE: usize = 8;
 /// Objects whose index is read at the same time.
 const READS_AT_ONCE: usize = 32;
 /// And their bytes together, if one is not larger: an index takes up to as much memory as its object has bytes.
@@ -85,7 +91,7 @@ pub(super) async fn find_end(
     if !objects_are_commits {
         return Ok(committed);
     }
-    let sizes = sizes(store, session).await?;
+    let sizes = sizes(store, session, committed + 1).await?;
     let follows = |seq: &u64| sizes.contains_key(seq);
     let tail: Vec<u64> = (committed + 1..).take_while(follows).collect();
     for seq in &tail {
@@ -102,9 +108,9 @@ pub fn recover<'a>(
     ended: &'a [EndedJournal],
 ) -> BoxStream<'a, Result<RecoveredObject, RecoveryError>> {
     let read = move |together: Vec<Wanted>| async move {
-        let reads = together.into_iter().map(|wanted| read_index(store, wanted));
-        let read: Vec<RecoveredObject> = try_join_all(reads).await?;
-        Ok::<_, RecoveryError>(stream::iter(read.into_iter().map(Ok::<_, RecoveryError>)))
+        let reads = together.into_iter().map(|wanted| read(store, wanted));
+        let read: Vec<Vec<RecoveredObject>> = try_join_all(reads).await?;
+        Ok::<_, RecoveryError>(stream::iter(read.into_iter().flatten().map(Ok::<_, RecoveryError>)))
     };
     let planned = async move {
         Ok::<_, RecoveryError>(stream::iter(
@@ -114,28 +120,24 @@ pub fn recover<'a>(
     stream::once(planned).try_flatten().and_then(read).try_flatten().boxed()
 }
 
-/// The objects that are to be read, those together that are read at the same time.
+/// What is to be read, that together which is read at the same time.
 async fn plan(store: &ObjectStore, ended: &[EndedJournal]) -> Result<Vec<Vec<Wanted>>, RecoveryError> {
     let mut journals = Vec::new();
-    for journal in ended {
-        let objects = wanted(store, journal).await?;
-        if let Some(first) = objects.first() {
-            let first = read_index(store, *first).await?;
-            let epoch = first.index.rows.iter().map(|row| row.leader_epoch).min();
-            journals.push((epoch, objects));
-        }
+    for together in ended.chunks(JOURNALS_AT_ONCE) {
+        let plans: Vec<_> = together.iter().map(|journal| plan_journal(store, journal)).collect();
+        journals.extend(try_join_all(plans).await?);
     }
     journals.sort_by_key(|(epoch, _)| *epoch);
     let mut planned: Vec<Vec<Wanted>> = Vec::new();
     let mut bytes = 0;
-    for wanted in journals.into_iter().flat_map(|(_, objects)| objects) {
-        bytes += wanted.bytes;
+    for wanted in journals.into_iter().flat_map(|(_, wanted)| wanted) {
+        bytes += wanted.bytes();
         match planned.last_mut() {
             Some(together) if together.len() < READS_AT_ONCE && bytes <= BYTES_AT_ONCE => {
                 together.push(wanted);
             }
             _ => {
-                bytes = wanted.bytes;
+                bytes = wanted.bytes();
                 planned.push(vec![wanted]);
             }
         }
@@ -143,38 +145,90 @@ async fn plan(store: &ObjectStore, ended: &[EndedJournal]) -> Result<Vec<Vec<Wan
     Ok(planned)
 }
 
-/// An object whose index is to be read.
+/// The epoch that a journal begins with, and what of it is to be read.
+async fn plan_journal(
+    store: &ObjectStore,
+    journal: &EndedJournal,
+) -> Result<(Option<LeaderEpoch>, Vec<Wanted>), RecoveryError> {
+    let wanted = wanted(store, journal).await?;
+    let Some(first) = wanted.first() else { return Ok((None, wanted)) };
+    let first = read(store, *first).await?;
+    let rows = first.iter().flat_map(|object| &object.index.rows);
+    Ok((rows.map(|row| row.leader_epoch).min(), wanted))
+}
+
+/// What is to be read.
 #[derive(Clone, Copy, Debug)]
-struct Wanted {
-    name: ObjectName,
-    bytes: u64,
-    puts: u64,
+enum Wanted {
+    /// An object's own index.
+    Object { name: ObjectName, bytes: u64, puts: u64 },
+    /// Those from `first` on of the block that ends with `last`, as its index object has them.
+    Block { session: SessionId, first: u64, last: u64, bytes: u64 },
+}
+
+impl Wanted {
+    fn bytes(&self) -> u64 {
+        let (Wanted::Object { bytes, .. } | Wanted::Block { bytes, .. }) = self;
+        *bytes
+    }
 }
 
 /// The objects of a journal that are needed, merged ones first.
 async fn wanted(store: &ObjectStore, journal: &EndedJournal) -> Result<Vec<Wanted>, RecoveryError> {
     let session = journal.session;
-    let merged = journal.start.merged.iter().map(|merged| Wanted {
+    let merged = journal.start.merged.iter().map(|merged| Wanted::Object {
         name: ObjectName::merged(session, merged.number),
         bytes: merged.bytes,
         puts: merged.puts,
     });
     let mut wanted: Vec<Wanted> = merged.collect();
-    let first = journal.start.first;
-    if journal.final_seq >= first {
-        let sizes = sizes(store, session).await?;
-        for seq in first..=journal.final_seq {
-            let name = ObjectName::from(ObjectId { session, seq });
-            let bytes = *sizes.get(&seq).ok_or(RecoveryError::Missing(name))?;
-            wanted.push(Wanted { name, bytes, puts: PUT_MILLIONTHS });
+    let needed = journal.start.first..journal.final_seq + 1;
+    if needed.is_empty() {
+        return Ok(wanted);
+    }
+    let indexes = indexes(store, session, needed.clone()).await?;
+    let mut alone = Vec::new();
+    let mut first = needed.start;
+    while first < needed.end {
+        let last = last_of_block(first);
+        if let Some(bytes) = indexes.get(&last) {
+            wanted.push(Wanted::Block { session, first, last, bytes: *bytes });
+        } else {
+            alone.push((wanted.len(), first..(last + 1).min(needed.end)));
         }
+        first = last + 1;
+    }
+    let Some((_, unindexed)) = alone.first() else { return Ok(wanted) };
+    let sizes = sizes(store, session, unindexed.start).await?;
+    // From the back, so that places stay what they are.
+    for (place, seqs) in alone.into_iter().rev() {
+        wanted.splice(place..place, numbered(session, seqs, &sizes)?);
     }
     Ok(wanted)
 }
 
-/// The sizes of a session's objects, by number.
-async fn sizes(store: &ObjectStore, session: SessionId) -> Result<BTreeMap<u64, u64>, StoreError> {
-    let listed = store.list_sorted(Some(&paths::journal_prefix(session)), OBJECTS_MAX).await?;
+/// Objects that are read themselves.
+fn numbered(
+    session: SessionId,
+    seqs: Range<u64>,
+    sizes: &BTreeMap<u64, u64>,
+) -> Result<Vec<Wanted>, RecoveryError> {
+    let object = |seq| {
+        let name = ObjectName::from(ObjectId { session, seq });
+        let bytes = *sizes.get(&seq).ok_or(RecoveryError::Missing(name))?;
+        Ok(Wanted::Object { name, bytes, puts: PUT_MILLIONTHS })
+    };
+    seqs.map(object).collect()
+}
+
+/// The sizes of a session's objects from number `first` on.
+async fn sizes(
+    store: &ObjectStore,
+    session: SessionId,
+    first: u64,
+) -> Result<BTreeMap<u64, u64>, StoreError> {
+    let (prefix, before) = (paths::journal_prefix(session), paths::journal_object(session, first.max(1) - 1));
+    let listed = store.list_after(&prefix, &before, OBJECTS_MAX).await?;
     let numbered = listed.iter().filter_map(|listed| {
         let (owner, seq) = paths::parse_journal_object(&listed.path)?;
         (owner == session).then_some((seq, listed.size))
@@ -182,8 +236,63 @@ async fn sizes(store: &ObjectStore, session: SessionId) -> Result<BTreeMap<u64, 
     Ok(numbered.collect())
 }
 
-async fn read_index(store: &ObjectStore, wanted: Wanted) -> Result<RecoveredObject, RecoveryError> {
-    let Wanted { name, bytes: size, puts } = wanted;
+/// The sizes of the index objects of blocks that end among `needed`, by their last object.
+async fn indexes(
+    store: &ObjectStore,
+    session: SessionId,
+    needed: Range<u64>,
+) -> Result<BTreeMap<u64, u64>, StoreError> {
+    let listed = store.list_sorted(Some(&paths::index_prefix(session)), OBJECTS_MAX).await?;
+    let found = listed.iter().filter_map(|listed| {
+        let (owner, last) = paths::parse_index_object(&listed.path)?;
+        let is_whole = last == last_of_block(last) && needed.contains(&last);
+        (owner == session && is_whole && listed.size <= BYTES_AT_ONCE).then_some((last, listed.size))
+    });
+    Ok(found.collect())
+}
+
+async fn read(store: &ObjectStore, wanted: Wanted) -> Result<Vec<RecoveredObject>, RecoveryError> {
+    match wanted {
+        Wanted::Object { name, bytes, puts } => Ok(vec![read_index(store, name, bytes, puts).await?]),
+        Wanted::Block { session, first, last, .. } => {
+            let path = paths::index_object(session, last);
+            let why = match store.get(&path).await {
+                Ok(bytes) => match decode_index_object(session, last, &bytes) {
+                    Ok(objects) => return Ok(recovered(objects, first)),
+                    Err(error) => error.to_string(),
+                },
+                Err(error) => error.to_string(),
+            };
+            tracing::warn!(object = %path, why, "an index object is of no use, the objects themselves are read");
+            let sizes = sizes(store, session, first).await?;
+            let mut objects = Vec::new();
+            for wanted in numbered(session, first..last + 1, &sizes)? {
+                let Wanted::Object { name, bytes, puts } = wanted else { continue };
+                objects.push(read_index(store, name, bytes, puts).await?);
+            }
+            Ok(objects)
+        }
+    }
+}
+
+/// Those from number `first` on.
+fn recovered(objects: Vec<(ObjectId, u64, ObjectIndex)>, first: u64) -> Vec<RecoveredObject> {
+    let needed = objects.into_iter().filter(|(id, ..)| id.seq >= first);
+    let recovered = needed.map(|(id, bytes, index)| RecoveredObject {
+        name: ObjectName::from(id),
+        index,
+        bytes,
+        puts: PUT_MILLIONTHS,
+    });
+    recovered.collect()
+}
+
+async fn read_index(
+    store: &ObjectStore,
+    name: ObjectName,
+    size: u64,
+    puts: u64,
+) -> Result<RecoveredObject, RecoveryError> {
     let path = name.path();
     let mut length = PREFIX_BYTES.min(size);
     loop {
@@ -223,4 +332,17 @@ pub async fn read_object(
         }
     }
     Ok(index)
+}
+
+/// Reads an index object, and sees that it can be used.
+pub async fn check_index_object(
+    store: &ObjectStore,
+    session: SessionId,
+    last: u64,
+) -> Result<(), RecoveryError> {
+    let bytes = store.get(&paths::index_object(session, last)).await?;
+    decode_index_object(session, last, &bytes).map(drop).map_err(|error| RecoveryError::Damaged {
+        name: ObjectName::from(ObjectId { session, seq: last }),
+        why: format!("its index object is of no use: {error}"),
+    })
 }

@@ -1,5 +1,6 @@
 //! The journal's promises: what an object is, when it is cut, and what survives.
 
+mod index_object;
 mod life;
 mod object;
 

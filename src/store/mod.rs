@@ -220,6 +220,22 @@ impl ObjectStore {
         found.try_filter_map(async |meta| Ok(listed(meta))).boxed()
     }
 
+    /// The objects below `prefix` whose paths come after `after`, in the order of their paths; more than `objects_max` is an
+    /// error. A listing as short as it can be: what comes before is not told by the store.
+    pub async fn list_after(
+        &self,
+        prefix: &ObjectPath,
+        after: &ObjectPath,
+        objects_max: usize,
+    ) -> Result<Vec<ListedObject>, StoreError> {
+        self.count(StoreOperation::List, Some(prefix));
+        let place = prefix.to_string();
+        let found = self.shared.backend.list_with_offset(Some(prefix.inner()), after.inner());
+        let found = found.map_err(move |error| StoreError::from_backend(&place, error).refuse_missing());
+        let found = found.try_filter_map(async |meta| Ok(listed(meta))).boxed();
+        sorted(&prefix.to_string(), found, objects_max).await
+    }
+
     /// The objects below `prefix` in the order of their paths; more than `objects_max` is an error.
     pub async fn list_sorted(
         &self,
@@ -227,16 +243,7 @@ impl ObjectStore {
         objects_max: usize,
     ) -> Result<Vec<ListedObject>, StoreError> {
         let place = prefix.map_or_else(String::new, ToString::to_string);
-        let mut found = self.list(prefix);
-        let mut objects = Vec::new();
-        while let Some(object) = within_deadline(&place, found.try_next()).await? {
-            if objects.len() == objects_max {
-                return Err(StoreError::refused(&place, &format!("more than {objects_max} objects")));
-            }
-            objects.push(object);
-        }
-        objects.sort_unstable_by(|a: &ListedObject, b| a.path.cmp(&b.path));
-        Ok(objects)
+        sorted(&place, self.list(prefix), objects_max).await
     }
 
     /// Makes sure that objects which can be read also survive a power cut: a broker that died may have put them
@@ -294,6 +301,23 @@ fn exactly(path: &ObjectPath, wanted: u64, body: Bytes) -> Result<Bytes, StoreEr
         Ok(got) if got == wanted => Ok(body),
         _ => Err(StoreError::refused(path, &format!("{} bytes came for {wanted}", body.len()))),
     }
+}
+
+/// All that is found, sorted by path.
+async fn sorted(
+    place: &str,
+    mut found: BoxStream<'static, Result<ListedObject, StoreError>>,
+    objects_max: usize,
+) -> Result<Vec<ListedObject>, StoreError> {
+    let mut objects = Vec::new();
+    while let Some(object) = within_deadline(&place, found.try_next()).await? {
+        if objects.len() == objects_max {
+            return Err(StoreError::refused(&place, &format!("more than {objects_max} objects")));
+        }
+        objects.push(object);
+    }
+    objects.sort_unstable_by(|a: &ListedObject, b| a.path.cmp(&b.path));
+    Ok(objects)
 }
 
 async fn within_deadline<T>(

@@ -4,6 +4,7 @@
 //! cluster.json                                  whose bucket this is (claim.rs)
 //! journal/<session>/<number, 20 digits>.arrow   journal objects
 //! journal/<session>/merged-<view>-<attempt>.arrow
+//! indexes/<session>/<number of the last, 20 digits>.bin   what 64 journal objects hold
 //!                                               what of many of them was still needed, in one
 //! topics/<topic>-<topic id>/partition=<p>/<base>-<last>-<epoch>-<unique>.parquet
 //!                                               segments; base and last offset have 20 digits
@@ -25,6 +26,8 @@ use std::ops::Range;
 use uuid::Uuid;
 
 const JOURNAL: &str = "journal";
+const INDEXES: &str = "indexes";
+const INDEX_SUFFIX: &str = ".bin";
 const JOURNAL_SUFFIX: &str = ".arrow";
 const MERGED: &str = "merged-";
 const TOPICS: &str = "topics";
@@ -75,6 +78,33 @@ pub fn parse_merged_object(path: &ObjectPath) -> Option<(SessionId, MergeNumber)
     let number = name.strip_prefix(MERGED)?.strip_suffix(JOURNAL_SUFFIX)?.parse().ok()?;
     let session = session.parse().ok()?;
     (merged_object(session, number) == *path).then_some((session, number))
+}
+
+/// The index objects of all journals.
+#[must_use]
+pub fn indexes_prefix() -> ObjectPath {
+    legal(INDEXES)
+}
+
+/// The index objects of one session's journal.
+#[must_use]
+pub fn index_prefix(session: SessionId) -> ObjectPath {
+    legal(&format!("{INDEXES}/{session}"))
+}
+
+/// The index object of the journal objects that end with number `last`.
+#[must_use]
+pub fn index_object(session: SessionId, last: u64) -> ObjectPath {
+    legal(&format!("{INDEXES}/{session}/{last:020}{INDEX_SUFFIX}"))
+}
+
+/// The session of an index object, and the number of the last journal object that it tells of; nothing if it is not exactly
+/// a name that we make.
+#[must_use]
+pub fn parse_index_object(path: &ObjectPath) -> Option<(SessionId, u64)> {
+    let (session, name) = path.as_str().strip_prefix(INDEXES)?.strip_prefix('/')?.split_once('/')?;
+    let (session, last) = (session.parse().ok()?, name.strip_suffix(INDEX_SUFFIX)?.parse().ok()?);
+    (index_object(session, last) == *path).then_some((session, last))
 }
 
 /// What tells the segments of a partition apart.
@@ -209,4 +239,5 @@ pub fn is_ours(path: &ObjectPath) -> bool {
         || parse_manifest_object(path).is_some()
         || parse_journal_object(path).is_some()
         || parse_merged_object(path).is_some()
+        || parse_index_object(path).is_some()
 }

@@ -36,7 +36,12 @@ pub(super) fn delete(file: &UnfinishedFile) -> Result<(), StoreError> {
 /// directories of ours: takes its time.
 pub(super) fn find(root: &Path, before: Timestamp) -> Result<Vec<UnfinishedFile>, StoreError> {
     let mut found = Vec::new();
-    let ours = [paths::segments_prefix(), paths::manifests_prefix(), paths::journals_prefix()];
+    let ours = [
+        paths::segments_prefix(),
+        paths::manifests_prefix(),
+        paths::journals_prefix(),
+        paths::indexes_prefix(),
+    ];
     let mut directories: Vec<PathBuf> = ours.iter().map(|prefix| root.join(prefix.as_str())).collect();
     while let Some(directory) = directories.pop() {
         look_into(root, &directory, before, &mut directories, &mut found)

@@ -2,7 +2,7 @@
 
 use super::{Fsck, JournalEnds};
 use crate::archive::janitor;
-use crate::journal::{ObjectId, read_object};
+use crate::journal::{ObjectId, RecoveryError, check_index_object, read_object};
 use crate::store::{ObjectPath, StoreError, UnfinishedFile, paths};
 use crate::types::{LeaderEpoch, SessionId, Timestamp, TopicPartition};
 use futures_util::{StreamExt, stream};
@@ -113,11 +113,26 @@ async fn standing_of(fsck: &Fsck<'_>, ends: &JournalEnds, path: &ObjectPath) -> 
         // Put by a merge whose object was never named, or is not any more.
         return fsck.later(janitor::epoch_of(number)).unwrap_or(Standing::Journal);
     }
+    if let Some((session, last)) = paths::parse_index_object(path) {
+        return of_index(fsck, ends, session, last).await;
+    }
     match paths::parse_journal_object(path) {
         // Before what is needed, or behind the end.
         Some((session, _)) if ends.contains_key(&session) => Standing::Journal,
         Some((session, seq)) => of_unknown_journal(fsck, session, seq).await,
         None => Standing::Stranger,
+    }
+}
+
+/// An index object is a copy: it is needed as long as one of its objects is, and may go at any time.
+async fn of_index(fsck: &Fsck<'_>, ends: &JournalEnds, session: SessionId, last: u64) -> Standing {
+    match ends.get(&session) {
+        Some(needed) if needed.contains(&last) => match check_index_object(fsck.store, session, last).await {
+            // Where brokers run, it may have gone since the listing.
+            Ok(()) | Err(RecoveryError::Store(StoreError::Missing { .. })) => Standing::Needed,
+            Err(error) => Standing::Problem(error.to_string()),
+        },
+        _ => Standing::Journal,
     }
 }
 

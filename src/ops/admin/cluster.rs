@@ -157,10 +157,19 @@ async fn describe(context: &Context) -> Result<ClusterAnswer, Refusal> {
     Ok(ClusterAnswer {
         cluster_id: context.cluster.cluster_id.to_string(),
         view: view.number.0,
-        earlier_views: view.earlier.iter().map(|earlier| earlier.number.0).collect(),
+        earlier_views: unsettled(&view, &sessions),
         partitions: led.values().sum(),
         brokers: brokers.into_values().collect(),
     })
+}
+
+/// The earlier views that decide yet who may serve what: none when all who stand have acknowledged this one. The view itself
+/// forgets them only with the next.
+fn unsettled(view: &View, sessions: &BTreeMap<SessionId, sessions::Session>) -> Vec<i32> {
+    if sessions.values().all(|session| session.acked_view >= view.number) {
+        return Vec::new();
+    }
+    view.earlier.iter().map(|earlier| earlier.number.0).collect()
 }
 
 /// What the metadata store has of views and sessions.

@@ -1,0 +1,62 @@
+//! Writes the index objects of a journal that goes on, beside it: nothing waits for one, and one that cannot be put is
+//! missing, which costs time where partitions are taken over and nothing else.
+
+use super::index_object::{BLOCK, IndexedObject, encode_index_object, last_of_block};
+use crate::store::{ObjectStore, paths};
+use crate::types::SessionId;
+use tokio::task::JoinSet;
+
+/// Gathers what is committed, block by block.
+#[derive(Debug)]
+pub(super) struct Indexer {
+    session: SessionId,
+    store: ObjectStore,
+    /// The committed objects of the last block that is not full.
+    block: Vec<IndexedObject>,
+    rows: usize,
+    puts: JoinSet<()>,
+}
+
+/// Rows of a block that is written; one of more is not, so that memory has a limit.
+const ROWS_MAX: usize = 400_000;
+/// Index objects on their way; more are not written.
+const PUTS_MAX: usize = 4;
+
+impl Indexer {
+    pub fn new(session: SessionId, store: ObjectStore) -> Indexer {
+        Indexer { session, store, block: Vec::new(), rows: 0, puts: JoinSet::new() }
+    }
+
+    /// Object `seq` is committed; they come in their order, from 1 on.
+    pub fn on_committed(&mut self, seq: u64, object: IndexedObject) {
+        self.rows += object.rows.len();
+        if self.rows > ROWS_MAX {
+            self.block = Vec::new();
+        } else {
+            self.block.push(object);
+        }
+        if seq < last_of_block(seq) {
+            return;
+        }
+        self.rows = 0;
+        let block = std::mem::take(&mut self.block);
+        while self.puts.try_join_next().is_some() {}
+        if block.len() as u64 == BLOCK && self.puts.len() < PUTS_MAX {
+            self.puts.spawn(put(self.store.clone(), self.session, seq, block));
+        }
+    }
+
+    /// Waits for what is on its way.
+    #[cfg(test)]
+    pub async fn settled(&mut self) {
+        while self.puts.join_next().await.is_some() {}
+    }
+}
+
+async fn put(store: ObjectStore, session: SessionId, last: u64, block: Vec<IndexedObject>) {
+    let encoded = tokio::task::spawn_blocking(move || encode_index_object(session, last, &block)).await;
+    let bytes = encoded.expect("encoding does not panic");
+    if let Err(error) = store.put_bulk(&paths::index_object(session, last), bytes).await {
+        tracing::debug!(%session, last, %error, "an index object was not written");
+    }
+}

@@ -1,0 +1,133 @@
+//! The stored form of index objects; and that recovery gives the same with them, without them, and with damaged ones.
+
+use super::super::index_object::{
+    BLOCK, IndexedObject, decode_index_object, encode_index_object, last_of_block,
+};
+use super::super::indexer::Indexer;
+use super::super::{
+    DecodeError, EndedJournal, ObjectId, RecoveredObject, RecoveryError, check_index_object, decode_index,
+    encode, recover,
+};
+use super::{partition, row, session_id};
+use crate::meta::keys::journal_starts::JournalStart;
+use crate::store::{ObjectStore, paths};
+use crate::types::SessionId;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use proptest::prelude::*;
+
+fn of() -> SessionId {
+    session_id(1)
+}
+
+/// Puts a journal of `count` objects, and gives what its committer would hand on.
+async fn put_journal(store: &ObjectStore, count: u64) -> Vec<IndexedObject> {
+    let mut objects = Vec::new();
+    for seq in 1..=count {
+        let rows = (0..seq % 3 + 1).map(|index| row(partition(u128::from(index), 0), seq as i64, &["v"]));
+        let object = encode(ObjectId { session: of(), seq }, rows.collect());
+        let bytes = object.bytes.len() as u64;
+        store.put(&paths::journal_object(of(), seq), object.bytes).await.expect("in memory");
+        objects.push(IndexedObject { bytes, rows: object.rows, byte_ranges: object.byte_ranges });
+    }
+    objects
+}
+
+fn journal(first: u64, final_seq: u64) -> EndedJournal {
+    EndedJournal { session: of(), start: JournalStart { first, merged: Vec::new() }, final_seq }
+}
+
+async fn recovered(
+    store: &ObjectStore,
+    journal: EndedJournal,
+) -> Result<Vec<RecoveredObject>, RecoveryError> {
+    recover(store, &[journal]).try_collect().await
+}
+
+/// As much as is compared of what was recovered.
+fn told(objects: &[RecoveredObject]) -> Vec<(String, u64, u64, String)> {
+    let told = |object: &RecoveredObject| {
+        (object.name.to_string(), object.bytes, object.puts, format!("{:?}", object.index))
+    };
+    objects.iter().map(told).collect()
+}
+
+#[tokio::test]
+async fn what_is_recovered_is_the_same_with_index_objects_and_without() {
+    let store = ObjectStore::in_memory();
+    let objects = put_journal(&store, 3 * BLOCK + 5).await;
+    for (first, last) in [(1, 3 * BLOCK + 5), (1, 2 * BLOCK), (BLOCK / 2, 2 * BLOCK + 1), (BLOCK, BLOCK + 1)]
+    {
+        let without = recovered(&store, journal(first, last)).await.expect("all there");
+        assert_eq!(without.len() as u64, last - first + 1);
+        // The second block has none.
+        for end in [BLOCK, 3 * BLOCK] {
+            let block = &objects[(end - BLOCK) as usize..end as usize];
+            let path = paths::index_object(of(), end);
+            store.put(&path, encode_index_object(of(), end, block)).await.expect("in memory");
+        }
+        let with = recovered(&store, journal(first, last)).await.expect("all there");
+        assert_eq!(told(&with), told(&without), "from {first} to {last}");
+        for end in [BLOCK, 3 * BLOCK] {
+            store.delete(&paths::index_object(of(), end)).await.expect("in memory");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_index_object_is_passed_over_and_told_of() {
+    let store = ObjectStore::in_memory();
+    let objects = put_journal(&store, BLOCK).await;
+    let whole = encode_index_object(of(), BLOCK, &objects);
+    let path = paths::index_object(of(), BLOCK);
+    let expected = recovered(&store, journal(1, BLOCK)).await.expect("all there");
+    store.put(&path, whole.clone()).await.expect("in memory");
+    check_index_object(&store, of(), BLOCK).await.expect("whole");
+    let mut flipped = whole.to_vec();
+    flipped[whole.len() / 2] ^= 1;
+    for damaged in [Bytes::from(flipped), whole.slice(..whole.len() - 1), whole.slice(..3), Bytes::new()] {
+        store.delete(&path).await.expect("in memory");
+        store.put(&path, damaged).await.expect("in memory");
+        let found = recovered(&store, journal(1, BLOCK)).await.expect("the objects themselves are there");
+        assert_eq!(told(&found), told(&expected));
+        check_index_object(&store, of(), BLOCK).await.expect_err("damaged");
+    }
+}
+
+#[tokio::test]
+async fn each_full_block_gets_its_index_object() {
+    let store = ObjectStore::in_memory();
+    let objects = put_journal(&store, 2 * BLOCK + 3).await;
+    let mut indexer = Indexer::new(of(), store.clone());
+    for (seq, object) in (1..).zip(objects.iter().cloned()) {
+        indexer.on_committed(seq, object);
+    }
+    indexer.settled().await;
+    let listed = store.list_sorted(Some(&paths::index_prefix(of())), 10).await.expect("in memory");
+    let found: Vec<_> = listed.iter().filter_map(|found| paths::parse_index_object(&found.path)).collect();
+    assert_eq!(found, [(of(), BLOCK), (of(), 2 * BLOCK)]);
+    let bytes = store.get(&paths::index_object(of(), 2 * BLOCK)).await.expect("it was listed");
+    let block = decode_index_object(of(), 2 * BLOCK, &bytes).expect("whole");
+    for (id, size, index) in block {
+        let object = store.get(&paths::journal_object(of(), id.seq)).await.expect("put above");
+        assert_eq!((size, index), (object.len() as u64, decode_index(id, &object).expect("whole")));
+    }
+}
+
+#[test]
+fn an_index_object_of_another_place_is_refused() {
+    let empty = IndexedObject { bytes: 0, rows: Vec::new(), byte_ranges: Vec::new() };
+    let bytes = encode_index_object(of(), BLOCK, &vec![empty; BLOCK as usize]);
+    assert!(decode_index_object(of(), BLOCK, &bytes).is_ok());
+    let named = Err(DecodeError::Damaged("it names itself differently"));
+    assert_eq!(decode_index_object(session_id(2), BLOCK, &bytes), named);
+    assert_eq!(decode_index_object(of(), 2 * BLOCK, &bytes), named);
+    assert_eq!((last_of_block(1), last_of_block(BLOCK), last_of_block(BLOCK + 1)), (BLOCK, BLOCK, 2 * BLOCK));
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_are_no_index_object(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        prop_assert!(decode_index_object(of(), BLOCK, &bytes).is_err());
+    }
+}
