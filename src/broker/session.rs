@@ -177,6 +177,7 @@ pub(super) async fn begin(foundation: &Foundation) -> Result<(Session, Arc<Conte
         sightings: peers.sightings(),
         clock: clock.clone(),
     });
+    peers.report(views.reports());
     let context = Context {
         catalog,
         archive: archive.clone(),
@@ -190,7 +191,9 @@ pub(super) async fn begin(foundation: &Foundation) -> Result<(Session, Arc<Conte
         },
         peers: peers.clone(),
         streams: Streams::default(),
-        private: PrivateServices::default().with(PrivateApi::Coordinators, Arc::new(transactions.clone())),
+        private: PrivateServices::default()
+            .with(PrivateApi::Coordinators, Arc::new(transactions.clone()))
+            .with(PrivateApi::Reports, Arc::new(views.reports().clone())),
         config: Arc::clone(config),
         clock: clock.clone(),
         log,

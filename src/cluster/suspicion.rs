@@ -38,6 +38,8 @@ pub struct SuspicionSettings {
     pub keep_alive: Duration,
     /// Who says nothing for so long is unreachable.
     pub silence: Duration,
+    /// And who has said nothing yet, after so long: connections have to be made first.
+    pub introduction: Duration,
     /// How long it counts that another broker called one unreachable.
     pub report_age: Duration,
     /// How long one whose lease is lost may take to get another.
@@ -59,6 +61,7 @@ impl Default for SuspicionSettings {
         SuspicionSettings {
             keep_alive: Duration::from_millis(150),
             silence: Duration::from_millis(600),
+            introduction: Duration::from_secs(2),
             report_age: Duration::from_secs(1),
             lease_grace: Duration::from_millis(500),
             patience: Duration::from_secs(3),
@@ -213,7 +216,12 @@ impl Suspicion {
 
     /// A packet of the peer arrived.
     pub fn on_heard(&mut self, session: SessionId, now: Moment) {
-        self.change(session, |peer| peer.heard = peer.heard.max(now));
+        self.change(session, |peer| peer.on_heard(now));
+    }
+
+    /// The peer answers no more: nothing was heard of it since then, whatever was taken for heard.
+    pub fn on_silent(&mut self, session: SessionId, since: Moment) {
+        self.change(session, |peer| peer.on_silent(since));
     }
 
     /// The tell-tale connection to the peer has changed.
@@ -237,9 +245,14 @@ impl Suspicion {
         }
     }
 
-    /// Another broker told whom it cannot reach.
-    pub fn on_report(&mut self, from: SessionId, unreachable: &BTreeSet<SessionId>, now: Moment) {
-        if !self.peers.contains_key(&from) {
+    /// Another broker told whom it cannot reach, all of them. It counts its reports, as one may overtake another.
+    pub fn on_report(
+        &mut self,
+        (from, number): (SessionId, u64),
+        unreachable: &BTreeSet<SessionId>,
+        now: Moment,
+    ) {
+        if !self.peers.get_mut(&from).is_some_and(|peer| peer.on_told(number)) {
             return;
         }
         for (session, peer) in &mut self.peers {
@@ -299,6 +312,13 @@ impl Suspicion {
     pub fn unreachable(&self, now: Moment) -> BTreeSet<SessionId> {
         let is_unreachable = |peer: &Peer| peer.is_unreachable(&self.settings, now);
         self.peers.iter().filter(|(_, peer)| is_unreachable(peer)).map(|(&session, _)| session).collect()
+    }
+
+    /// When the next of those that can be reached cannot any more, if nothing is heard of it before.
+    #[must_use]
+    pub fn next_silence(&self, now: Moment) -> Option<Moment> {
+        let silences = self.peers.values().map(|peer| peer.silent_from(&self.settings));
+        silences.filter(|at| *at > now).min()
     }
 
     /// What to do now.

@@ -4,7 +4,8 @@
 //! Leadership ─ changes ─▶ follow: a mesh::Peer for each member and for each session that a barrier waits for
 //!                           ├─▶ call, open_ordered      clients' requests, sent on            (room handler)
 //!                           ├─▶ ask                     private requests between brokers      (room views; `remote.rs`: group, txn)
-//!                           └─▶ sightings               who answers, who is silent, who is gone   (room views)
+//!                           ├─▶ sightings               who answers, who is silent, who is gone   (room views)
+//!                           └─▶ report                  whom this session cannot reach, for the others   (`reports.rs`)
 //! private: PrivateServices ◀─ what others ask this broker                                       (room handler)
 //! ```
 //!
@@ -20,6 +21,7 @@ mod connections;
 mod listen;
 mod private;
 mod remote;
+mod reports;
 
 pub use connections::{Client, Peers, PeersStart, Sightings};
 pub use listen::{MeshStart, listen};

@@ -3,11 +3,13 @@
 use super::alive;
 use super::control::Control;
 use super::propose::Proposer;
+use super::reports::Reports;
 use super::take_over::TakeOverError;
 use super::task::{ORDERS_MAX, Task};
 use super::watching::Sightings;
 use crate::archive::Archive;
 use crate::clock::Clock;
+use crate::cluster::SuspicionSettings;
 use crate::journal::{Journal, SessionError};
 use crate::leadership::Leadership;
 use crate::log::BrokerLog;
@@ -55,6 +57,7 @@ pub struct Views {
     control: Control,
     leadership: Leadership,
     progress: watch::Receiver<Progress>,
+    reports: Reports,
 }
 
 /// How the task ended.
@@ -94,20 +97,27 @@ impl Views {
         let leadership = start.leadership.clone();
         let keep =
             alive::keep(Arc::clone(&start.metadata), start.standing.clone(), start.member.session, held);
-        let task = Task::new(start, proposer, progress, own_lease);
+        let (reports, told, reporting) = Reports::new(SuspicionSettings::default().keep_alive);
+        let task = Task::new(start, proposer, progress, own_lease, reporting);
         let run = async move {
             let keep = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(keep));
-            let end = task.run(received).await;
+            let end = task.run(received, told).await;
             drop(keep);
             end
         };
-        (Views { control, leadership, progress: is_at }, run)
+        (Views { control, leadership, progress: is_at, reports }, run)
     }
 
     /// Gives orders.
     #[must_use]
     pub fn control(&self) -> &Control {
         &self.control
+    }
+
+    /// What brokers tell each other of whom they cannot reach.
+    #[must_use]
+    pub fn reports(&self) -> &Reports {
+        &self.reports
     }
 
     /// Has this session lead nothing any more, and waits until all is handed over: others may begin with what they have taken

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! metadata: view, sessions/, alive/ ─▶ Views task ─┬─ takes away: log closes ─▶ journal drains, acknowledges
-//! mesh: who is seen ──────────────────▶            ├─ gives: barrier open ─▶ take_over ─▶ log opens
+//! mesh: who is seen, reports of others ▶           ├─ gives: barrier open ─▶ take_over ─▶ log opens
 //! orders of operators ────────────────▶            └─ propose: join again, leave, seal
 //! ```
 //!
@@ -17,12 +17,14 @@ mod control;
 mod door;
 mod known;
 mod propose;
+mod reports;
 mod take_over;
 mod task;
 mod watching;
 
 pub use control::Control;
 pub use door::{Views, ViewsEnd, ViewsStart};
+pub use reports::{Reports, Unreachable};
 pub use take_over::TakeOverError;
 
 #[cfg(test)]

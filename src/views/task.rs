@@ -7,6 +7,7 @@ use super::control::Order;
 use super::door::{Progress, ViewsEnd, ViewsStart};
 use super::known::{Following, newest_view, said, standings};
 use super::propose::{Outcome, Proposer};
+use super::reports::{Report, Reporting};
 use super::watching::Watching;
 use crate::cluster::{PlacementKey, Standings};
 use crate::journal::{JournalClosed, SessionError};
@@ -76,8 +77,9 @@ impl Task {
         proposer: Proposer,
         progress: watch::Sender<Progress>,
         own_lease: watch::Receiver<bool>,
+        reporting: Reporting,
     ) -> Task {
-        let mut watching = Watching::new(start.member.session);
+        let mut watching = Watching::new(start.member.session, reporting);
         let (view, view_at) = (Arc::clone(&start.joined.0), start.joined.1);
         watching.on_view(&view);
         Task {
@@ -107,7 +109,11 @@ impl Task {
         }
     }
 
-    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) -> ViewsEnd {
+    pub(super) async fn run(
+        mut self,
+        mut orders: mpsc::Receiver<Order>,
+        mut told: mpsc::Receiver<Report>,
+    ) -> ViewsEnd {
         let metadata = Arc::clone(&self.start.metadata);
         // From the beginning: what is told first is a listing, or all that happened since.
         let mut watches = Watches {
@@ -144,6 +150,10 @@ impl Task {
                 }
                 Ok(()) = topics.changed() => {}
                 Ok(()) = sightings.changed() => news = false,
+                Some(report) = told.recv() => {
+                    self.watching.on_report(&report);
+                    news = false;
+                }
                 Ok(()) = self.own_lease.changed() => {
                     let is_held = *self.own_lease.borrow_and_update();
                     self.watching.on_own_lease(is_held);
@@ -170,6 +180,9 @@ impl Task {
         if self.view.members.len() > 1 || self.standings.sessions.len() > 1 {
             wake = wake.min(now + self.watching.keep_alive());
         }
+        if let Some(at) = self.watching.wake() {
+            wake = wake.min(at);
+        }
         if self.taking.is_none() && self.taking_from > now {
             wake = wake.min(self.taking_from);
         }
@@ -195,6 +208,7 @@ impl Task {
             self.drop_deleted();
             self.take_over();
         }
+        self.watching.report();
         self.suspect();
         Ok(())
     }

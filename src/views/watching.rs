@@ -1,6 +1,7 @@
 //! What is seen of the other sessions, handed to the core that suspects.
 
 use super::known::{Following, alive};
+use super::reports::{Report, Reporting};
 use crate::cluster::{Lease, Standings, Suspicion, SuspicionSettings, TellTale};
 use crate::leadership::Leadership;
 use crate::mesh::{self, Reachability, Sighting};
@@ -27,14 +28,22 @@ pub(super) struct Watching {
     pub suspicion: Suspicion,
     /// Who kept a lease when that was looked at last, and who stood.
     leases_at: (Revision, Revision),
+    reporting: Reporting,
 }
 
 impl Watching {
-    pub fn new(own: SessionId) -> Watching {
+    pub fn new(own: SessionId, reporting: Reporting) -> Watching {
         // A session that has just joined has no lease for a moment.
         let settings = SuspicionSettings { lease_grace: LEASE_GRACE, ..SuspicionSettings::default() };
         let suspicion = Suspicion::new(own, settings, Moment::default());
-        Watching { own, origin: Instant::now(), settings, suspicion, leases_at: Default::default() }
+        Watching {
+            own,
+            origin: Instant::now(),
+            settings,
+            suspicion,
+            leases_at: Default::default(),
+            reporting,
+        }
     }
 
     pub fn now(&self) -> Moment {
@@ -57,19 +66,42 @@ impl Watching {
     pub fn on_sightings(&mut self, sightings: &Sightings) {
         let now = self.now();
         for (&session, sighting) in sightings.iter() {
-            if sighting.reachability == Reachability::Up {
-                self.suspicion.on_heard(session, now);
+            match sighting.reachability {
+                Reachability::Up => self.suspicion.on_heard(session, now),
+                Reachability::Silent { since } => self.suspicion.on_silent(session, self.moment(since)),
+                Reachability::Gone { .. } => {}
             }
-            // Of two witnesses one may say more: a session that another one has replaced is gone, whatever the port says.
-            let tell_tale = match (sighting.tell_tale, sighting.reachability) {
-                (mesh::TellTale::Open, _) => TellTale::Open,
-                (mesh::TellTale::Refused | mesh::TellTale::Replaced, _) | (_, Reachability::Gone { .. }) => {
-                    TellTale::Refused
-                }
-                (mesh::TellTale::Closed | mesh::TellTale::Unknown, _) => TellTale::Silent,
+            // That it was closed alone may be a box on the way: connecting again tells in a moment. A session that another
+            // one has replaced is gone, whatever the port says.
+            let tell_tale = match sighting.tell_tale {
+                mesh::TellTale::Open => TellTale::Open,
+                mesh::TellTale::Refused | mesh::TellTale::Replaced => TellTale::Refused,
+                mesh::TellTale::Closed | mesh::TellTale::Unknown => TellTale::Silent,
             };
             self.suspicion.on_tell_tale(session, tell_tale, now);
         }
+    }
+
+    /// What another session told.
+    pub fn on_report(&mut self, report: &Report) {
+        let told = (report.from, report.number);
+        self.suspicion.on_report(told, &report.unreachable, self.moment(report.at));
+    }
+
+    /// Tells the others whom this session cannot reach.
+    pub fn report(&mut self) {
+        self.reporting.publish(self.suspicion.unreachable(self.now()));
+    }
+
+    /// When somebody falls silent, or something is to be done, if nothing is heard before.
+    pub fn wake(&self) -> Option<Instant> {
+        let now = self.now();
+        let wakes = [self.suspicion.next_silence(now), self.suspicion.decide(now).wake];
+        wakes.into_iter().flatten().min().map(|at| self.origin + at.0)
+    }
+
+    fn moment(&self, at: Instant) -> Moment {
+        Moment(at.saturating_duration_since(self.origin))
     }
 
     /// Who keeps a lease now, of those that stand.
@@ -97,3 +129,6 @@ impl Watching {
         self.suspicion.on_barrier(&leadership.waits_for(), now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,9 @@ use std::time::Duration;
 pub(super) struct Peer {
     pub(super) broker_id: BrokerId,
     /// When it was last heard of; at first when it became a peer.
-    pub(super) heard: Moment,
+    heard: Moment,
+    /// Whether it ever was: connections take a moment to be made.
+    was_heard: bool,
     /// Whether the tell-tale was ever open: a firewall that refuses says nothing about a process.
     was_connected: bool,
     /// When the tell-tale was refused, after it had been open.
@@ -25,6 +27,8 @@ pub(super) struct Peer {
     pub(super) fell: Option<Moment>,
     /// Who calls it unreachable.
     reports: BTreeMap<SessionId, Report>,
+    /// The number of the last report that came from it.
+    told: Option<u64>,
 }
 
 /// The word of another broker, given again and again.
@@ -59,6 +63,7 @@ impl Peer {
         Peer {
             broker_id,
             heard: now,
+            was_heard: false,
             was_connected: false,
             refused: None,
             lease_lost: None,
@@ -66,7 +71,29 @@ impl Peer {
             waited_for: None,
             fell: None,
             reports: BTreeMap::new(),
+            told: None,
         }
+    }
+
+    pub(super) fn on_heard(&mut self, now: Moment) {
+        self.heard = self.heard.max(now);
+        self.was_heard = true;
+    }
+
+    /// What was taken for heard since then was not.
+    pub(super) fn on_silent(&mut self, since: Moment) {
+        if self.was_heard {
+            self.heard = self.heard.min(since);
+        }
+    }
+
+    /// Whether a report of it is news: one that was overtaken is none.
+    pub(super) fn on_told(&mut self, number: u64) -> bool {
+        let is_news = self.told.is_none_or(|told| told < number);
+        if is_news {
+            self.told = Some(number);
+        }
+        is_news
     }
 
     pub(super) fn on_tell_tale(&mut self, tell_tale: TellTale, now: Moment) {
@@ -100,8 +127,9 @@ impl Peer {
     }
 
     /// From when on it is unreachable.
-    fn silent_from(&self, settings: &SuspicionSettings) -> Moment {
-        self.heard + settings.silence
+    pub(super) fn silent_from(&self, settings: &SuspicionSettings) -> Moment {
+        self.heard
+            + if self.was_heard { settings.silence } else { settings.introduction.max(settings.silence) }
     }
 
     /// From when on its process is gone: what was under way when the connection broke may be heard a moment after.

@@ -113,10 +113,10 @@ fn being_unreachable_alone_is_no_reason() {
 fn unreachable_here_and_at_another_is_a_reason() {
     let mut suspicion = suspicion();
     hear(&mut suspicion, &[other()], 1_000, 1_500);
-    suspicion.on_report(other(), &only(peer()), at(1_550));
+    suspicion.on_report((other(), 1), &only(peer()), at(1_550));
     check(&suspicion, 1_599, 1_600, Why::Agreed(other()));
     // The other hears of it again.
-    suspicion.on_report(other(), &BTreeSet::new(), at(1_560));
+    suspicion.on_report((other(), 2), &BTreeSet::new(), at(1_560));
     assert_eq!(suspicion.decide(at(1_700)).seal, []);
 }
 
@@ -125,7 +125,7 @@ fn what_counts_as_another_word() {
     let told_by = |from: SessionId, told_at: u64, now: u64, heard_to: u64| {
         let mut suspicion = suspicion();
         hear(&mut suspicion, &[other()], 1_000, heard_to);
-        suspicion.on_report(from, &only(peer()), at(told_at));
+        suspicion.on_report((from, 1), &only(peer()), at(told_at));
         suspicion.decide(at(now)).seal
     };
     assert_eq!(told_by(other(), 1_600, 1_700, 1_700), seals(Why::Agreed(other())));
@@ -136,6 +136,43 @@ fn what_counts_as_another_word() {
     // From the suspected one, or a stranger.
     assert_eq!(told_by(peer(), 1_600, 1_700, 1_700), []);
     assert_eq!(told_by(s(99), 1_600, 1_700, 1_700), []);
+}
+
+#[test]
+fn a_report_that_was_overtaken_is_none() {
+    let mut suspicion = suspicion();
+    hear(&mut suspicion, &[other()], 1_000, 1_700);
+    suspicion.on_report((other(), 7), &BTreeSet::new(), at(1_620));
+    suspicion.on_report((other(), 6), &only(peer()), at(1_630));
+    assert_eq!(suspicion.decide(at(1_700)).seal, []);
+    suspicion.on_report((other(), 8), &only(peer()), at(1_650));
+    check(&suspicion, 1_649, 1_650, Why::Agreed(other()));
+}
+
+#[test]
+fn what_was_taken_for_heard_and_was_not_does_not_count() {
+    let mut suspicion = suspicion();
+    hear(&mut suspicion, &[other()], 1_000, 1_500);
+    assert_eq!(suspicion.unreachable(at(1_599)), BTreeSet::new());
+    assert_eq!(suspicion.next_silence(at(1_500)), Some(at(1_600)));
+    // The last answer came before, and was looked at again and again.
+    suspicion.on_silent(peer(), at(850));
+    assert_eq!(suspicion.next_silence(at(1_449)), Some(at(1_450)));
+    assert_eq!(suspicion.unreachable(at(1_449)), BTreeSet::new());
+    assert_eq!(suspicion.unreachable(at(1_450)), only(peer()));
+    suspicion.on_heard(peer(), at(1_500));
+    assert_eq!(suspicion.unreachable(at(1_500)), BTreeSet::new());
+    assert_eq!(suspicion.next_silence(at(2_100)), None);
+}
+
+#[test]
+fn who_was_never_heard_has_time_to_be_introduced() {
+    let mut suspicion = Suspicion::new(id(first_and_other().0), SuspicionSettings::default(), at(0));
+    suspicion.on_view(&three(), at(0)).expect("a known placement");
+    hear(&mut suspicion, &[other()], 0, 2_000);
+    suspicion.on_silent(peer(), at(0));
+    suspicion.on_report((other(), 1), &only(peer()), at(1_500));
+    check(&suspicion, 1_999, 2_000, Why::Agreed(other()));
 }
 
 #[test]
@@ -277,6 +314,7 @@ fn back_off(seals: u64) -> Duration {
     (0..seals).for_each(|number| seal(&mut suspicion, 1_000 + number * 1_000));
     let now = 1_000 + seals * 1_000;
     hear(&mut suspicion, &[other()], 1_000, now);
+    suspicion.on_heard(peer(), at(now));
     suspicion.on_barrier(&only(peer()), at(now));
     let Some(wake) = suspicion.decide(at(now)).wake else { panic!("nothing comes of it") };
     wake.since(at(now + 600))

@@ -268,7 +268,8 @@ impl Cluster {
             suspicion.on_lease(broker.session, if is_lost { Lease::Lost } else { Lease::Held }, now);
         }
         for (from, unreachable) in reports {
-            suspicion.on_report(from, &unreachable.unwrap_or_default(), now);
+            let number = u64::try_from(now.0.as_millis()).expect("days");
+            suspicion.on_report((from, number), &unreachable.unwrap_or_default(), now);
         }
         let broker = self.broker(number);
         let is_lost = now.since(broker.refreshed) > LEASE;
@@ -408,7 +409,7 @@ fn a_war_ends() {
     let mut cluster = Cluster::of(&[1]);
     cluster.cut(1, 2);
     cluster.start(2);
-    (1..=2).for_each(|number| cluster.broker(number).put = Some(Duration::from_millis(1_800)));
+    (1..=2).for_each(|number| cluster.broker(number).put = Some(Duration::from_millis(2_800)));
     cluster.run(120_000);
     let wars = cluster.seals.len();
     assert!((1..=8).contains(&wars), "{:?}", cluster.seals);
