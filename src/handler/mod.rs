@@ -30,6 +30,7 @@ mod describe_topic_partitions;
 mod describe_transactions;
 mod end_txn;
 mod fetch;
+mod fetch_here;
 mod fetch_session;
 mod find_coordinator;
 mod forward;

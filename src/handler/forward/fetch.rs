@@ -12,7 +12,8 @@
 
 use super::At;
 use super::route::{self, Route};
-use crate::handler::fetch::{Fetched, Terms, fetch_here, resolve};
+use crate::handler::fetch::{Fetched, Terms};
+use crate::handler::fetch_here::{fetch_here, resolve};
 use crate::handler::fetch_session::{PartitionRef, TopicRef, Wanted};
 use crate::limits::MemoryPermit;
 use crate::log::IsolationLevel;
