@@ -8,6 +8,7 @@ use super::fetch_session::{
     FetchContext, PartitionRef, SessionFault, SessionRequest, Told, TopicRef, Wanted,
 };
 use super::forward::{self, At};
+use super::nearer::Nearer;
 use super::{Admitted, ConnectionInfo};
 use crate::clock;
 use crate::limits::MemoryPermit;
@@ -28,11 +29,13 @@ const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// What a request asks for, apart from partitions.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(super) struct Terms<'a> {
     pub bytes_min: u64,
     pub bytes_max: u64,
     pub deadline: Instant,
     pub isolation: IsolationLevel,
+    /// Whom a consumer of another zone is sent to (KIP-392).
+    pub nearer: Option<&'a Nearer>,
 }
 
 /// What was fetched: a part for each partition in the order in which they were wanted, and the memory that it takes.
@@ -59,14 +62,16 @@ pub async fn admit(
         bytes_max: u64::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_BYTES_MAX),
         deadline: now + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX),
         isolation: isolation(request.isolation_level),
+        nearer: None,
     };
+    let rack = request.rack_id.clone();
     let session = session_request(header.api_version, request);
     match context.fetch_sessions.context(now, clock::random_session_id(), session) {
         Ok(fetch) => {
             let (context, connection) = (Arc::clone(context), connection.clone());
             Admitted::Waiting(Box::pin(async move {
                 let at = At { context: &context, connection: &connection };
-                let fetched = forward::fetch::fetch(at, &header, terms, &fetch.wanted).await;
+                let fetched = forward::fetch::fetch(at, &header, terms, &rack, &fetch.wanted).await;
                 drop(permit);
                 let (answer, permit) = named(&fetch, fetched);
                 match answer.encode(&header) {
@@ -133,8 +138,9 @@ fn named(fetch: &FetchContext, fetched: Fetched) -> (FetchAnswer, Option<MemoryP
     (answer, fetched.permit)
 }
 
+/// What a fetch session remembers of a part; none of one that has to be named in any case.
 fn told(part: &FetchAnswerPartition) -> Option<Told> {
-    (part.error_code == 0).then_some(Told {
+    (part.error_code == 0 && part.preferred_read_replica < 0).then_some(Told {
         high_watermark: part.high_watermark,
         last_stable_offset: part.last_stable_offset,
         log_start_offset: part.log_start_offset,

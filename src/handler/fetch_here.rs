@@ -13,7 +13,7 @@ use crate::log::{
     Ends, FirstBatch, IsolationLevel, Partition, PartitionRead, ReadError, ReadLimit, ReadPlan, Waiter,
 };
 use crate::topic::Topic;
-use crate::types::{Offset, TopicId};
+use crate::types::{BrokerId, Offset, TopicId};
 use crate::wire::{AbortedTransaction, ErrorCode, FetchAnswerPartition};
 use futures_util::{StreamExt, stream};
 use std::sync::Arc;
@@ -24,32 +24,35 @@ use tokio::time::Instant;
 const READS_AT_ONCE: usize = 8;
 
 /// A partition on its way to an answer.
-struct Sought {
-    partition_ref: PartitionRef,
-    wanted: Wanted,
-    found: Result<Arc<Partition>, ErrorCode>,
+pub(super) struct Sought {
+    pub partition_ref: PartitionRef,
+    pub wanted: Wanted,
+    pub found: Result<Arc<Partition>, ErrorCode>,
+    /// Who the consumer is sent to instead (KIP-392).
+    nearer: Option<BrokerId>,
 }
 
-/// What one look at the log gave for a partition.
-enum Look {
-    Plan(ReadPlan),
-    Refused(ErrorCode),
+/// What one look at the log gave for a partition: what to read, or a refusal.
+pub(super) type Look = Result<ReadPlan, ErrorCode>;
+
+/// What is read of a partition, within the limits of the whole answer.
+pub(super) struct Share {
+    pub plan: ReadPlan,
+    pub limit: ReadLimit,
 }
 
 /// Fetches what this session leads, and refuses what it does not.
 pub(super) async fn fetch_here(
     context: &Context,
-    terms: Terms,
+    terms: Terms<'_>,
     wanted: &[(PartitionRef, Wanted)],
 ) -> Fetched {
-    let sought = seek(context, wanted, terms.deadline).await;
-    let mut looks = look_until_enough(context, &sought, terms).await;
-    let permit = reserve(context, planned_bytes(&looks).min(terms.bytes_max)).await;
-    if permit.is_none() {
-        looks.iter_mut().for_each(Look::hold_back);
-    }
+    let sought = seek(context, wanted, terms).await;
+    let looks = look_until_enough(context, &sought, terms).await;
+    let mut shares = share_out(terms, sought.iter().map(|sought| sought.wanted).zip(looks));
+    let permit = reserve(context, terms, &mut shares).await;
     let (reads, confirmed) =
-        tokio::join!(read_all(context, &sought, looks, terms), context.standing.confirm());
+        tokio::join!(read_all(context, &sought, shares, terms), context.standing.confirm());
     let ends_known = confirmed.is_ok();
     let mut parts = Vec::with_capacity(sought.len());
     for (sought, read) in sought.iter().zip(reads) {
@@ -59,31 +62,43 @@ pub(super) async fn fetch_here(
             context.metrics.fetch_bytes.inc_by(read.bytes);
             context.reader.read_ahead(partition, read.next_span);
         }
-        parts.push(answer_partition(sought, read, terms, ends_known));
+        let ends = told_ends(sought, read.as_ref().err().copied(), ends_known);
+        let said = ends.and_then(|ends| Ok((ends, read?)));
+        let answer = part(sought.partition_ref.1, terms.isolation, said);
+        parts.push(match sought.nearer.filter(|_| answer.error_code == 0) {
+            Some(nearer) => FetchAnswerPartition { preferred_read_replica: nearer.0, ..answer },
+            None => answer,
+        });
     }
     Fetched { parts, permit }
 }
 
 /// Memory for an answer. Not for ever: the answers before this one on its connection may hold what is wanted,
-/// and are written only after those before them. The client is told that there is nothing yet, and asks again.
-async fn reserve(context: &Context, bytes: u64) -> Option<MemoryPermit> {
-    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    tokio::time::timeout(MEMORY_WAIT_MAX, context.fetch_memory.reserve(bytes, Purpose::Other)).await.ok()
+/// and are written only after those before them. Without it nothing is read: the client is told that there is nothing yet, and
+/// asks again.
+pub(super) async fn reserve<E>(
+    context: &Context,
+    terms: Terms<'_>,
+    shares: &mut [Result<Share, E>],
+) -> Option<MemoryPermit> {
+    let planned: u64 = shares.iter().flatten().map(|share| share.plan.bytes).sum();
+    let bytes = usize::try_from(planned.min(terms.bytes_max)).unwrap_or(usize::MAX);
+    let reserving = context.fetch_memory.reserve(bytes, Purpose::Other);
+    let permit = tokio::time::timeout(MEMORY_WAIT_MAX, reserving).await.ok();
+    if permit.is_none() {
+        shares.iter_mut().flatten().for_each(|share| share.plan.hold_back());
+    }
+    permit
 }
 
 const MEMORY_WAIT_MAX: Duration = Duration::from_secs(2);
 
-impl Look {
-    /// Leaves out the records that were planned.
-    fn hold_back(&mut self) {
-        if let Look::Plan(plan) = self {
-            plan.hold_back();
-        }
-    }
-}
-
 /// Finds the partitions that the fetch wants. What is led here and not served yet is waited for a moment.
-async fn seek(context: &Context, wanted: &[(PartitionRef, Wanted)], deadline: Instant) -> Vec<Sought> {
+pub(super) async fn seek(
+    context: &Context,
+    wanted: &[(PartitionRef, Wanted)],
+    terms: Terms<'_>,
+) -> Vec<Sought> {
     let mut sought: Vec<Sought> = Vec::with_capacity(wanted.len());
     let mut last: Option<(&TopicRef, Result<Arc<Topic>, ErrorCode>)> = None;
     for (partition_ref, wanted) in wanted {
@@ -93,12 +108,14 @@ async fn seek(context: &Context, wanted: &[(PartitionRef, Wanted)], deadline: In
             _ => resolve(context, topic_ref).await,
         };
         if let Ok(topic) = &topic {
-            forward::route::hold(context, [(topic, *index)], deadline).await;
+            forward::route::hold(context, [(topic, *index)], terms.deadline).await;
         }
         let found = topic.as_ref().map_err(|code| *code);
         let found = found.and_then(|topic| find(context, topic, *index, wanted.current_leader_epoch));
+        let led = found.as_ref().ok();
+        let nearer = led.and_then(|partition| terms.nearer?.broker(partition.topic_partition()));
         last = Some((topic_ref, topic));
-        sought.push(Sought { partition_ref: partition_ref.clone(), wanted: *wanted, found });
+        sought.push(Sought { partition_ref: partition_ref.clone(), wanted: *wanted, found, nearer });
     }
     sought
 }
@@ -121,18 +138,21 @@ fn find(
     Ok(partition)
 }
 
-/// Looks, and looks again after each commit, until there is enough, something to refuse, or no time.
-async fn look_until_enough(context: &Context, sought: &[Sought], terms: Terms) -> Vec<Look> {
+/// Looks, and looks again after each commit, until there is enough, something to refuse, or no time. Who is sent elsewhere
+/// does not wait.
+pub(super) async fn look_until_enough(context: &Context, sought: &[Sought], terms: Terms<'_>) -> Vec<Look> {
     let waiter = Waiter::default();
     if Instant::now() < terms.deadline {
         let partitions = sought.iter().filter_map(|sought| sought.found.as_ref().ok());
         partitions.for_each(|partition| partition.register(&waiter));
     }
+    let is_sent_away = sought.iter().any(|sought| sought.nearer.is_some());
     loop {
         let looks: Vec<Look> = sought.iter().map(|sought| look(sought, terms)).collect();
-        let refused = looks.iter().any(|look| matches!(look, Look::Refused(_)));
-        let enough = planned_bytes(&looks) >= terms.bytes_min || refused;
-        if enough || Instant::now() >= terms.deadline || context.stopping.is_cancelled() {
+        let planned: u64 = looks.iter().flatten().map(|plan| plan.bytes).sum();
+        let enough = planned >= terms.bytes_min || looks.iter().any(Result::is_err);
+        let is_over = Instant::now() >= terms.deadline || context.stopping.is_cancelled();
+        if enough || is_sent_away || is_over {
             return looks;
         }
         tokio::select! {
@@ -143,42 +163,31 @@ async fn look_until_enough(context: &Context, sought: &[Sought], terms: Terms) -
     }
 }
 
-fn look(sought: &Sought, terms: Terms) -> Look {
-    let bytes_max = u64::try_from(sought.wanted.bytes_max).unwrap_or(0).min(terms.bytes_max);
-    match &sought.found {
-        Err(code) => Look::Refused(*code),
-        // It is led elsewhere by now, or its topic is gone: the client looks for its leader.
-        Ok(partition) if !partition.term().is_open() => Look::Refused(ErrorCode::NotLeaderOrFollower),
-        Ok(partition) => {
-            let from = Offset(sought.wanted.fetch_offset);
-            match partition.read_plan(from, terms.isolation, bytes_max) {
-                Ok(plan) => Look::Plan(plan),
-                Err(_out_of_range) => Look::Refused(ErrorCode::OffsetOutOfRange),
-            }
-        }
+fn look(sought: &Sought, terms: Terms<'_>) -> Look {
+    let partition = sought.found.as_ref().map_err(|code| *code)?;
+    // It is led elsewhere by now, or its topic is gone: the client looks for its leader.
+    if !partition.term().is_open() {
+        return Err(ErrorCode::NotLeaderOrFollower);
     }
+    let bytes_max = u64::try_from(sought.wanted.bytes_max).unwrap_or(0).min(terms.bytes_max);
+    let plan = partition.read_plan(Offset(sought.wanted.fetch_offset), terms.isolation, bytes_max);
+    let mut plan = plan.map_err(|_out_of_range| ErrorCode::OffsetOutOfRange)?;
+    if sought.nearer.is_some() {
+        plan.hold_back();
+    }
+    Ok(plan)
 }
 
-fn planned_bytes(looks: &[Look]) -> u64 {
-    looks.iter().map(|look| if let Look::Plan(plan) = look { plan.bytes } else { 0 }).sum()
-}
-
-/// Reads what was planned, each partition within its share of the whole answer.
-async fn read_all(
-    context: &Context,
-    sought: &[Sought],
-    looks: Vec<Look>,
-    terms: Terms,
-) -> Vec<Result<PartitionRead, ErrorCode>> {
+/// Gives each plan its share of the whole answer, and leaves out of it what there is no room for.
+pub(super) fn share_out<E>(
+    terms: Terms<'_>,
+    plans: impl Iterator<Item = (Wanted, Result<ReadPlan, E>)>,
+) -> Vec<Result<Share, E>> {
     let mut left = terms.bytes_max;
     let mut first_batch = FirstBatch::WhateverItsSize;
-    let shares = sought.iter().zip(looks).map(|(sought, look)| {
-        let mut plan = match look {
-            Look::Plan(plan) => plan,
-            Look::Refused(code) => return Err(code),
-        };
-        let partition = sought.found.clone()?;
-        let bytes_max = u64::try_from(sought.wanted.bytes_max).unwrap_or(0).min(left);
+    let shares = plans.map(|(wanted, plan)| {
+        let mut plan = plan?;
+        let bytes_max = u64::try_from(wanted.bytes_max).unwrap_or(0).min(left);
         let limit = ReadLimit { bytes_max, first_batch };
         // What will not be sent is not read either.
         plan.trim(limit);
@@ -187,11 +196,23 @@ async fn read_all(
             first_batch = FirstBatch::WithinLimit;
             left = left.saturating_sub(plan.bytes.min(bytes_max));
         }
-        Ok((partition, plan, limit))
+        Ok(Share { plan, limit })
     });
-    let shares: Vec<_> = shares.collect();
+    shares.collect()
+}
+
+/// Reads what was planned.
+async fn read_all(
+    context: &Context,
+    sought: &[Sought],
+    shares: Vec<Result<Share, ErrorCode>>,
+    terms: Terms<'_>,
+) -> Vec<Result<PartitionRead, ErrorCode>> {
+    let partitions = sought.iter().map(|sought| sought.found.clone());
+    let shares: Vec<Result<_, ErrorCode>> =
+        partitions.zip(shares).map(|(partition, share)| Ok((partition?, share?))).collect();
     let reads = shares.into_iter().map(|share| async move {
-        let (partition, plan, limit) = share?;
+        let (partition, Share { plan, limit }) = share?;
         let read = context.reader.read_or_plan_again(&partition, terms.isolation, &plan, limit).await;
         read.map_err(|error| code_of(&error))?.ok_or(ErrorCode::OffsetOutOfRange)
     });
@@ -205,44 +226,58 @@ fn code_of(error: &ReadError) -> ErrorCode {
     }
 }
 
-fn answer_partition(
+/// What may be told of a partition's ends, now that the standing was confirmed, or could not be; or why nothing is told of it.
+/// `refused` is what there would be to say without that.
+pub(super) fn told_ends(
     sought: &Sought,
-    read: Result<PartitionRead, ErrorCode>,
-    terms: Terms,
+    refused: Option<ErrorCode>,
     ends_known: bool,
-) -> FetchAnswerPartition {
-    let partition_index = sought.partition_ref.1;
-    // Null for who reads all; a list, be it empty, for who reads what is committed.
-    let aborted_transactions = (terms.isolation == IsolationLevel::ReadCommitted).then(Vec::new);
-    let refuse = |code: ErrorCode| FetchAnswerPartition {
-        partition_index,
-        error_code: code.code(),
-        aborted_transactions: aborted_transactions.clone(),
-        ..FetchAnswerPartition::default()
-    };
-    let (partition, read) = match (&sought.found, read) {
-        (Ok(partition), Ok(read)) => (partition, read),
-        (Ok(partition), Err(code)) if names_an_end(code) && !partition.term().is_open() => {
-            return refuse(ErrorCode::NotLeaderOrFollower);
+) -> Result<Option<Ends>, ErrorCode> {
+    let partition = match (&sought.found, refused) {
+        (Ok(partition), Some(code)) if names_an_end(code) && !partition.term().is_open() => {
+            return Err(ErrorCode::NotLeaderOrFollower);
         }
-        (_, Err(code)) if names_an_end(code) && !ends_known => return refuse(ErrorCode::OffsetNotAvailable),
-        (Err(code), _) => return refuse(*code),
-        (_, Err(code)) => return refuse(code),
+        (_, Some(code)) if names_an_end(code) && !ends_known => return Err(ErrorCode::OffsetNotAvailable),
+        (Err(code), _) => return Err(*code),
+        (_, Some(code)) => return Err(code),
+        (Ok(partition), None) => partition,
     };
     // Looked at after the standing was confirmed: where the term is open now, nobody else led when this fetch came.
     if !partition.term().is_open() {
-        return refuse(ErrorCode::NotLeaderOrFollower);
+        return Err(ErrorCode::NotLeaderOrFollower);
     }
-    if read.batches.is_empty() && !ends_known {
-        return refuse(ErrorCode::OffsetNotAvailable);
-    }
-    let answer = FetchAnswerPartition {
+    Ok(ends_known.then(|| partition.ends()))
+}
+
+/// A partition's part of an answer: what was read and its ends, if they are known, or a refusal.
+pub(super) fn part(
+    partition_index: i32,
+    isolation: IsolationLevel,
+    said: Result<(Option<Ends>, PartitionRead), ErrorCode>,
+) -> FetchAnswerPartition {
+    // Null for who reads all; a list, be it empty, for who reads what is committed.
+    let is_committed = isolation == IsolationLevel::ReadCommitted;
+    let empty = FetchAnswerPartition {
         partition_index,
-        aborted_transactions: aborted_transactions.map(|_| aborted(&read)),
-        records: read.batches,
+        aborted_transactions: is_committed.then(Vec::new),
         ..FetchAnswerPartition::default()
     };
-    if ends_known { with_ends(answer, partition.ends()) } else { answer }
+    let (ends, read) = match said {
+        Ok((None, read)) if read.batches.is_empty() => {
+            return FetchAnswerPartition { error_code: ErrorCode::OffsetNotAvailable.code(), ..empty };
+        }
+        Ok(said) => said,
+        Err(code) => return FetchAnswerPartition { error_code: code.code(), ..empty },
+    };
+    let answer = FetchAnswerPartition {
+        aborted_transactions: is_committed.then(|| aborted(&read)),
+        records: read.batches,
+        ..empty
+    };
+    match ends {
+        Some(ends) => with_ends(answer, ends),
+        None => answer,
+    }
 }
 
 /// What the reader has to leave out of the batches that it gets.
