@@ -5,9 +5,11 @@
 
 mod mesh;
 mod store;
+mod zones;
 
 pub use mesh::MeshMetrics;
 pub use store::{ObjectKind, StoreMetrics, StoreOperation};
+pub use zones::ZoneMetrics;
 
 use crate::limits::MemoryBudget;
 use prometheus_client::collector::Collector;
@@ -51,6 +53,8 @@ pub struct Metrics {
     pub mesh: MeshMetrics,
     /// What is asked of the object store.
     pub store: StoreMetrics,
+    /// What is read here for brokers of other zones.
+    pub zones: ZoneMetrics,
 }
 
 /// The archiver's numbers.
@@ -247,6 +251,7 @@ impl Metrics {
             archive: ArchiveMetrics::register(registry_mut),
             mesh: MeshMetrics::register(registry_mut),
             store: StoreMetrics::register(registry_mut),
+            zones: ZoneMetrics::register(registry_mut),
             registry,
         }
     }

@@ -128,6 +128,19 @@ impl Cache {
         self.inner.insert(key, bytes);
     }
 
+    /// Puts bytes in that were read from the store with others.
+    pub fn insert_read(&self, key: CacheKey, bytes: Bytes) {
+        self.metrics.cache.misses.inc();
+        self.metrics.cache.store_bytes.inc_by(bytes.len() as u64);
+        self.inner.insert(key, bytes);
+    }
+
+    /// Whether the bytes are probably at hand, in memory or on the disk.
+    #[must_use]
+    pub fn may_hold(&self, key: &CacheKey) -> bool {
+        self.inner.contains(key)
+    }
+
     /// Whether the bytes are at hand in memory.
     #[must_use]
     pub fn holds(&self, key: &CacheKey) -> bool {

@@ -11,6 +11,7 @@
 use super::hash::{Domain, Hash, mix};
 use crate::meta::keys::view::{Member, PlacementNumber};
 use crate::types::{SessionId, TopicPartition};
+use std::collections::BTreeSet;
 
 /// A view asks for a function that this release does not have: whoever reads it must leave the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,12 +24,19 @@ pub struct Placement {
     /// In the order of broker ids: of two equal draws the first wins.
     members: Vec<Member>,
     draws: Vec<Draw>,
+    /// Names without regard to case, in order; none if there are more than [`ZONES_MAX`].
+    zones: Vec<String>,
 }
+
+/// Zones of one view at most, to be of use: each has a broker that reads a partition for the consumers there.
+pub const ZONES_MAX: usize = 16;
 
 #[derive(Clone, Copy, Debug)]
 struct Draw {
     seed: u64,
     member: usize,
+    /// The member's place among the zones.
+    zone: Option<usize>,
 }
 
 /// What has a leader, hashed.
@@ -76,13 +84,15 @@ impl Placement {
         }
         let mut members = members.to_vec();
         members.sort_by_key(|member| member.broker_id);
+        let zones = zones(&members);
         let mut draws = Vec::new();
         for (index, member) in members.iter().enumerate() {
+            let zone = member.zone.as_ref().and_then(|zone| zones.binary_search(&zone.to_lowercase()).ok());
             let broker = Hash::of(Domain::Draw).word(u64::from(member.broker_id.0.cast_unsigned()));
             let seeds = (0..member.weight).map(|draw| broker.word(draw.into()).finish());
-            draws.extend(seeds.map(|seed| Draw { seed, member: index }));
+            draws.extend(seeds.map(|seed| Draw { seed, member: index, zone }));
         }
-        Ok(Placement { members, draws })
+        Ok(Placement { members, draws, zones })
     }
 
     /// Who leads `key`; none if there are no members.
@@ -103,6 +113,36 @@ impl Placement {
         best.map(|(_, member)| member)
     }
 
+    /// Who of the members of `zone` would lead `key` if there were no others; none if it has no members. In the leader's own
+    /// zone that is the leader.
+    #[must_use]
+    pub fn leader_in(&self, zone: &str, key: PlacementKey) -> Option<&Member> {
+        let zone = self.zones.binary_search(&zone.to_lowercase()).ok()?;
+        self.best_by_zone(key)[zone]
+    }
+
+    /// The same of each zone.
+    pub fn leaders_in_zones(&self, key: PlacementKey) -> impl Iterator<Item = &Member> {
+        self.best_by_zone(key).into_iter().flatten()
+    }
+
+    /// Whether `zone` has members.
+    #[must_use]
+    pub fn has_zone(&self, zone: &str) -> bool {
+        self.zones.binary_search(&zone.to_lowercase()).is_ok()
+    }
+
+    fn best_by_zone(&self, key: PlacementKey) -> Vec<Option<&Member>> {
+        let mut best: Vec<Option<(u64, usize)>> = vec![None; self.zones.len()];
+        for (draw, zone) in self.draws.iter().filter_map(|draw| Some((draw, draw.zone?))) {
+            let score = mix(key.0 ^ draw.seed);
+            if best[zone].is_none_or(|(greatest, _)| score > greatest) {
+                best[zone] = Some((score, draw.member));
+            }
+        }
+        best.into_iter().map(|best| best.map(|(_, member)| &self.members[member])).collect()
+    }
+
     /// All members, the leader of `key` first, then who would lead without those before.
     #[must_use]
     pub fn rank(&self, key: PlacementKey) -> Vec<&Member> {
@@ -121,4 +161,10 @@ impl Placement {
     pub fn members(&self) -> &[Member] {
         &self.members
     }
+}
+
+fn zones(members: &[Member]) -> Vec<String> {
+    let zones: BTreeSet<String> =
+        members.iter().filter_map(|member| member.zone.as_ref().map(|zone| zone.to_lowercase())).collect();
+    if zones.len() <= ZONES_MAX { zones.into_iter().collect() } else { Vec::new() }
 }

@@ -2,9 +2,14 @@
 //!
 //! A broker that has no listener of that name, or that this one knows nothing of yet, is left out, and this broker is named in
 //! its place: every broker takes every request, and sends on what others lead.
+//!
+//! *Zones.* Of each zone one broker reads a partition for the consumers there (`forward/nearby.rs`), so it is told of as a
+//! replica. To a client that names its zone in its client id (`zone_hint.rs`) that broker is told of as the leader, so that
+//! nothing of what it sends and fetches goes to another zone by its own connections.
 
 use super::ConnectionInfo;
 use super::context::Context;
+use super::zone_hint::zone_hint;
 use crate::cluster::PlacementKey;
 use crate::leadership::{Leader, ViewImage};
 use crate::meta::keys::view::Member;
@@ -20,6 +25,8 @@ pub struct Brokers {
     own: BrokerId,
     image: Arc<ViewImage>,
     told: BTreeMap<BrokerId, ToldBroker>,
+    /// The zone that the client is in, as far as it said so.
+    zone: Option<String>,
 }
 
 /// A broker, and where clients of the listener reach it.
@@ -54,7 +61,13 @@ impl Brokers {
         if told.is_empty() || told.len() < image.members().len() {
             told.entry(own).or_insert_with(here);
         }
-        Brokers { own, image, told }
+        Brokers { own, image, told, zone: None }
+    }
+
+    /// The same, for a client with this id.
+    #[must_use]
+    pub fn for_client(self, client_id: Option<&str>) -> Brokers {
+        Brokers { zone: client_id.and_then(zone_hint), ..self }
     }
 
     /// All of them, in the order of their ids; at least one.
@@ -74,7 +87,28 @@ impl Brokers {
 
     /// Who is named as leader of a partition; none if the view has no members.
     pub fn leader(&self, partition: TopicPartition) -> Option<BrokerId> {
-        self.named(PlacementKey::partition(partition))
+        let key = PlacementKey::partition(partition);
+        let near = self.zone.as_ref().and_then(|zone| self.reader_in(zone, key));
+        near.map(|member| member.broker_id).or_else(|| self.named(key))
+    }
+
+    /// Who is named as having a partition's records: who is named as leader, who leads it, and who reads it in each zone.
+    pub fn replicas(&self, partition: TopicPartition) -> Vec<BrokerId> {
+        let key = PlacementKey::partition(partition);
+        let readers = self.image.members_in_zones(key).map(|member| member.broker_id);
+        let readers = readers.filter(|broker_id| self.told.contains_key(broker_id));
+        let mut replicas: Vec<BrokerId> = self.leader(partition).into_iter().collect();
+        for broker_id in self.named(key).into_iter().chain(readers) {
+            if !replicas.contains(&broker_id) {
+                replicas.push(broker_id);
+            }
+        }
+        replicas
+    }
+
+    /// Who reads for the consumers of `zone` what `key` names; none if the zone has nobody whom clients are told of.
+    pub fn reader_in(&self, zone: &str, key: PlacementKey) -> Option<&Member> {
+        self.image.member_in(zone, key).filter(|member| self.told.contains_key(&member.broker_id))
     }
 
     /// Who is named as coordinator of a group or a transactional id.

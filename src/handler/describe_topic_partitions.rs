@@ -22,9 +22,10 @@ const PARTITIONS_MAX: i32 = 2000;
 pub async fn handle(
     context: &Context,
     request: DescribeTopicPartitionsRequest,
+    client_id: Option<&str>,
     connection: &ConnectionInfo,
 ) -> DescribeTopicPartitionsResponse {
-    let brokers = Brokers::of(context, connection);
+    let brokers = Brokers::of(context, connection).for_client(client_id);
     let mut left = request.response_partition_limit.clamp(1, PARTITIONS_MAX);
     let from = request.cursor.map(|cursor| (cursor.topic_name.to_string(), cursor.partition_index.max(0)));
     let mut response = DescribeTopicPartitionsResponse::default();
@@ -103,7 +104,8 @@ fn describe(
             .with_last_known_elr(Some(Vec::new()));
         match brokers.leader(partition).map(|leader| BrokerId(leader.0)) {
             Some(leader) => {
-                answer.with_leader_id(leader).with_replica_nodes(vec![leader]).with_isr_nodes(vec![leader])
+                let replicas: Vec<_> = brokers.replicas(partition).iter().map(|id| BrokerId(id.0)).collect();
+                answer.with_leader_id(leader).with_isr_nodes(replicas.clone()).with_replica_nodes(replicas)
             }
             None => answer.with_error_code(ErrorCode::LeaderNotAvailable.code()).with_leader_id(NOBODY),
         }

@@ -219,7 +219,7 @@ impl Session {
 
 impl FetchContext {
     /// Whether the answer names this partition: always, unless it is incremental and nothing has changed.
-    /// Remembers what it says. `told` is empty where the answer is an error.
+    /// Remembers what it says. `told` is empty where the answer is an error, or sends the consumer elsewhere.
     pub fn names(&self, partition: &PartitionRef, told: Option<Told>, has_records: bool) -> bool {
         let Some(session) = &self.session else { return true };
         let mut session = session.lock();

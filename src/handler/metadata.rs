@@ -25,10 +25,11 @@ pub async fn handle(
     context: &Context,
     request: MetadataRequest,
     api_version: i16,
+    client_id: Option<&str>,
     connection: &ConnectionInfo,
 ) -> MetadataResponse {
     let asked = request.include_topic_authorized_operations;
-    let brokers = Brokers::of(context, connection);
+    let brokers = Brokers::of(context, connection).for_client(client_id);
     let mut topics = Vec::new();
     match request.topics {
         Some(wanted) if !(api_version == 0 && wanted.is_empty()) => {
@@ -124,7 +125,8 @@ fn describe(brokers: &Brokers, topic: &Topic, asked: bool) -> MetadataResponseTo
             .with_leader_epoch(brokers.leader_epoch());
         match brokers.leader(partition).map(|leader| BrokerId(leader.0)) {
             Some(leader) => {
-                answer.with_leader_id(leader).with_replica_nodes(vec![leader]).with_isr_nodes(vec![leader])
+                let replicas: Vec<_> = brokers.replicas(partition).iter().map(|id| BrokerId(id.0)).collect();
+                answer.with_leader_id(leader).with_isr_nodes(replicas.clone()).with_replica_nodes(replicas)
             }
             None => answer.with_error_code(ErrorCode::LeaderNotAvailable.code()).with_leader_id(NOBODY),
         }

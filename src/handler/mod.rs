@@ -30,6 +30,8 @@ mod describe_topic_partitions;
 mod describe_transactions;
 mod end_txn;
 mod fetch;
+mod fetch_directions;
+mod fetch_here;
 mod fetch_session;
 mod find_coordinator;
 mod forward;
@@ -45,6 +47,7 @@ mod list_groups;
 mod list_offsets;
 mod list_transactions;
 mod metadata;
+mod nearer;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
@@ -59,6 +62,7 @@ mod sync_group;
 mod txn_error;
 mod txn_offset_commit;
 mod verification;
+mod zone_hint;
 
 pub use brokers::MissingListeners;
 pub use context::{AdvertisedListener, ClusterInfo, Context};
@@ -67,6 +71,7 @@ pub use forward::Streams;
 
 use crate::limits::MemoryPermit;
 use crate::mesh::{ClientSecurity, MeshName};
+use crate::peers::PrivateApi;
 use crate::types::ViewNumber;
 use crate::wire::api::ApiKey;
 use crate::wire::private::{self, PrivateAnswer};
@@ -231,7 +236,7 @@ async fn admit(
 ) -> Admitted {
     let header = &frame.header;
     if private::is_private(header.api_key) {
-        return Admitted::Answer(answer_broker(context, connection, &frame).await);
+        return answer_broker(context, connection, frame).await;
     }
     let Some(api_key) = ApiKey::from_code(header.api_key).filter(|_| header.is_supported()) else {
         return Admitted::Answer(ResponseFrame::unsupported_version(header));
@@ -261,7 +266,10 @@ async fn answer_here(
             answer(frame, async |request| list_offsets::handle(context, request, version).await).await
         }
         ApiKey::Metadata => {
-            answer(frame, async |request| metadata::handle(context, request, version, connection).await).await
+            let client_id = header.client_id.as_deref();
+            let respond =
+                async |request| metadata::handle(context, request, version, client_id, connection).await;
+            answer(frame, respond).await
         }
         ApiKey::ApiVersions => answer(frame, async |request| api_versions::handle(&request, version)).await,
         ApiKey::CreateTopics => {
@@ -351,8 +359,10 @@ async fn answer_here(
             answer(frame, async |request| describe_producers::handle(context, request).await).await
         }
         ApiKey::DescribeTopicPartitions => {
-            let respond =
-                async |request| describe_topic_partitions::handle(context, request, connection).await;
+            let client_id = header.client_id.as_deref();
+            let respond = async |request| {
+                describe_topic_partitions::handle(context, request, client_id, connection).await
+            };
             answer(frame, respond).await
         }
         ApiKey::AddPartitionsToTxn => {
@@ -410,20 +420,26 @@ async fn answer_here(
 }
 
 /// What Kafka does not know, which is answered to other brokers alone.
-async fn answer_broker(
-    context: &Context,
-    connection: &ConnectionInfo,
-    frame: &RequestFrame,
-) -> ResponseFrame {
-    let header = &frame.header;
+async fn answer_broker(context: &Arc<Context>, connection: &ConnectionInfo, frame: RequestFrame) -> Admitted {
+    let RequestFrame { header, body, .. } = frame;
     let Origin::Broker { name, .. } = connection.origin else {
-        return ResponseFrame::unsupported_version(header);
+        return Admitted::Answer(ResponseFrame::unsupported_version(&header));
     };
-    let served = match private::number_of(header).filter(|_| private::is_known(header)) {
-        Some(number) => context.private.serve(number, name, frame.body.clone()).await,
+    let number = private::number_of(&header).filter(|_| private::is_known(&header));
+    if number == Some(PrivateApi::Directions.number()) {
+        // It may wait for records, as a fetch does.
+        let (context, connection) = (Arc::clone(context), connection.clone());
+        return Admitted::Waiting(Box::pin(async move {
+            let answer = fetch_directions::answer(&context, &connection, body).await;
+            private::encode_answer(&header, PrivateAnswer::Served(answer))
+        }));
+    }
+    let served = match number {
+        Some(number) => context.private.serve(number, name, body).await,
         None => None,
     };
-    private::encode_answer(header, served.map_or(PrivateAnswer::NotServed, PrivateAnswer::Served))
+    let answer = served.map_or(PrivateAnswer::NotServed, PrivateAnswer::Served);
+    Admitted::Answer(private::encode_answer(&header, answer))
 }
 
 /// Reads the request as `Q` and answers with what `respond` says.

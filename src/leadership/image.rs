@@ -74,6 +74,40 @@ impl ViewImage {
         self.placement.leader(key)
     }
 
+    /// Who of the members of `zone` would lead what `key` names if there were no others: consumers there read it by way of
+    /// that one. None if the zone has no members; cases do not matter in its name.
+    #[must_use]
+    pub fn member_in(&self, zone: &str, key: PlacementKey) -> Option<&Member> {
+        self.placement.leader_in(zone, key)
+    }
+
+    /// The same of each zone.
+    pub fn members_in_zones(&self, key: PlacementKey) -> impl Iterator<Item = &Member> {
+        self.placement.leaders_in_zones(key)
+    }
+
+    /// Whether `zone` has members.
+    #[must_use]
+    pub fn has_zone(&self, zone: &str) -> bool {
+        self.placement.has_zone(zone)
+    }
+
+    /// Whether `session` is a member, and in `zone`.
+    #[must_use]
+    pub fn is_in_zone(&self, session: SessionId, zone: &str) -> bool {
+        self.zone_of(session).is_some_and(|of| of.to_lowercase() == zone.to_lowercase())
+    }
+
+    /// Whether this session is in a zone, and `session` is not in the same.
+    #[must_use]
+    pub fn is_in_another_zone(&self, session: SessionId) -> bool {
+        self.zone_of(self.own).is_some_and(|own| !self.is_in_zone(session, own))
+    }
+
+    fn zone_of(&self, session: SessionId) -> Option<&str> {
+        self.members().iter().find(|member| member.session == session)?.zone.as_deref()
+    }
+
     /// The members, in the order of their broker ids.
     #[must_use]
     pub fn members(&self) -> &[Member] {

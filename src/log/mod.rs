@@ -9,6 +9,7 @@ mod archived;
 mod broker_log;
 mod checkpoint;
 mod data_batches;
+mod directions;
 mod index;
 mod leftovers;
 mod merged;
@@ -32,6 +33,9 @@ pub use archived::{ArchiveState, ArchivedLog, SegmentRef, Unarchived, WaitingRow
 pub use broker_log::{BrokerLog, LogError};
 pub use checkpoint::CheckpointView;
 pub use data_batches::{DataBatches, data_batches};
+pub use directions::{
+    Direction, DirectionsWanted, PARTITIONS_MAX, PartitionWanted, decode_directions, encode_directions,
+};
 pub use index::IndexEntry;
 pub use leftovers::{KeptJournal, KeptNumber, KeptObject};
 pub use merged::{MergeSources, MergedPartition, MergedSpans};

@@ -1,12 +1,14 @@
-//! Reads for those who copy what an object has, instead of serving it: its index, and many spans of it at once.
+//! Reads of many spans of an object at once, as partitions lie side by side in it: for those who copy what it has, and for those
+//! who serve many partitions from it.
 //!
-//! What readers may want next stays in the cache: spans that are not in its memory are read in runs, past it.
+//! Who copies reads past the cache, so that what readers may want next stays there. Who serves fills it.
 
 use super::index::IndexEntry;
-use super::reader::{ReadError, Reader, cause_of, key_of, verify};
+use super::reader::{READ_TIMEOUT, ReadError, Reader, cause_of, key_of, verify};
 use crate::cache::CacheKey;
 use crate::journal::{ObjectIndex, ObjectName, decode_index};
 use bytes::Bytes;
+use futures_util::future::join_all;
 use std::ops::Range;
 
 /// Spans closer than this are read as one range.
@@ -50,6 +52,41 @@ impl Reader {
         Ok(copies)
     }
 
+    /// Brings what is not in the cache of these spans into it, neighbours by one read of the store. What cannot be read is told
+    /// to who reads it.
+    pub async fn gather(&self, mut spans: Vec<IndexEntry>) {
+        spans.retain(|span| !self.cache.may_hold(&key_of(span)));
+        spans.sort_by_key(|span| (span.object, span.byte_range.start));
+        let missing: Vec<&IndexEntry> = spans.iter().collect();
+        let mut left = missing.as_slice();
+        let mut runs = Vec::new();
+        while let Some(run) = self.next_run(left) {
+            left = &left[run.len()..];
+            // One alone is as well read by who wants it.
+            if let [first, others @ ..] = run
+                && !others.is_empty()
+            {
+                let (first, others) = ((*first).clone(), others.iter().copied().cloned().collect());
+                runs.push(self.read_run(first, others));
+            }
+        }
+        let _read = tokio::time::timeout(READ_TIMEOUT, join_all(runs)).await;
+    }
+
+    /// Reads a run once, however many want it meanwhile: who wants its first span waits for all.
+    async fn read_run(&self, first: IndexEntry, others: Vec<IndexEntry>) {
+        let (reader, key) = (self.clone(), key_of(&first));
+        let load = move || async move {
+            let range = first.byte_range.start..others.last().map_or(0, |last| last.byte_range.end);
+            let bytes = reader.store_range(first.object, range.clone()).await?;
+            for other in &others {
+                reader.cache.insert_read(key_of(other), copy(other, &bytes, range.start)?);
+            }
+            copy(&first, &bytes, range.start)
+        };
+        let _read: Result<Bytes, foyer::Error> = self.cache.get_or_load::<_, _, ReadError>(key, load).await;
+    }
+
     /// The first of these spans, and those behind it that are read with it.
     fn next_run<'a, 'b>(&self, spans: &'a [&'b IndexEntry]) -> Option<&'a [&'b IndexEntry]> {
         let first = spans.first()?;
@@ -57,7 +94,8 @@ impl Reader {
             return Some(&spans[..1]);
         }
         let belongs = |pair: &[&IndexEntry]| {
-            let is_near = pair[1].byte_range.start <= pair[0].byte_range.end + GAP_BYTES_MAX;
+            let is_near = pair[0].object == pair[1].object
+                && pair[1].byte_range.start <= pair[0].byte_range.end.saturating_add(GAP_BYTES_MAX);
             let is_small = pair[1].byte_range.end - first.byte_range.start <= RANGE_BYTES_MAX;
             is_near && is_small && !self.cache.holds(&key_of(pair[1]))
         };

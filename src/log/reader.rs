@@ -109,7 +109,7 @@ const READ_AHEADS_MAX: usize = 16;
 const READ_AHEAD_BYTES: u64 = 1024 * 1024;
 /// A reader waits this long for one span, and for all that it reads of segments; clients ask again. Far less than what is
 /// replaced is kept for.
-const READ_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(15);
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 impl Reader {

@@ -15,6 +15,8 @@ pub enum PrivateApi {
     Coordinators = 0,
     /// Which sessions a broker finds unreachable (room `views`).
     Reports = 1,
+    /// Where records lie that a broker of another zone wants to read (room `handler`).
+    Directions = 2,
 }
 
 impl PrivateApi {
@@ -27,7 +29,8 @@ impl PrivateApi {
     /// The kind of that number.
     #[must_use]
     pub fn of_number(number: u8) -> Option<PrivateApi> {
-        [PrivateApi::Coordinators, PrivateApi::Reports].into_iter().find(|api| api.number() == number)
+        let all = [PrivateApi::Coordinators, PrivateApi::Reports, PrivateApi::Directions];
+        all.into_iter().find(|api| api.number() == number)
     }
 }
 

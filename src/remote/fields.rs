@@ -27,7 +27,7 @@ macro_rules! number {
 
 impl Fields {
     /// What follows the version.
-    pub(super) fn new(bytes: Bytes) -> Result<Fields, Malformed> {
+    pub fn new(bytes: Bytes) -> Result<Fields, Malformed> {
         if bytes.len() > REQUEST_BYTES_MAX {
             return Err(Malformed);
         }
@@ -37,6 +37,8 @@ impl Fields {
 
     number!(u8, u8, get_u8);
     number!(u16, u16, get_u16);
+    number!(u32, u32, get_u32);
+    number!(u64, u64, get_u64);
     number!(i16, i16, get_i16);
     number!(i32, i32, get_i32);
     number!(i64, i64, get_i64);

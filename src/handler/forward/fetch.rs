@@ -7,13 +7,17 @@
 //! The first look is what makes it fair: a leader that always has records at once would otherwise end every poll before
 //! another's answer comes. If one leader has all that is asked for, it is asked once, with the client's own terms.
 //!
+//! Who leads in another zone says where to read, and it is read here (`nearby.rs`).
+//!
 //! `fetch.min.bytes` is waited for by each leader alone, less what the first look had of all; when the time is over there
 //! is what all have together. `fetch.max.bytes` is shared among the leaders in equal parts.
 
 use super::At;
 use super::route::{self, Route};
-use crate::handler::fetch::{Fetched, Terms, fetch_here, resolve};
+use crate::handler::fetch::{Fetched, Terms};
+use crate::handler::fetch_here::{fetch_here, part, resolve};
 use crate::handler::fetch_session::{PartitionRef, TopicRef, Wanted};
+use crate::handler::nearer::Nearer;
 use crate::limits::MemoryPermit;
 use crate::log::IsolationLevel;
 use crate::mesh::{CallError, Unknown};
@@ -42,23 +46,35 @@ const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
 const LENGTH_BYTES: usize = 4;
 
 /// What is asked of one leader.
-struct Ask {
+pub(super) struct Ask {
     route: Route,
     /// Partitions by their place in the client's fetch.
     places: Vec<usize>,
-    wanted: Vec<(PartitionRef, Wanted)>,
+    pub(super) wanted: Vec<(PartitionRef, Wanted)>,
 }
 
-/// Fetches what is wanted from whoever leads it. Parts are in the order of `wanted`.
+impl Ask {
+    /// Some of it.
+    pub(super) fn only(&self, some: &[usize]) -> Ask {
+        let places = some.iter().map(|place| self.places[*place]).collect();
+        let wanted = some.iter().map(|place| self.wanted[*place].clone()).collect();
+        Ask { route: self.route, places, wanted }
+    }
+}
+
+/// Fetches what is wanted from whoever leads it, for a consumer in `rack`, which may be empty. Parts are in the order of `wanted`.
 pub(in crate::handler) async fn fetch(
     at: At<'_>,
     header: &RequestHeader,
-    terms: Terms,
+    terms: Terms<'_>,
+    rack: &str,
     wanted: &[(PartitionRef, Wanted)],
 ) -> Fetched {
     if !at.may_forward() {
         return fetch_here(at.context, terms, wanted).await;
     }
+    let nearer = Nearer::of(at, rack);
+    let terms = Terms { nearer: nearer.as_ref(), ..terms };
     let asks = asks(at, wanted).await;
     let gateway = Gateway { at, header, asks: &asks };
     match asks.as_slice() {
@@ -92,14 +108,14 @@ async fn asks(at: At<'_>, wanted: &[(PartitionRef, Wanted)]) -> Vec<Ask> {
 }
 
 /// A fetch from several.
-struct Gateway<'a> {
-    at: At<'a>,
+pub(super) struct Gateway<'a> {
+    pub(super) at: At<'a>,
     header: &'a RequestHeader,
     asks: &'a [Ask],
 }
 
 impl Gateway<'_> {
-    async fn fetch(&self, terms: Terms, partitions: usize) -> Fetched {
+    async fn fetch(&self, terms: Terms<'_>, partitions: usize) -> Fetched {
         let share = terms.bytes_max / u64::try_from(self.asks.len()).unwrap_or(1);
         let terms = Terms { bytes_max: share, ..terms };
         let look = Terms { bytes_min: 0, deadline: Instant::now().min(terms.deadline), ..terms };
@@ -125,7 +141,7 @@ impl Gateway<'_> {
 
     /// Waits until somebody has enough, or for all; for one that does not answer no longer than a moment after its time. What
     /// comes takes the place of what the first look had.
-    async fn poll(&self, terms: Terms, answers: &mut [Fetched]) {
+    async fn poll(&self, terms: Terms<'_>, answers: &mut [Fetched]) {
         let ask = |(place, ask)| async move { (place, self.ask(ask, terms).await) };
         let mut polls: FuturesUnordered<_> = self.asks.iter().enumerate().map(ask).collect();
         while let Ok(Some((place, fetched))) = timeout_at(terms.deadline + LATE_MAX, polls.next()).await {
@@ -137,14 +153,17 @@ impl Gateway<'_> {
         }
     }
 
-    async fn ask(&self, ask: &Ask, terms: Terms) -> Fetched {
+    async fn ask(&self, ask: &Ask, terms: Terms<'_>) -> Fetched {
         match ask.route {
             Route::Here => fetch_here(self.at.context, terms, &ask.wanted).await,
+            Route::Other(session) if self.at.context.leadership.image().is_in_another_zone(session) => {
+                self.ask_nearby(session, ask, terms).await
+            }
             Route::Other(session) => self.ask_other(session, ask, terms).await,
         }
     }
 
-    async fn ask_other(&self, session: SessionId, ask: &Ask, terms: Terms) -> Fetched {
+    pub(super) async fn ask_other(&self, session: SessionId, ask: &Ask, terms: Terms<'_>) -> Fetched {
         let request = request(ask, terms, self.header.api_version);
         let Ok(frame) = encode_request(self.header, &request) else {
             return refused(ask, terms, ErrorCode::UnknownServerError);
@@ -195,19 +214,13 @@ fn is_refused(parts: &[FetchAnswerPartition]) -> bool {
     parts.iter().any(|part| part.error_code != 0)
 }
 
-fn refused(ask: &Ask, terms: Terms, code: ErrorCode) -> Fetched {
-    let aborted = (terms.isolation == IsolationLevel::ReadCommitted).then(Vec::new);
-    let part = |(partition_ref, _): &(PartitionRef, Wanted)| FetchAnswerPartition {
-        partition_index: partition_ref.1,
-        error_code: code.code(),
-        aborted_transactions: aborted.clone(),
-        ..FetchAnswerPartition::default()
-    };
-    Fetched { parts: ask.wanted.iter().map(part).collect(), permit: None }
+fn refused(ask: &Ask, terms: Terms<'_>, code: ErrorCode) -> Fetched {
+    let refused = |((_, index), _): &(PartitionRef, Wanted)| part(*index, terms.isolation, Err(code));
+    Fetched { parts: ask.wanted.iter().map(refused).collect(), permit: None }
 }
 
 /// A fetch without a session.
-fn request(ask: &Ask, terms: Terms, api_version: i16) -> FetchRequest {
+fn request(ask: &Ask, terms: Terms<'_>, api_version: i16) -> FetchRequest {
     let wait = terms.deadline.saturating_duration_since(Instant::now());
     let number = |bytes: u64| i32::try_from(bytes).unwrap_or(i32::MAX);
     let request = FetchRequest::default()
@@ -254,7 +267,7 @@ fn read(answer: Bytes, ask: &Ask, api_version: i16) -> Option<Vec<FetchAnswerPar
     if response.error_code != 0 {
         return None;
     }
-    let mut said: HashMap<PartitionRef, FetchAnswerPartition> = HashMap::new();
+    let mut parts: HashMap<PartitionRef, FetchAnswerPartition> = HashMap::new();
     for topic in response.responses {
         let topic_ref = if api_version >= TOPIC_ID_VERSION {
             TopicRef::Id(topic.topic_id)
@@ -262,16 +275,16 @@ fn read(answer: Bytes, ask: &Ask, api_version: i16) -> Option<Vec<FetchAnswerPar
             TopicRef::Name(topic.topic.as_str().into())
         };
         for data in topic.partitions {
-            said.insert((topic_ref.clone(), data.partition_index), part(data));
+            parts.insert((topic_ref.clone(), data.partition_index), said(data));
         }
     }
-    ask.wanted.iter().map(|(partition_ref, _)| said.remove(partition_ref)).collect()
+    ask.wanted.iter().map(|(partition_ref, _)| parts.remove(partition_ref)).collect()
 }
 
 /// From here on topics are named by id.
 const TOPIC_ID_VERSION: i16 = 13;
 
-fn part(data: PartitionData) -> FetchAnswerPartition {
+fn said(data: PartitionData) -> FetchAnswerPartition {
     let aborted = data.aborted_transactions.map(|aborted| {
         let aborted = aborted.into_iter().map(|transaction| AbortedTransaction {
             producer_id: transaction.producer_id.0,

@@ -5,7 +5,7 @@
 //!                           ├─ one other             ─▶ whole: the client's own bytes there, the answer's bytes back
 //!                           ├─ several               ─▶ split: a part to each, answers merged in the request's order
 //!                           └─ all (lists)           ─▶ everywhere: the same to each, answers merged by name
-//! Produce: `produce.rs`, on streams that keep the order.  Fetch: `fetch.rs`, with one long poll.
+//! Produce: `produce.rs`, on streams that keep the order.  Fetch: `fetch.rs`, with one long poll; `nearby.rs` between zones.
 //! ```
 //!
 //! *What came from another broker is never sent on*: it is answered here, or refused as not led here. So a request crosses
@@ -24,6 +24,7 @@
 mod everywhere;
 pub(super) mod fetch;
 mod groups;
+mod nearby;
 mod partitions;
 pub(super) mod produce;
 pub(super) mod route;

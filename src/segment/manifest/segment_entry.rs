@@ -82,7 +82,8 @@ impl Segment {
     }
 
     /// What is wrong with it by itself, if anything.
-    pub(super) fn fault(&self) -> Option<&'static str> {
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
         let Range { start, end } = self.offsets;
         let offsets = u64::try_from(end.0.saturating_sub(start.0)).unwrap_or(0);
         match () {
