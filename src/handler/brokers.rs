@@ -3,6 +3,9 @@
 //! A broker that has no listener of that name, or that this one knows nothing of yet, is left out, and this broker is named in
 //! its place: every broker takes every request, and sends on what others lead.
 //!
+//! *One address for several.* Brokers that advertise the same address, as behind a load balancer, are told of as one, by the
+//! least of their ids: clients keep brokers by id, and librdkafka before 2.10 forgets all but the last id of an address.
+//!
 //! *Zones.* Of each zone one broker reads a partition for the consumers there (`forward/nearby.rs`), so it is told of as a
 //! replica. To a client that names its zone in its client id (`zone_hint.rs`) that broker is told of as the leader, so that
 //! nothing of what it sends and fetches goes to another zone by its own connections.
@@ -16,7 +19,7 @@ use crate::meta::keys::view::Member;
 use crate::types::{BrokerId, SessionId, TopicPartition};
 use crate::wire::StrBytes;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The brokers of one view.
@@ -25,6 +28,8 @@ pub struct Brokers {
     own: BrokerId,
     image: Arc<ViewImage>,
     told: BTreeMap<BrokerId, ToldBroker>,
+    /// By which id each broker is told of.
+    told_as: BTreeMap<BrokerId, BrokerId>,
     /// The zone that the client is in, as far as it said so.
     zone: Option<String>,
 }
@@ -61,7 +66,8 @@ impl Brokers {
         if told.is_empty() || told.len() < image.members().len() {
             told.entry(own).or_insert_with(here);
         }
-        Brokers { own, image, told, zone: None }
+        let told_as = join_addresses(&mut told);
+        Brokers { own, image, told, told_as, zone: None }
     }
 
     /// The same, for a client with this id.
@@ -89,14 +95,14 @@ impl Brokers {
     pub fn leader(&self, partition: TopicPartition) -> Option<BrokerId> {
         let key = PlacementKey::partition(partition);
         let near = self.zone.as_ref().and_then(|zone| self.reader_in(zone, key));
-        near.map(|member| member.broker_id).or_else(|| self.named(key))
+        near.and_then(|member| self.told_as(member.broker_id)).or_else(|| self.named(key))
     }
 
     /// Who is named as having a partition's records: who is named as leader, who leads it, and who reads it in each zone.
     pub fn replicas(&self, partition: TopicPartition) -> Vec<BrokerId> {
         let key = PlacementKey::partition(partition);
-        let readers = self.image.members_in_zones(key).map(|member| member.broker_id);
-        let readers = readers.filter(|broker_id| self.told.contains_key(broker_id));
+        let readers = self.image.members_in_zones(key);
+        let readers = readers.filter_map(|member| self.told_as(member.broker_id));
         let mut replicas: Vec<BrokerId> = self.leader(partition).into_iter().collect();
         for broker_id in self.named(key).into_iter().chain(readers) {
             if !replicas.contains(&broker_id) {
@@ -108,7 +114,12 @@ impl Brokers {
 
     /// Who reads for the consumers of `zone` what `key` names; none if the zone has nobody whom clients are told of.
     pub fn reader_in(&self, zone: &str, key: PlacementKey) -> Option<&Member> {
-        self.image.member_in(zone, key).filter(|member| self.told.contains_key(&member.broker_id))
+        self.image.member_in(zone, key).filter(|member| self.told_as.contains_key(&member.broker_id))
+    }
+
+    /// By which id clients know a broker; none: they are not told of it.
+    pub fn told_as(&self, broker_id: BrokerId) -> Option<BrokerId> {
+        self.told_as.get(&broker_id).copied()
     }
 
     /// Who is named as coordinator of a group or a transactional id.
@@ -122,8 +133,23 @@ impl Brokers {
             Leader::Own => self.own,
             Leader::Other(_) => self.image.leading_member(key)?.broker_id,
         };
-        Some(if self.told.contains_key(&leader) { leader } else { self.own })
+        self.told_as(leader).or_else(|| self.told_as(self.own))
     }
+}
+
+/// Leaves one broker for each address, and tells by which id each of all is known then. Its rack is that of all, or none.
+fn join_addresses(told: &mut BTreeMap<BrokerId, ToldBroker>) -> BTreeMap<BrokerId, BrokerId> {
+    let mut by_address: HashMap<(StrBytes, i32), BrokerId> = HashMap::new();
+    let mut told_as = BTreeMap::new();
+    for (id, broker) in std::mem::take(told) {
+        let first = *by_address.entry((broker.host.clone(), broker.port)).or_insert(id);
+        told_as.insert(id, first);
+        let joined = told.entry(first).or_insert_with(|| broker.clone());
+        if joined.rack != broker.rack {
+            joined.rack = None;
+        }
+    }
+    told_as
 }
 
 fn own_address(context: &Context, listener: &str) -> ToldBroker {

@@ -15,6 +15,7 @@ use crate::types::{BrokerId, TopicPartition};
 #[derive(Debug)]
 pub(super) struct Nearer {
     brokers: Brokers,
+    own: BrokerId,
     sightings: Sightings,
     rack: String,
 }
@@ -28,6 +29,7 @@ impl Nearer {
         }
         Some(Nearer {
             brokers: Brokers::of(at.context, at.connection),
+            own: at.context.cluster.broker_id,
             sightings: at.context.peers.sightings().borrow().clone(),
             rack: rack.to_owned(),
         })
@@ -37,6 +39,9 @@ impl Nearer {
     pub fn broker(&self, partition: TopicPartition) -> Option<BrokerId> {
         let member = self.brokers.reader_in(&self.rack, PlacementKey::partition(partition))?;
         let seen = self.sightings.get(&member.session)?;
-        (seen.reachability == Reachability::Up).then_some(member.broker_id)
+        let told_as = self.brokers.told_as(member.broker_id)?;
+        // Behind one address there is nobody to be sent to.
+        let is_elsewhere = self.brokers.told_as(self.own) != Some(told_as);
+        (seen.reachability == Reachability::Up && is_elsewhere).then_some(told_as)
     }
 }

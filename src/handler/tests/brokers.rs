@@ -24,17 +24,17 @@ const VIEW: i32 = 7;
 
 /// Broker 2 becomes a member, and tells clients of one listener.
 fn join(world: &World, listener: &str) {
+    join_at(world, listener, "two.example", 9099);
+}
+
+fn join_at(world: &World, listener: &str, host: &str, port: u16) {
     let leadership = &world.context.leadership;
     let mut other = Member::new(OTHER, BrokerId(2));
     other.zone = Some("b".to_owned());
     let members = vec![Member::new(leadership.own(), BrokerId(1)), other];
     leadership.on_view(&View::new(ViewNumber(VIEW), members), Revision(7)).expect("a known placement");
-    let listener = Listener {
-        name: listener.to_owned(),
-        host: "two.example".to_owned(),
-        port: 9099,
-        security: "PLAINTEXT".to_owned(),
-    };
+    let listener =
+        Listener { name: listener.to_owned(), host: host.to_owned(), port, security: "PLAINTEXT".to_owned() };
     let session = Session { listeners: vec![listener], ..Session::new(BrokerId(2), ViewNumber(VIEW), 0) };
     leadership.on_sessions(Arc::new(BTreeMap::from([(OTHER, Arc::new(session))])));
 }
@@ -94,6 +94,25 @@ async fn all_members_are_told_with_the_addresses_of_the_listener_that_was_asked(
     let kinds = world.ask(1, &kinds).await.config_resources;
     let names: Vec<_> = kinds.iter().map(|kind| kind.resource_name.as_str()).collect();
     assert_eq!(names, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn brokers_behind_one_address_are_told_of_as_one() {
+    let world = World::new().await;
+    world.create("t", 16).await;
+    join_at(&world, "PLAINTEXT", "here", 9092);
+    let answer = metadata(&world).await;
+    assert_eq!(brokers(&answer), [(1, "here".to_owned(), 9092)]);
+    assert_eq!((answer.controller_id.0, &answer.brokers[0].rack), (1, &None), "they are in several zones");
+    assert!(leaders(&answer).iter().all(|leader| *leader == 1));
+    for partition in &answer.topics[0].partitions {
+        let nodes: Vec<i32> = partition.replica_nodes.iter().map(|node| node.0).collect();
+        assert_eq!(nodes, [1]);
+    }
+    for number in 0..16 {
+        let keys = FindCoordinatorRequest::default().with_coordinator_keys(vec![text(&format!("g{number}"))]);
+        assert_eq!(world.ask(6, &keys).await.coordinators[0].node_id.0, 1);
+    }
 }
 
 #[tokio::test]
