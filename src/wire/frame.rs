@@ -178,12 +178,15 @@ impl RequestFrame {
         if self.header.api_key != R::KEY {
             return Err(DecodeError::WrongApi { got: self.header.api_key, wanted: R::KEY });
         }
-        shape::check(self.header.api_key, self.header.api_version, &self.body)?;
-        let mut body = self.body.clone();
+        let end = shape::check(self.header.api_key, self.header.api_version, &self.body)?;
+        let mut body = self.body.slice(..end);
         let request = R::decode(&mut body, self.header.api_version);
         let request = request.map_err(|error| DecodeError::Message(error.to_string()))?;
-        // The walk has seen the end; this would be a schema of ours that is not kafka_protocol's.
-        if body.is_empty() { Ok(request) } else { Err(ShapeError::TrailingBytes(body.len()).into()) }
+        if body.is_empty() {
+            return Ok(request);
+        }
+        // The walk has seen the end: a schema of ours is not kafka_protocol's.
+        Err(DecodeError::Message(format!("{} bytes before the end are not understood", body.len())))
     }
 }
 

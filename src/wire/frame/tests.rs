@@ -95,6 +95,14 @@ fn another_unsupported_request_is_answered_by_the_code() {
 }
 
 #[test]
+fn what_follows_the_last_field_is_passed_over() {
+    // As librdkafka 2.16 asks for all topics.
+    let bytes = b"\x00\x03\x00\x0d\x00\x00\x00\x03\x00\x07rdkafka\x00\x00\x00\x00\x00\x01\x00\x00";
+    let request = decode_frame(Bytes::from_static(bytes)).unwrap().decode::<MetadataRequest>().unwrap();
+    assert_eq!((request.topics, request.allow_auto_topic_creation), (None, false));
+}
+
+#[test]
 fn a_body_is_not_decoded_as_another_api() {
     let frame = decode_frame(sent(0, &MetadataRequest::default())).unwrap();
     assert_eq!(frame.decode::<ProduceRequest>(), Err(DecodeError::WrongApi { got: 3, wanted: 0 }));

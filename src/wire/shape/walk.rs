@@ -2,14 +2,11 @@
 
 use super::{ELEMENTS_MAX, Field, Kind, Null, Shape, ShapeError};
 
-/// Follows `shape` through the whole of `body`.
-pub(super) fn walk(shape: &Shape, version: i16, body: &[u8]) -> Result<(), ShapeError> {
+/// Follows `shape` through `body`, to the end of its last field.
+pub(super) fn walk(shape: &Shape, version: i16, body: &[u8]) -> Result<usize, ShapeError> {
     let mut walk = Walk::new(shape, version, body);
     walk.fields(shape.fields)?;
-    match walk.left() {
-        0 => Ok(()),
-        left => Err(ShapeError::TrailingBytes(left)),
-    }
+    Ok(walk.position)
 }
 
 struct Walk<'a> {
