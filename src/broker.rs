@@ -28,6 +28,7 @@ use crate::views::TakeOverError;
 use session::Session;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 /// What a broker runs on, opened and checked. It outlives sessions.
@@ -54,6 +55,9 @@ pub struct Broker {
     session: Session,
 }
 
+/// How long a start in a cluster bears with a metadata store that gives no answer, and the pause between attempts.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+const START_PAUSE: Duration = Duration::from_millis(500);
 /// A stop waits this long for others to take over.
 const HAND_OVER_MAX: Duration = Duration::from_secs(5);
 /// And this long for the stores.
@@ -135,7 +139,7 @@ impl Foundation {
         let metadata: Arc<dyn MetadataStore> = Arc::new(CountedStore::new(metadata, Arc::clone(&metrics)));
         let store = ObjectStore::open(&config.store)?.counted(Arc::clone(&metrics));
         store.probe().await?;
-        let cluster_id = claim(metadata.as_ref(), &store).await?;
+        let cluster_id = patiently(neighbours.is_some(), || claim(metadata.as_ref(), &store)).await?;
         let cache = Cache::open(config.cache, &config.data.join("cache"), Arc::clone(&metrics)).await?;
         Ok(Foundation {
             config,
@@ -189,10 +193,41 @@ async fn claim(metadata: &dyn MetadataStore, store: &ObjectStore) -> Result<Clus
     Ok(cluster_id)
 }
 
+/// Begins again where the metadata store gave no answer, which in a cluster comes of any failure of one of its members.
+async fn patiently<T, F>(is_of_several: bool, begin: impl Fn() -> F) -> Result<T, StartError>
+where
+    F: Future<Output = Result<T, StartError>>,
+{
+    let give_up = Instant::now() + START_PATIENCE;
+    let mut pace = interval(START_PAUSE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        pace.tick().await;
+        match begin().await {
+            Err(error) if is_of_several && error.may_pass() && Instant::now() < give_up => {
+                tracing::warn!(%error, "the start is tried again");
+            }
+            begun => return begun,
+        }
+    }
+}
+
+impl StartError {
+    fn may_pass(&self) -> bool {
+        let metadata = match self {
+            StartError::Metadata(error) | StartError::Session(SessionError::Metadata(error)) => error,
+            StartError::Session(SessionError::Contended(_)) => return true,
+            _ => return false,
+        };
+        !matches!(metadata, MetadataError::Refused(_))
+    }
+}
+
 impl Broker {
     /// Begins the first session.
     pub async fn start(foundation: Foundation) -> Result<Broker, StartError> {
-        let (session, context) = session::begin(&foundation).await?;
+        let is_of_several = foundation.neighbours.is_some();
+        let (session, context) = patiently(is_of_several, || session::begin(&foundation)).await?;
         let handler = Arc::new(Handler::new(context));
         if let Some(neighbours) = &foundation.neighbours {
             neighbours.open(Arc::clone(&handler), &foundation);
