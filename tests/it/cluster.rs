@@ -2,9 +2,11 @@
 //! nothing along.
 
 use crate::support::Batch;
+use crate::support::archive::{await_that, metric};
 use crate::support::cluster::{Cluster, Plan};
 use crate::support::drill::await_topic;
 use crate::support::requests::LATEST;
+use std::time::{Duration, Instant};
 
 /// Each broker takes records for a topic and shows those of all.
 fn check_through_each(brokers: usize) {
@@ -47,4 +49,48 @@ fn two_brokers_are_one_cluster() {
 #[test]
 fn three_brokers_are_one_cluster() {
     check_through_each(3);
+}
+
+/// How long it takes until a broker names so many members to its clients.
+fn await_members(cluster: &Cluster, number: usize, members: usize) -> Duration {
+    let began = Instant::now();
+    let mut client = cluster.broker(number).connect();
+    loop {
+        let named = client.metadata(&[], false).brokers.len();
+        if named == members {
+            return began.elapsed();
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "broker {number} names {named} of {members}");
+    }
+}
+
+/// Waits until a broker names all three as members, and hears the others.
+fn await_neighbours(cluster: &Cluster, number: usize) {
+    await_members(cluster, number, 3);
+    let broker = cluster.broker(number);
+    await_that(broker, "the others answer", || metric(broker, "cenote_mesh_peers_up") == 2);
+}
+
+/// A lease of three seconds, and what is waited after it, would take four and a half.
+const BEFORE_THE_LEASE_ENDS: Duration = Duration::from_millis(2_500);
+
+#[test]
+fn two_that_do_not_hear_a_third_do_not_wait_for_its_lease() {
+    let Some(mut cluster) = Cluster::start("a broker that stands still", Plan::of(3)) else { return };
+    let check = |cluster: &mut Cluster, silent: usize, what: &str, silence: fn(&mut Cluster, usize)| {
+        (0..3).for_each(|number| await_neighbours(cluster, number));
+        silence(cluster, silent);
+        let took = await_members(cluster, (silent + 1) % 3, 2);
+        #[expect(clippy::print_stdout, reason = "the test harness keeps it for failed tests")]
+        {
+            println!("{what}: left out after {took:?}");
+        }
+        assert!(took < BEFORE_THE_LEASE_ENDS, "{what}: {took:?}");
+        cluster.heal();
+    };
+    for silent in 0..3 {
+        check(&mut cluster, silent, "stopped", Cluster::pause);
+    }
+    check(&mut cluster, 0, "cut off", |cluster, silent| cluster.isolate(silent));
+    (0..3).for_each(|number| await_neighbours(&cluster, number));
 }
