@@ -22,7 +22,7 @@ mod views;
 mod tests;
 
 pub use barrier::{Ack, Barrier, Draining, GroupId, JournalWrite, Place, Verdict, to_close};
-pub use placement::{Placement, PlacementKey, UnknownPlacement};
+pub use placement::{Placement, PlacementKey, UnknownPlacement, ZONES_MAX};
 pub use standings::{Stand, Standings};
 pub use suspicion::{Decision, Lease, Sealing, Suspicion, SuspicionSettings, TellTale, Why};
 pub use views::{Change, Gathering, NextView, NoNextView, ViewBounds, next_view};

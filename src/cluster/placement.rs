@@ -133,6 +133,9 @@ impl Placement {
     }
 
     fn best_by_zone(&self, key: PlacementKey) -> Vec<Option<&Member>> {
+        if self.zones.is_empty() {
+            return Vec::new();
+        }
         let mut best: Vec<Option<(u64, usize)>> = vec![None; self.zones.len()];
         for (draw, zone) in self.draws.iter().filter_map(|draw| Some((draw, draw.zone?))) {
             let score = mix(key.0 ^ draw.seed);

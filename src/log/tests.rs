@@ -1,6 +1,7 @@
 //! The log's promises: who gets which offset, what is a repeat, what may be read.
 
 mod checkpoint;
+mod directions;
 mod index;
 mod partition;
 mod producers;

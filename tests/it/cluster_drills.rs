@@ -30,6 +30,12 @@ fn a_broker_is_killed_while_records_are_archived() {
     drill("kill -9, archiving, S3", &three().on_s3().arguments(&ARCHIVING), kill);
 }
 
+/// Readers get from a broker what others lead in other zones: where it lies is told, and moves.
+#[test]
+fn a_broker_is_killed_while_each_zone_reads_by_itself() {
+    drill("kill -9, archiving, three zones", &Plan::in_zones(&["a", "b", "c"]).arguments(&ARCHIVING), kill);
+}
+
 fn stop_and_wake(drill: &mut Drill) {
     let broker = drill.any_broker();
     drill.cluster.pause(broker);
@@ -44,6 +50,11 @@ fn stop_and_wake(drill: &mut Drill) {
 #[test]
 fn a_broker_is_stopped_and_wakes_when_others_lead() {
     drill("SIGSTOP, SIGCONT", &three(), stop_and_wake);
+}
+
+#[test]
+fn a_broker_is_stopped_and_wakes_in_a_zone_of_its_own() {
+    drill("SIGSTOP, SIGCONT, three zones", &Plan::in_zones(&["a", "b", "c"]), stop_and_wake);
 }
 
 /// Its objects are stored, their commits come when others have taken over and it was asleep.

@@ -12,6 +12,7 @@ mod cli_share_groups;
 mod cluster;
 mod cluster_drills;
 mod cluster_exactly_once;
+mod cluster_zones;
 mod compaction;
 mod crash;
 mod etcd;

@@ -1,7 +1,7 @@
 //! The placement: the same numbers for ever, even shares, and nothing moves that need not.
 
 use super::{member, members, partition, s};
-use crate::cluster::{Placement, PlacementKey};
+use crate::cluster::{Placement, PlacementKey, ZONES_MAX};
 use crate::meta::keys::view::{Member, PlacementNumber};
 use crate::types::{BrokerId, SessionId};
 use std::collections::BTreeMap;
@@ -146,4 +146,42 @@ fn groups_and_transactional_ids_of_one_name_lie_apart() {
         *together.entry(leader(&three, group) == leader(&three, id)).or_default() += 1;
     }
     assert!((850..1_150).contains(&together[&true]), "{together:?}");
+}
+
+fn zoned(zones: &[Option<&str>]) -> Placement {
+    let members =
+        (1..).zip(zones).map(|(number, zone)| Member { zone: zone.map(str::to_owned), ..member(number) });
+    placement(&members.collect::<Vec<_>>())
+}
+
+/// In each zone it is as if there were no other: who leads reads in its own, and nobody in another zone matters.
+#[test]
+fn in_a_zone_it_is_as_if_there_were_no_other() {
+    let zones = [Some("a"), Some("b"), Some("A"), None, Some("b")];
+    let all = zoned(&zones);
+    for (zone, alone) in [("a", placement(&members(&[1, 3]))), ("B", placement(&members(&[2, 5])))] {
+        for index in 0..200 {
+            let key = PlacementKey::partition(partition(index));
+            let reads = all.leader_in(zone, key).expect("it has members").broker_id.0;
+            assert_eq!(reads, leader(&alone, key));
+            let leads = all.leader(key).expect("there are members");
+            let in_zone = leads.zone.as_ref().is_some_and(|of| of.eq_ignore_ascii_case(zone));
+            assert!(!in_zone || leads.broker_id.0 == reads, "who leads in a zone reads there");
+            assert!(all.leaders_in_zones(key).any(|member| member.broker_id.0 == reads));
+        }
+    }
+    let key = PlacementKey::partition(partition(0));
+    assert_eq!(all.leaders_in_zones(key).count(), 2);
+    assert!(all.has_zone("b") && !all.has_zone("c") && !all.has_zone(""));
+    assert_eq!(all.leader_in("c", key), None);
+}
+
+#[test]
+fn zones_are_of_no_use_when_there_are_too_many() {
+    let names: Vec<String> = (0..=ZONES_MAX).map(|number| format!("zone-{number}")).collect();
+    let names: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).collect();
+    let key = PlacementKey::partition(partition(0));
+    assert_eq!(zoned(&names[1..]).leaders_in_zones(key).count(), ZONES_MAX);
+    let all = zoned(&names);
+    assert_eq!((all.leaders_in_zones(key).count(), all.leader_in("zone-1", key)), (0, None));
 }

@@ -1,6 +1,6 @@
 //! What clients are told of the brokers of a cluster: addresses of their own listener, leaders, coordinators, epochs.
 
-use super::world::{World, code, text};
+use super::world::{World, answered, code, decode, frame_of_client, text};
 use crate::cluster::PlacementKey;
 use crate::meta::Revision;
 use crate::meta::keys::sessions::{Listener, Session};
@@ -81,7 +81,12 @@ async fn all_members_are_told_with_the_addresses_of_the_listener_that_was_asked(
     assert_eq!((leaders(&answer), answer.controller_id.0), (led(&world, &topic), 1));
     assert_eq!(leaders(&answer).iter().collect::<BTreeSet<_>>().len(), 2, "both lead something");
     for partition in &answer.topics[0].partitions {
-        assert_eq!((partition.leader_epoch, &partition.replica_nodes), (VIEW, &vec![partition.leader_id]));
+        // Broker 2 reads for its zone what is led elsewhere.
+        let mut replicas = vec![partition.leader_id.0];
+        replicas.extend((partition.leader_id.0 != 2).then_some(2));
+        let told: Vec<i32> = partition.replica_nodes.iter().map(|id| id.0).collect();
+        assert_eq!((partition.leader_epoch, told), (VIEW, replicas));
+        assert_eq!(partition.isr_nodes, partition.replica_nodes);
     }
     let cluster = world.ask(2, &DescribeClusterRequest::default().with_endpoint_type(1)).await;
     let ids: Vec<i32> = cluster.brokers.iter().map(|told| told.broker_id.0).collect();
@@ -231,4 +236,48 @@ async fn a_manual_assignment_may_name_any_broker_of_the_cluster() {
     let refused = create("b", 3).await;
     assert_eq!(code(refused.error_code), Some(ErrorCode::InvalidReplicaAssignment));
     assert!(refused.error_message.expect("a reason").ends_with("each on broker 1 or 2."));
+}
+
+#[tokio::test]
+async fn a_client_that_names_its_zone_is_told_of_leaders_there() {
+    let world = World::new().await;
+    let topic = world.create("t", 16).await;
+    join(&world, "PLAINTEXT");
+    let told = async |client_id: &str| {
+        let request = MetadataRequest::default().with_topics(None);
+        let frame = frame_of_client(client_id, 13, &request);
+        let answer: MetadataResponse = decode(answered(world.admit_frame(frame).await).await, 13);
+        for partition in &answer.topics[0].partitions {
+            assert_eq!(partition.replica_nodes[0], partition.leader_id);
+            assert!(partition.replica_nodes.contains(&messages::BrokerId(2)));
+        }
+        assert_eq!(answer.brokers.len(), 2);
+        leaders(&answer)
+    };
+    for client_id in ["x,zone=b", "x, diskless_az=b", "automq_az=b&x", "x;zone=B"] {
+        assert_eq!(told(client_id).await, [2; 16], "{client_id}");
+    }
+    for client_id in ["x", "x,zone=c", "zone="] {
+        assert_eq!(told(client_id).await, led(&world, &topic), "{client_id}");
+    }
+    let pages = DescribeTopicPartitionsRequest::default().with_response_partition_limit(100);
+    let pages = frame_of_client("zone=b", 0, &pages);
+    let pages: messages::DescribeTopicPartitionsResponse =
+        decode(answered(world.admit_frame(pages).await).await, 0);
+    let told: Vec<i32> = pages.topics[0].partitions.iter().map(|partition| partition.leader_id.0).collect();
+    assert_eq!(told, [2; 16]);
+}
+
+#[tokio::test]
+async fn a_zone_whose_brokers_have_no_such_listener_is_as_none() {
+    let world = World::new().await;
+    world.create("t", 16).await;
+    join(&world, "INTERNAL");
+    let request = MetadataRequest::default().with_topics(None);
+    let frame = frame_of_client("x,zone=b", 13, &request);
+    let answer: MetadataResponse = decode(answered(world.admit_frame(frame).await).await, 13);
+    assert_eq!(leaders(&answer), [1; 16]);
+    for partition in &answer.topics[0].partitions {
+        assert_eq!(partition.replica_nodes, [messages::BrokerId(1)]);
+    }
 }

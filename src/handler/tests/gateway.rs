@@ -5,3 +5,4 @@ mod grouped;
 mod lost;
 mod pair;
 mod produced;
+mod zoned;

@@ -46,6 +46,12 @@ pub async fn world() -> (World, Arc<Topic>, Arc<Partition>) {
     let response = world.ask(BY_NAME, &produce(&topic, BY_NAME, -1)).await;
     assert_eq!(code(response.responses[0].partition_responses[0].error_code), None);
     let partition = world.context.partition(&topic, 0).expect("there");
+    begin(&world, &partition).await;
+    (world, topic, partition)
+}
+
+/// Two records of a transaction that stays open.
+pub async fn begin(world: &World, partition: &Partition) {
     let header = BatchHeader::decode(&batch()).expect("just built");
     let identity = BatchIdentity {
         producer_id: PRODUCER,
@@ -68,7 +74,6 @@ pub async fn world() -> (World, Arc<Topic>, Arc<Partition>) {
     let appended = append(Some(question.answered(TransactionOrdinal(1))));
     let mut ticket = appended.expect("the coordinator has said so").ticket;
     assert_eq!(ticket.settled().await, Outcome::Committed);
-    (world, topic, partition)
 }
 
 pub async fn end(world: &World, partition: &Partition, verdict: Verdict) {

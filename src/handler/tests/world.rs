@@ -134,7 +134,12 @@ impl World {
 
 /// A request's bytes without the length before them.
 pub fn frame_of<Q: Request>(version: i16, request: &Q) -> Bytes {
-    let client_id = Some("test".to_owned());
+    frame_of_client("test", version, request)
+}
+
+/// The same of a client with this id.
+pub fn frame_of_client<Q: Request>(client_id: &str, version: i16, request: &Q) -> Bytes {
+    let client_id = Some(client_id.to_owned());
     let header =
         RequestHeader { api_key: Q::KEY, api_version: version, correlation_id: CORRELATION_ID, client_id };
     encode_request(&header, request).expect("the version has the fields that are set").slice(4..)

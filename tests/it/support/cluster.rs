@@ -25,6 +25,8 @@ pub struct Plan {
     pub arguments: Vec<String>,
     /// Whether the clocks of its brokers can be moved.
     pub clocks_move: bool,
+    /// The zone of each broker, the first for who comes after the last; none have one if it is empty.
+    pub zones: Vec<String>,
 }
 
 /// Where objects lie.
@@ -78,7 +80,13 @@ impl Plan {
             store: StoreKind::Directory,
             arguments: Vec::new(),
             clocks_move: false,
+            zones: Vec::new(),
         }
+    }
+
+    /// Brokers in these zones.
+    pub fn in_zones(zones: &[&str]) -> Plan {
+        Plan { zones: zones.iter().map(ToString::to_string).collect(), ..Plan::of(zones.len()) }
     }
 
     pub fn on_s3(self) -> Plan {
@@ -156,6 +164,9 @@ impl Cluster {
         let mut options =
             Broker::options().arguments(&["--metadata", &metadata_of(etcd), "--store", &self.store_of()]);
         options = options.arguments(&["--broker-id", &(number + 1).to_string()]);
+        if let Some(zone) = self.plan.zones.iter().cycle().nth(number) {
+            options = options.arguments(&["--zone", zone]);
+        }
         options = options.arguments(&["--mesh-listen", &format!("127.0.0.1:{mesh_port}")]);
         options = options.arguments(&["--mesh-advertised", &format!("127.0.0.1:{mesh_line}")]);
         options = options.variable("CENOTE_CLUSTER_SECRET", &self.secret);

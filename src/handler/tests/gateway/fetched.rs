@@ -18,7 +18,7 @@ const BY_NAME: i16 = 12;
 const PRODUCE: i16 = 9;
 const ENDS: i64 = -1;
 
-fn fetch(topic: &Topic, wanted: &[(i32, i64)], wait: Duration) -> FetchRequest {
+pub(super) fn fetch(topic: &Topic, wanted: &[(i32, i64)], wait: Duration) -> FetchRequest {
     let partitions = wanted.iter().map(|(index, offset)| {
         FetchPartition::default()
             .with_partition(*index)
@@ -38,7 +38,7 @@ fn fetch(topic: &Topic, wanted: &[(i32, i64)], wait: Duration) -> FetchRequest {
 }
 
 /// Of each partition in the answer: index, code, high watermark, batches.
-fn parts(response: &FetchResponse) -> Vec<(i32, i16, i64, usize)> {
+pub(super) fn parts(response: &FetchResponse) -> Vec<(i32, i16, i64, usize)> {
     let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
     let batches = |records: &Option<bytes::Bytes>| {
         let batches: Result<Vec<_>, _> =
@@ -53,7 +53,7 @@ fn parts(response: &FetchResponse) -> Vec<(i32, i16, i64, usize)> {
     parts
 }
 
-async fn filled(pair: &Pair, partitions: i32) -> std::sync::Arc<Topic> {
+pub(super) async fn filled(pair: &Pair, partitions: i32) -> std::sync::Arc<Topic> {
     let topic = pair.create("a", partitions).await;
     let all: Vec<i32> = (0..partitions).collect();
     pair.one.ask(PRODUCE, &produce(&topic, &all, -1, NO_PRODUCER)).await;

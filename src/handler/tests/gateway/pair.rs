@@ -7,7 +7,7 @@ use crate::handler::Handle;
 use crate::leadership::{Leader, Leadership};
 use crate::mesh::{ClusterSecret, MeshConfig, MeshIdentity, MeshName};
 use crate::meta::faults::FaultyStore;
-use crate::meta::keys::sessions::Session;
+use crate::meta::keys::sessions::{Listener, Session};
 use crate::meta::keys::view::{Member, View};
 use crate::meta::{MetadataStore, Revision};
 use crate::metrics::Metrics;
@@ -40,24 +40,39 @@ pub struct Pair {
 
 impl Pair {
     pub async fn new() -> Pair {
+        Pair::in_zones([None, None]).await
+    }
+
+    /// Brokers in these zones.
+    pub async fn in_zones(zones: [Option<&str>; 2]) -> Pair {
         // Of a store with one writer each session seals all others.
         let metadata: Arc<dyn MetadataStore> = Arc::new(FaultyStore::new(10_000_000));
         let store = ObjectStore::in_memory();
         let (one, _) = broker(&metadata, &store, 1).await;
         let (two, door_of_two) = broker(&metadata, &store, 2).await;
         let pair = Pair { one: one.0, two: two.0, door_of_two };
-        pair.tell([one.1, two.1]);
+        pair.tell([one.1, two.1], zones);
         pair
     }
 
     /// Both learn of the view that has both, and where they are.
-    fn tell(&self, addresses: [String; 2]) {
+    fn tell(&self, addresses: [String; 2], zones: [Option<&str>; 2]) {
         let own = |world: &World| world.context.leadership.own();
         let ids = [(own(&self.one), BrokerId(1)), (own(&self.two), BrokerId(2))];
-        let members = ids.iter().map(|(session, id)| Member::new(*session, *id)).collect();
-        let view = View::new(VIEW, members);
+        let members = ids.iter().zip(zones).map(|((session, id), zone)| Member {
+            zone: zone.map(str::to_owned),
+            ..Member::new(*session, *id)
+        });
+        let view = View::new(VIEW, members.collect());
+        let listener = Listener {
+            name: "PLAINTEXT".to_owned(),
+            host: "here".to_owned(),
+            port: 9092,
+            security: "PLAINTEXT".to_owned(),
+        };
         let sessions = ids.iter().zip(addresses).map(|((session, id), address)| {
-            (*session, Arc::new(Session { mesh: Some(address), ..Session::new(*id, VIEW, 0) }))
+            let listeners = vec![listener.clone()];
+            (*session, Arc::new(Session { mesh: Some(address), listeners, ..Session::new(*id, VIEW, 0) }))
         });
         let sessions: Arc<BTreeMap<_, _>> = Arc::new(sessions.collect());
         let stand = |(session, broker_id)| (session, Stand { broker_id, acked_view: VIEW });
