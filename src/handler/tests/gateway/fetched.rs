@@ -24,7 +24,7 @@ pub(super) fn fetch(topic: &Topic, wanted: &[(i32, i64)], wait: Duration) -> Fet
             .with_partition(*index)
             .with_current_leader_epoch(-1)
             .with_fetch_offset(*offset)
-            .with_partition_max_bytes(1 << 20)
+            .with_partition_max_bytes(1 << 16)
     });
     let of_topic = FetchTopic::default()
         .with_topic(topic_name(topic.name.as_str()))
@@ -32,7 +32,7 @@ pub(super) fn fetch(topic: &Topic, wanted: &[(i32, i64)], wait: Duration) -> Fet
     FetchRequest::default()
         .with_max_wait_ms(i32::try_from(wait.as_millis()).expect("short"))
         .with_min_bytes(1)
-        .with_max_bytes(1 << 20)
+        .with_max_bytes(1 << 16)
         .with_session_epoch(-1)
         .with_topics(vec![of_topic])
 }
