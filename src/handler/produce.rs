@@ -118,6 +118,10 @@ fn answer_within(timeout_ms: i32) -> Duration {
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 
+/// What this session leads and does not serve yet is waited for so long: the partitions of the same request, and of those
+/// behind it in the connection, have to wait with it.
+const HOLD_TIME_MAX: Duration = Duration::from_millis(50);
+
 async fn append_topic(
     context: &Context,
     terms: &Terms,
@@ -134,7 +138,7 @@ async fn append_topic(
         Err(code) => return refuse_all(&data, &Refused::new(code, "the topic is not known here")),
     };
     let wanted = data.iter().map(|data| (&topic, data.index));
-    forward::route::hold(context, wanted, terms.deadline).await;
+    forward::route::hold(context, wanted, terms.deadline.min(Instant::now() + HOLD_TIME_MAX)).await;
     let rules = rules(terms.api_version, &topic, context.clock.now());
     let mut parts = Vec::with_capacity(data.len());
     let mut in_transactions = Vec::new();
