@@ -84,9 +84,9 @@ impl PartitionIndex {
     }
 
     /// Puts `new` in the place of `old`: the same batches, elsewhere. Gives the entries that are not needed any more, of
-    /// either; if `old` is not what the index has, all of `new`.
-    pub fn replace(&mut self, old: &[IndexEntry], new: &[IndexEntry]) -> Vec<IndexEntry> {
-        match substitute(&self.entries, old, new) {
+    /// either; if `old` is not what the index has, all of `new`. Nothing below `archived` is read.
+    pub fn replace(&mut self, archived: Offset, old: &[IndexEntry], new: &[IndexEntry]) -> Vec<IndexEntry> {
+        match substitute(&self.entries, archived, old, new) {
             Substituted::By { entries, removed, passed } => {
                 self.take(entries);
                 [removed, passed].concat()
@@ -101,8 +101,8 @@ impl PartitionIndex {
     }
 
     /// Puts `new` in the place of `old`, if it has the same batches. Whether it does, or nothing of `old` is there any more.
-    pub fn repoint(&mut self, old: &[IndexEntry], new: &[IndexEntry]) -> bool {
-        match substitute(&self.entries, old, new) {
+    pub fn repoint(&mut self, archived: Offset, old: &[IndexEntry], new: &[IndexEntry]) -> bool {
+        match substitute(&self.entries, archived, old, new) {
             Substituted::By { entries, .. } => self.take(entries),
             Substituted::Nothing => {}
             Substituted::Misfit => return false,
@@ -115,12 +115,13 @@ impl PartitionIndex {
     /// fit.
     pub fn adopt(
         &mut self,
+        archived: Offset,
         is_kept: impl Fn(SessionId) -> bool,
         known: &[IndexEntry],
     ) -> Option<Vec<IndexEntry>> {
         let is_old = |entry: &&IndexEntry| is_kept(entry.object.session);
         let old: Vec<IndexEntry> = self.entries.iter().filter(is_old).cloned().collect();
-        match substitute(&self.entries, &old, known) {
+        match substitute(&self.entries, archived, &old, known) {
             Substituted::By { entries, passed, .. } => {
                 self.take(entries);
                 Some(passed)
@@ -166,8 +167,13 @@ pub(super) enum Substituted {
 /// Puts `new` in the place of `old`: the same batches of a partition, elsewhere. All are in the order of their offsets. Those
 /// of `old` that end where the list begins were let go of meanwhile, and are passed over; so are those of `new` that end
 /// where the first of `old` begins that is left. Between others there may be entries of other journals. Where the list
-/// begins the first of `new` may begin elsewhere, as what is before the archived offset is not read.
-pub(super) fn substitute(entries: &[IndexEntry], old: &[IndexEntry], new: &[IndexEntry]) -> Substituted {
+/// begins the first of `new` may begin elsewhere, at `archived` at the latest, as what is before that is not read.
+pub(super) fn substitute(
+    entries: &[IndexEntry],
+    archived: Offset,
+    old: &[IndexEntry],
+    new: &[IndexEntry],
+) -> Substituted {
     let Some(begin) = entries.first().map(|first| first.offsets.start) else { return Substituted::Nothing };
     let mut left = old[old.partition_point(|entry| entry.offsets.end <= begin)..].iter().peekable();
     let Some(start) = left.peek().map(|first| first.offsets.start) else { return Substituted::Nothing };
@@ -183,10 +189,11 @@ pub(super) fn substitute(entries: &[IndexEntry], old: &[IndexEntry], new: &[Inde
     let ends = |runs: &[Range<Offset>]| runs.iter().map(|run| run.end).collect::<Vec<_>>();
     let starts = |runs: &[Range<Offset>]| runs.iter().skip(1).map(|run| run.start).collect::<Vec<_>>();
     let begins = |runs: &[Range<Offset>]| runs.first().map(|run| run.start);
+    let may_begin = |have: Offset| start == begin && have <= archived.max(begin);
     let fits = left.peek().is_none()
         && ends(&had) == ends(&have)
         && starts(&had) == starts(&have)
-        && (start == begin || begins(&had) == begins(&have));
+        && (begins(&had) == begins(&have) || begins(&have).is_some_and(may_begin));
     if !fits {
         return Substituted::Misfit;
     }

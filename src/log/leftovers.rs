@@ -277,7 +277,7 @@ impl Leftovers {
         new: &[IndexEntry],
     ) -> Vec<IndexEntry> {
         let Some(left) = self.partitions.get_mut(&topic_partition) else { return new.to_vec() };
-        match substitute(&left.entries, old, new) {
+        match substitute(&left.entries, left.archived, old, new) {
             Substituted::By { entries, removed, passed } => {
                 left.entries = entries;
                 [removed, passed].concat()
@@ -296,12 +296,16 @@ impl Partition {
     /// For the journals that `is_kept` names, reads from now on what is known of them. Gives those that are not needed; none
     /// if they do not have what the index has.
     fn adopt(&self, is_kept: impl Fn(SessionId) -> bool, known: &[IndexEntry]) -> Option<Vec<IndexEntry>> {
-        self.state().index.adopt(is_kept, known)
+        let mut state = self.state();
+        let archived = state.archived_offset();
+        state.index.adopt(archived, is_kept, known)
     }
 
     /// Reads `new` instead of `old`, if it has the same batches. Whether it does, or nothing of `old` is there any more.
     fn repoint(&self, old: &[IndexEntry], new: &[IndexEntry]) -> bool {
-        self.state().index.repoint(old, new)
+        let mut state = self.state();
+        let archived = state.archived_offset();
+        state.index.repoint(archived, old, new)
     }
 
     /// Its spans in objects of which `is_wanted` says so.

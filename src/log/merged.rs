@@ -96,7 +96,9 @@ impl Partition {
 
     /// Reads from `new` what was read from `old`. Gives the spans, of either, that nobody needs any more.
     pub(super) fn on_merged(&self, old: &[IndexEntry], new: &[IndexEntry]) -> Vec<IndexEntry> {
-        self.state().index.replace(old, new)
+        let mut state = self.state();
+        let archived = state.archived_offset();
+        state.index.replace(archived, old, new)
     }
 }
 

@@ -43,7 +43,7 @@ fn check(case: Case) {
     let mut index = PartitionIndex::default();
     [0, 3, 6, 9].into_iter().for_each(|start| index.push(flushed(start..start + 3)));
     index.drop_before(Offset(case.archived));
-    let unneeded = index.replace(&case.old, &case.new);
+    let unneeded = index.replace(Offset(case.archived), &case.old, &case.new);
     assert_eq!(index.entries(), case.after, "{}", case.name);
     assert_eq!(unneeded, case.unneeded, "{}", case.name);
     assert_eq!(index.bytes(), case.after.iter().map(IndexEntry::size).sum::<u64>(), "{}", case.name);
@@ -80,7 +80,7 @@ fn what_is_merged_takes_the_place_of_what_is_still_there() {
     });
     check(Case {
         name: "rows that were archived were left out",
-        archived: 0,
+        archived: 2,
         old: old(),
         new: vec![merged(2..9)],
         after: vec![merged(2..9), rest.clone()],
@@ -121,6 +121,8 @@ fn what_does_not_fit_changes_nothing() {
         ("with a hole", vec![flushed(0..3), flushed(3..6)], vec![merged(0..2), merged(4..6)]),
         ("ends too early", vec![flushed(0..3), flushed(3..6)], vec![merged(0..5)]),
         ("begins too late", vec![flushed(3..6), flushed(6..9)], vec![merged(4..9)]),
+        ("the first is not there", vec![flushed(0..3), flushed(3..6)], vec![merged(3..6)]),
+        ("the beginning is not there", vec![flushed(0..3), flushed(3..6)], vec![merged(1..6)]),
     ] {
         check(Case { name, archived: 0, old, unneeded: new.clone(), new, after: all() });
     }
