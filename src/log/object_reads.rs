@@ -96,7 +96,7 @@ impl Reader {
         let belongs = |pair: &[&IndexEntry]| {
             let is_near = pair[0].object == pair[1].object
                 && pair[1].byte_range.start <= pair[0].byte_range.end.saturating_add(GAP_BYTES_MAX);
-            let is_small = pair[1].byte_range.end - first.byte_range.start <= RANGE_BYTES_MAX;
+            let is_small = pair[1].byte_range.end.saturating_sub(first.byte_range.start) <= RANGE_BYTES_MAX;
             is_near && is_small && !self.cache.holds(&key_of(pair[1]))
         };
         let more = spans.windows(2).take_while(|pair| belongs(pair)).count();

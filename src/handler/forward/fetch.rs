@@ -214,7 +214,7 @@ fn is_refused(parts: &[FetchAnswerPartition]) -> bool {
     parts.iter().any(|part| part.error_code != 0)
 }
 
-fn refused(ask: &Ask, terms: Terms<'_>, code: ErrorCode) -> Fetched {
+pub(super) fn refused(ask: &Ask, terms: Terms<'_>, code: ErrorCode) -> Fetched {
     let refused = |((_, index), _): &(PartitionRef, Wanted)| part(*index, terms.isolation, Err(code));
     Fetched { parts: ask.wanted.iter().map(refused).collect(), permit: None }
 }

@@ -4,9 +4,9 @@
 //!
 //! The leader decides what is committed and who sees it, after the fetch has come; so whatever was acknowledged before is in it. Where
 //! anything is in doubt, the records are fetched from the leader, as in one zone: it does not understand, what it names is
-//! gone or cannot be read from here, there is too much to say.
+//! gone or cannot be read from here, there is too much to say. A leader that gives no answer is taken for none, as by a Fetch.
 
-use super::fetch::{Ask, Gateway};
+use super::fetch::{Ask, Gateway, refused};
 use crate::handler::fetch::{Fetched, Terms};
 use crate::handler::fetch_here::{Share, part, reserve, share_out};
 use crate::handler::fetch_session::{PartitionRef, TopicRef, Wanted};
@@ -15,6 +15,7 @@ use crate::log::{
     Direction, DirectionsWanted, Ends, IndexEntry, PARTITIONS_MAX, PartitionRead, PartitionWanted, ReadPlan,
     decode_directions,
 };
+use crate::mesh::{CallError, NotSent};
 use crate::peers::PrivateApi;
 use crate::topic::Topic;
 use crate::types::{Offset, PartitionIndex, SessionId, TopicId, TopicPartition};
@@ -29,6 +30,15 @@ const LATE_MAX: Duration = Duration::from_secs(5);
 /// Partitions of one fetch that are read at the same time.
 const READS_AT_ONCE: usize = 8;
 
+/// What a leader says to the question where to read.
+enum Told {
+    Directions(Vec<Direction>),
+    /// It gives no answer: it would give none to a Fetch either.
+    Nothing,
+    /// It does not know the question, or this broker not what to make of the answer.
+    NotUnderstood,
+}
+
 /// Why nothing of a partition is read here.
 enum NotRead {
     Refused(ErrorCode),
@@ -42,8 +52,10 @@ type Near = Result<(Option<Ends>, PartitionRead), NotRead>;
 impl Gateway<'_> {
     /// Fetches what `session` leads in another zone.
     pub(super) async fn ask_nearby(&self, session: SessionId, ask: &Ask, terms: Terms<'_>) -> Fetched {
-        let Some(directions) = self.directions(session, ask, terms).await else {
-            return self.ask_other(session, ask, terms).await;
+        let directions = match self.directions(session, ask, terms).await {
+            Told::Directions(directions) => directions,
+            Told::Nothing => return refused(ask, terms, ErrorCode::NotLeaderOrFollower),
+            Told::NotUnderstood => return self.ask_other(session, ask, terms).await,
         };
         let ends: Vec<Option<Ends>> = directions.iter().map(ends).collect();
         let wanted = ask.wanted.iter().map(|(_, wanted)| *wanted);
@@ -56,35 +68,39 @@ impl Gateway<'_> {
         Fetched { parts: parts(ask, terms, near, from_leader.parts), permit: MemoryPermit::merged(permits) }
     }
 
-    /// Asks where to read. None: there is no answer that could be used.
-    async fn directions(&self, session: SessionId, ask: &Ask, terms: Terms<'_>) -> Option<Vec<Direction>> {
+    /// Asks where to read.
+    async fn directions(&self, session: SessionId, ask: &Ask, terms: Terms<'_>) -> Told {
         let context = self.at.context;
-        if ask.wanted.len() > PARTITIONS_MAX {
-            return None;
-        }
         let partitions: Option<Vec<_>> =
             ask.wanted.iter().map(|wanted| self.partition_wanted(wanted)).collect();
+        let Some(partitions) = partitions.filter(|all| all.len() <= PARTITIONS_MAX) else {
+            return Told::NotUnderstood;
+        };
         let request = DirectionsWanted {
             isolation: terms.isolation,
             bytes_min: terms.bytes_min,
             bytes_max: terms.bytes_max,
             wait: terms.deadline.saturating_duration_since(Instant::now()),
-            partitions: partitions?,
+            partitions,
         };
         let until = terms.deadline.max(Instant::now()) + LATE_MAX;
         let asked = context.peers.ask(session, PrivateApi::Directions, &request.encode(), until).await;
         let answer = match asked {
             Ok(answer) => answer,
+            Err(CallError::NotSent(NotSent::Refused)) => return Told::NotUnderstood,
             Err(error) => {
                 tracing::debug!(%session, %error, "a leader has not said where to read");
-                return None;
+                return Told::Nothing;
             }
         };
         let name_of = |id: TopicId| context.catalog.by_id(id).map(|topic| topic.name.clone());
-        let directions = decode_directions(answer, &request.partitions, name_of);
-        let told = directions
-            .inspect_err(|_| tracing::warn!(%session, "what a leader says of where to read cannot be used"));
-        told.ok()
+        match decode_directions(answer, &request.partitions, name_of) {
+            Ok(directions) => Told::Directions(directions),
+            Err(_) => {
+                tracing::warn!(%session, "what a leader says of where to read cannot be used");
+                Told::NotUnderstood
+            }
+        }
     }
 
     fn partition_wanted(

@@ -195,6 +195,11 @@ impl Place {
     }
 }
 
+/// Where clients reach a broker: 9092 for the first.
+pub fn port_of(broker_id: BrokerId) -> u16 {
+    u16::try_from(9091 + broker_id.0).expect("a few brokers")
+}
+
 pub async fn join(
     metadata: &Arc<dyn MetadataStore>,
     store: &ObjectStore,
@@ -252,7 +257,7 @@ pub async fn context(
     let listener = AdvertisedListener {
         name: "PLAINTEXT".to_owned(),
         host: "here".to_owned(),
-        port: 9092,
+        port: port_of(broker_id),
         security: "PLAINTEXT",
     };
     let catalog = Arc::new(catalog);

@@ -64,14 +64,14 @@ impl Pair {
             ..Member::new(*session, *id)
         });
         let view = View::new(VIEW, members.collect());
-        let listener = Listener {
+        let listener = |id| Listener {
             name: "PLAINTEXT".to_owned(),
             host: "here".to_owned(),
-            port: 9092,
+            port: world::port_of(id),
             security: "PLAINTEXT".to_owned(),
         };
         let sessions = ids.iter().zip(addresses).map(|((session, id), address)| {
-            let listeners = vec![listener.clone()];
+            let listeners = vec![listener(*id)];
             (*session, Arc::new(Session { mesh: Some(address), listeners, ..Session::new(*id, VIEW, 0) }))
         });
         let sessions: Arc<BTreeMap<_, _>> = Arc::new(sessions.collect());
