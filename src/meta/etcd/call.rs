@@ -186,8 +186,9 @@ impl Client {
 
     /// Waits until etcd takes no writes.
     pub(super) async fn out_of_space(&self) {
+        let mut told = self.out_of_space.subscribe();
         // The sender lives in `self`.
-        let _open = self.out_of_space.subscribe().wait_for(|none| *none).await;
+        let _open = told.wait_for(|none| *none).await.is_ok();
     }
 
     fn trouble(&self) -> String {
