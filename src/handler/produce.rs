@@ -362,7 +362,8 @@ fn code_of(error: AppendError) -> ErrorCode {
             ErrorCode::InvalidTxnState
         }
         AppendError::ConcurrentTransaction => ErrorCode::ConcurrentTransactions,
-        AppendError::NotLeading => ErrorCode::NotLeaderOrFollower,
+        // Both have it sent again, here or elsewhere.
+        AppendError::NotLeading | AppendError::NotItsBeginning { .. } => ErrorCode::NotLeaderOrFollower,
         AppendError::Sequence(SequenceError::OutOfOrder { .. }) => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::Sequence(SequenceError::Fenced { .. }) => ErrorCode::InvalidProducerEpoch,
         AppendError::Sequence(SequenceError::Invalid(_)) => ErrorCode::InvalidRecord,

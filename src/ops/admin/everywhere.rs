@@ -42,9 +42,9 @@ const STRANGE: &str = "its leader answers something else than was asked";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Asked {
-    Segments { topic_id: Uuid, wanted: WantedPartitions },
+    Segments { topic_id: String, wanted: WantedPartitions },
     Topics { from: String, limit: usize },
-    Flush { topic_id: Uuid, partitions: Vec<i32> },
+    Flush { topic_id: String, partitions: Vec<i32> },
 }
 
 /// What it says.
@@ -72,7 +72,7 @@ impl OwnArchives {
         if let Err(error) = self.standing.confirm().await {
             return Told::Refused(error.to_string());
         }
-        let topic = |id| self.catalog.by_id(TopicId(id));
+        let topic = |id: String| self.catalog.by_id(TopicId(Uuid::parse_str(&id).ok()?));
         let unknown = || Told::Refused("the topic is not known there".to_owned());
         match asked {
             Asked::Segments { topic_id, wanted } => match topic(topic_id) {
@@ -134,7 +134,7 @@ async fn segments_of(
         Leader::Own => return OwnArchives::of(context).segments(topic, &wanted),
         Leader::Nobody => NOBODY.to_owned(),
         Leader::Other(to) => {
-            let asked = Asked::Segments { topic_id: topic.id.0, wanted: wanted.clone() };
+            let asked = Asked::Segments { topic_id: topic.id.to_string(), wanted: wanted.clone() };
             match ask(context, to, &asked, TELL_MAX).await {
                 Ok(Told::Segments(part)) => return part,
                 Ok(_) => STRANGE.to_owned(),
@@ -193,7 +193,7 @@ async fn flush_of(context: &Context, topic: &Topic, leader: Leader, partitions: 
         },
         Leader::Nobody => NOBODY.to_owned(),
         Leader::Other(to) => {
-            let asked = Asked::Flush { topic_id: topic.id.0, partitions: partitions.clone() };
+            let asked = Asked::Flush { topic_id: topic.id.to_string(), partitions: partitions.clone() };
             match ask(context, to, &asked, FLUSH_MAX).await {
                 Ok(Told::Flushed(flushed)) => return flushed,
                 Ok(_) => STRANGE.to_owned(),
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_is_read_and_damage_is_not() {
-        let asked = Asked::Flush { topic_id: Uuid::nil(), partitions: vec![1, 2] };
+        let asked = Asked::Flush { topic_id: "00".to_owned(), partitions: vec![1, 2] };
         let bytes = encode(&asked);
         let read: Asked = decode(&bytes).expect("its own bytes");
         assert!(matches!(read, Asked::Flush { partitions, .. } if partitions == [1, 2]));
