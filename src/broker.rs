@@ -246,7 +246,7 @@ impl Broker {
     pub async fn run(&mut self) -> StartError {
         let mut pause = Pause::default();
         loop {
-            let began = tokio::time::Instant::now();
+            let began = Instant::now();
             match self.session.ended().await {
                 JournalEnd::Sealed => {
                     tracing::error!("this session was sealed by another broker, a new one begins");

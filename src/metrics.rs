@@ -104,6 +104,8 @@ pub struct MetadataMetrics {
     pub size_in_use_bytes: Gauge,
     /// Where the store takes no more; 0: it does not say.
     pub quota_bytes: Gauge,
+    /// 1 while the store is full and producers are refused.
+    pub full: Gauge,
 }
 
 /// The numbers of one API: how many requests, how big, and how long they took.
@@ -379,6 +381,7 @@ impl MetadataMetrics {
             size_bytes: gauge(registry, "metadata_size_bytes", "Bytes of the metadata store"),
             size_in_use_bytes: gauge(registry, "metadata_size_in_use_bytes", "Bytes of it that are in use"),
             quota_bytes: gauge(registry, "metadata_quota_bytes", "Bytes at which it takes no more writes"),
+            full: gauge(registry, "metadata_full", "1 while it has no room, and producers are refused"),
         }
     }
 }

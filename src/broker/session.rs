@@ -18,6 +18,7 @@ use crate::limits::MemoryBudget;
 use crate::log::{BrokerLog, ProducerIds, Reader};
 use crate::meta::Standing;
 use crate::meta::keys::sessions::{self, Listener};
+use crate::ops::OwnArchives;
 use crate::peers::{Peers, PeersStart, PrivateApi, PrivateServices};
 use crate::remote::RemoteBrokers;
 use crate::topic::Catalog;
@@ -178,6 +179,13 @@ pub(super) async fn begin(foundation: &Foundation) -> Result<(Session, Arc<Conte
         clock: clock.clone(),
     });
     peers.report(views.reports());
+    let own_archives = OwnArchives {
+        standing: standing.clone(),
+        catalog: Arc::clone(&catalog),
+        log: Arc::clone(&log),
+        archive: archive.clone(),
+        config: config.archive,
+    };
     let context = Context {
         catalog,
         archive: archive.clone(),
@@ -193,7 +201,8 @@ pub(super) async fn begin(foundation: &Foundation) -> Result<(Session, Arc<Conte
         streams: Streams::default(),
         private: PrivateServices::default()
             .with(PrivateApi::Coordinators, Arc::new(transactions.clone()))
-            .with(PrivateApi::Reports, Arc::new(views.reports().clone())),
+            .with(PrivateApi::Reports, Arc::new(views.reports().clone()))
+            .with(PrivateApi::Archives, Arc::new(own_archives)),
         config: Arc::clone(config),
         clock: clock.clone(),
         log,

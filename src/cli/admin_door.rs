@@ -31,6 +31,28 @@ pub(super) struct TopicSegments {
     pub partitions: Vec<PartitionAnswer>,
 }
 
+impl TopicSegments {
+    /// The same, if something is known of every partition.
+    pub(super) fn whole(self) -> Result<TopicSegments, CliError> {
+        let failed = |partition: &PartitionAnswer| {
+            let why = partition.error.as_ref()?;
+            Some(CliError::Failed(format!("partition {}: {why}", partition.partition)))
+        };
+        match self.partitions.iter().find_map(failed) {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+}
+
+/// All topics, all pages together.
+#[derive(Debug, Default)]
+pub(super) struct AllTopics {
+    pub topics: Vec<TopicArchive>,
+    /// Why what some brokers lead is not in it.
+    pub missing: Vec<String>,
+}
+
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// A little longer than the broker itself waits.
@@ -96,8 +118,8 @@ impl AdminDoor {
     }
 
     /// All topics.
-    pub(super) async fn archive(&self) -> Result<Vec<TopicArchive>, CliError> {
-        let (mut topics, mut from) = (Vec::new(), None::<String>);
+    pub(super) async fn archive(&self) -> Result<AllTopics, CliError> {
+        let (mut all, mut from) = (AllTopics::default(), None::<String>);
         for _ in 0..PAGES_MAX {
             let mut url = self.url(&["archive"]);
             url.query_pairs_mut().append_pair("limit", LIMIT);
@@ -105,13 +127,18 @@ impl AdminDoor {
                 url.query_pairs_mut().append_pair("from", from);
             }
             let page: ArchivePage = self.get(url).await?;
-            topics.extend(page.topics);
+            all.topics.extend(page.topics);
+            for missing in page.missing {
+                if !all.missing.contains(&missing) {
+                    all.missing.push(missing);
+                }
+            }
             from = page.next;
             if from.is_none() {
                 break;
             }
         }
-        Ok(topics)
+        Ok(all)
     }
 
     /// Archives all that a topic has, and waits until it is done.

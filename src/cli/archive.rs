@@ -38,13 +38,36 @@ pub(super) struct ArchiveOptions {
 pub(super) async fn run(command: ArchiveCommand) -> Result<(), CliError> {
     match command {
         ArchiveCommand::Status { topic: None, options } => {
-            show(&options.door.archive().await?, options.output)
+            let all = options.door.archive().await?;
+            show(&all.topics, options.output)?;
+            lacking("not in these figures", &all.missing)
         }
         ArchiveCommand::Status { topic: Some(topic), options } => one(&topic, &options).await,
         ArchiveCommand::Flush { topic, options } => {
-            show(&[options.door.flush(&topic).await?], options.output)
+            let flushed = options.door.flush(&topic).await?;
+            let errors =
+                flushed.errors.iter().map(|error| format!("partition {}: {}", error.partition, error.error));
+            let errors: Vec<String> = errors.collect();
+            show(&[flushed], options.output)?;
+            lacking("not archived", &errors)
         }
     }
+}
+
+/// Lines of what is missing that are written.
+const LINES_MAX: usize = 20;
+
+/// Fails if something is missing, after what there is was shown.
+fn lacking(what: &str, missing: &[String]) -> Result<(), CliError> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut lines: Vec<&str> = missing.iter().take(LINES_MAX).map(String::as_str).collect();
+    let more = format!("and {} more", missing.len().saturating_sub(LINES_MAX));
+    if missing.len() > LINES_MAX {
+        lines.push(&more);
+    }
+    Err(CliError::Failed(format!("{what}: {}", lines.join("; "))))
 }
 
 /// Every partition of one topic.
@@ -64,6 +87,7 @@ async fn one(topic: &str, options: &ArchiveOptions) -> Result<(), CliError> {
                 "lag_records": partition.lag_records,
                 "lag_bytes": partition.lag_bytes,
                 "waits_for": partition.waits_for,
+                "error": partition.error,
             })
         });
         let document = serde_json::json!({
@@ -71,7 +95,8 @@ async fn one(topic: &str, options: &ArchiveOptions) -> Result<(), CliError> {
             "topic_id": found.topic_id,
             "partitions": serde_json::Value::from_iter(partitions),
         });
-        return Ok(writeln!(out, "{document}")?);
+        writeln!(out, "{document}")?;
+        return found.whole().map(|_| ());
     }
     let mut table = Table::new(&[
         "PARTITION",
@@ -95,10 +120,11 @@ async fn one(topic: &str, options: &ArchiveOptions) -> Result<(), CliError> {
             bytes.to_string(),
             partition.lag_records.to_string(),
             partition.lag_bytes.to_string(),
-            partition.waits_for.clone().unwrap_or_default(),
+            partition.error.clone().or_else(|| partition.waits_for.clone()).unwrap_or_default(),
         ]);
     }
-    Ok(table.write(&mut out)?)
+    table.write(&mut out)?;
+    found.whole().map(|_| ())
 }
 
 fn show(topics: &[TopicArchive], output: Output) -> Result<(), CliError> {

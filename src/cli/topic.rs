@@ -127,7 +127,7 @@ pub(super) async fn run(command: TopicCommand) -> Result<(), CliError> {
         }
         TopicCommand::Describe { name, common, door } => {
             let cluster = common.connect().await?;
-            let segments = door.segments(&name, None).await;
+            let segments = door.segments(&name, None).await.and_then(TopicSegments::whole);
             let topic = cluster.topic(&name).await?;
             // The door may be that of a broker of another cluster.
             let segments = segments.and_then(|segments| door.belonging_to(segments, &topic));

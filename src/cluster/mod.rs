@@ -25,4 +25,4 @@ pub use barrier::{Ack, Barrier, Draining, GroupId, JournalWrite, Place, Verdict,
 pub use placement::{Placement, PlacementKey, UnknownPlacement, ZONES_MAX};
 pub use standings::{Stand, Standings};
 pub use suspicion::{Decision, Lease, Sealing, Suspicion, SuspicionSettings, TellTale, Why};
-pub use views::{Change, Gathering, NextView, NoNextView, ViewBounds, next_view};
+pub use views::{Change, NextView, NoNextView, ViewBounds, next_view};

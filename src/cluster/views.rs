@@ -27,9 +27,8 @@ use crate::meta::Revision;
 use crate::meta::keys::view::{
     EARLIER_MEMBERS_MAX, EARLIER_VIEWS_MAX, EarlierView, MEMBERS_MAX, Member, View,
 };
-use crate::types::{BrokerId, Moment, SessionId, ViewNumber};
+use crate::types::{BrokerId, SessionId, ViewNumber};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 /// Why the view changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -265,45 +264,5 @@ impl<F: Fn(SessionId) -> bool> Unsettled<'_, F> {
             number: last.number,
             members: members.into_values().collect(),
         }
-    }
-}
-
-/// Gathers joins, so that brokers that start together cost one view and one barrier. It has one join for a broker.
-#[derive(Debug)]
-pub struct Gathering {
-    pause: Duration,
-    since: Option<Moment>,
-    joins: BTreeMap<BrokerId, Member>,
-}
-
-impl Gathering {
-    /// Joins wait for `pause` after the first; 1 s is the design's.
-    #[must_use]
-    pub fn new(pause: Duration) -> Gathering {
-        Gathering { pause, since: None, joins: BTreeMap::new() }
-    }
-
-    /// A session wants to join. False: too many do, and it has to ask again.
-    pub fn on_join(&mut self, now: Moment, member: Member) -> bool {
-        if self.joins.len() >= MEMBERS_MAX && !self.joins.contains_key(&member.broker_id) {
-            return false;
-        }
-        self.since.get_or_insert(now);
-        self.joins.insert(member.broker_id, member);
-        true
-    }
-
-    /// When they are to be proposed; none if there are none. Into a view without members they go at once, and whoever
-    /// proposes another change before then takes them along.
-    #[must_use]
-    pub fn due(&self, current: &View) -> Option<Moment> {
-        let pause = if current.members.is_empty() { Duration::ZERO } else { self.pause };
-        self.since.map(|since| since + pause)
-    }
-
-    /// What was gathered. Offer again what could not be proposed.
-    pub fn take(&mut self) -> Vec<Change> {
-        self.since = None;
-        std::mem::take(&mut self.joins).into_values().map(Change::Join).collect()
     }
 }

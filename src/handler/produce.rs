@@ -83,9 +83,10 @@ pub async fn admit(
         deadline,
     };
     let mut topics = Vec::with_capacity(request.topic_data.len());
+    let accepted = accepted_acks(acks).and_then(|()| room_to_commit(context));
     for mut topic in std::mem::take(&mut request.topic_data) {
         let data = std::mem::take(&mut topic.partition_data);
-        let parts = match accepted_acks(acks) {
+        let parts = match accepted.clone() {
             Ok(()) => append_topic(context, &terms, &topic, data).await,
             Err(refused) => refuse_all(&data, &refused),
         };
@@ -108,6 +109,19 @@ fn accepted_acks(acks: i16) -> Result<(), Refused> {
             format!("acks is {acks}; accepted are -1, 0 and 1"),
         )),
     }
+}
+
+/// While the metadata store has no room nothing would be committed: producers are told so at once, in a way that has them
+/// try again.
+fn room_to_commit(context: &Context) -> Result<(), Refused> {
+    let fullness = context.standing.store().fullness();
+    if fullness.is_none_or(|fullness| !fullness.is_full()) {
+        return Ok(());
+    }
+    Err(Refused::new(
+        ErrorCode::NotEnoughReplicas,
+        "the metadata store is full; somebody must make room there",
+    ))
 }
 
 /// The client's own limit, within reason.
@@ -352,7 +366,8 @@ fn code_of(error: AppendError) -> ErrorCode {
             ErrorCode::InvalidTxnState
         }
         AppendError::ConcurrentTransaction => ErrorCode::ConcurrentTransactions,
-        AppendError::NotLeading => ErrorCode::NotLeaderOrFollower,
+        // Both have it sent again, here or elsewhere.
+        AppendError::NotLeading | AppendError::NotItsBeginning { .. } => ErrorCode::NotLeaderOrFollower,
         AppendError::Sequence(SequenceError::OutOfOrder { .. }) => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::Sequence(SequenceError::Fenced { .. }) => ErrorCode::InvalidProducerEpoch,
         AppendError::Sequence(SequenceError::Invalid(_)) => ErrorCode::InvalidRecord,

@@ -6,6 +6,8 @@ use super::txn_error::{Fenced, code};
 use crate::txn::{FirstBatch, Place, Producer, TransactionVersion};
 use crate::types::{ProducerEpoch, ProducerId, TopicPartition, TransactionOrdinal};
 use crate::wire::ErrorCode;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
 
 /// How often the coordinator is asked for one batch: each time another transaction would have had to end in between.
 pub(super) const ATTEMPTS_MAX: usize = 5;
@@ -37,8 +39,36 @@ impl OnFirstBatch {
     }
 }
 
-/// Asks the coordinator, wherever it is.
+/// A coordinator that moves is at its new place within this time, as a rule.
+const MOVE_TIME_MAX: Duration = Duration::from_secs(3);
+/// Between two questions while it moves.
+const MOVE_PAUSE: Duration = Duration::from_millis(50);
+
+/// Asks the coordinator, wherever it is. While it moves it is asked again for a moment: a batch that waits costs less than
+/// one that its producer sends again.
 pub(super) async fn verify(context: &Context, wanted: &Wanted<'_>) -> Result<TransactionOrdinal, ErrorCode> {
+    let until = Instant::now() + MOVE_TIME_MAX;
+    let mut views = context.leadership.changes();
+    loop {
+        match ask(context, wanted).await {
+            Err(code) if moves(code) && Instant::now() < until => {
+                // A new view, or the new coordinator's beginning in the same one.
+                let _elapsed = timeout(MOVE_PAUSE, views.changed()).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether another answer may follow in a moment.
+fn moves(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable | ErrorCode::CoordinatorLoadInProgress
+    )
+}
+
+async fn ask(context: &Context, wanted: &Wanted<'_>) -> Result<TransactionOrdinal, ErrorCode> {
     let Some(transactional_id) = wanted.transactional_id.filter(|id| !id.is_empty()) else {
         return Err(ErrorCode::InvalidTxnState);
     };

@@ -61,6 +61,15 @@ pub enum AppendError {
     /// No transaction is open here: the coordinator is asked, and the batch comes again with the answer.
     #[error("the producer has no open transaction here that the coordinator has confirmed")]
     NeedsVerification(Question),
+    /// The producer is not known here, which led the partition only for a moment, and does not begin: what it sent before may
+    /// be on its way to who led before, and be refused there. It comes again after that.
+    #[error(
+        "sequence {got} of a producer that is not known here, just after another broker has led the partition"
+    )]
+    NotItsBeginning {
+        /// What came.
+        got: i32,
+    },
     /// This session no longer leads the partition.
     #[error("this broker does not lead the partition")]
     NotLeading,
@@ -115,7 +124,10 @@ impl Partition {
         let mut state = self.lead().ok_or(AppendError::NotLeading)?;
         let log_start_offset = state.log_start_offset;
         let admission = match (incoming.identity, kind) {
-            (Some(identity), kind) => state.producers.admit(identity, kind)?,
+            (Some(identity), kind) => {
+                state.check_beginning(identity, now)?;
+                state.producers.admit(identity, kind)?
+            }
             (None, BatchKind::Plain) => Admission::New { ordinal: None },
             (None, BatchKind::Transactional(_)) => return Err(AppendError::NoProducer),
         };
@@ -199,7 +211,22 @@ impl Partition {
     }
 }
 
+/// So long after a partition came here an unknown producer has to begin at its beginning.
+const BEGINNINGS_ALONE_MS: i64 = 10_000;
+
 impl State {
+    /// A client may have two requests under way and find that the second is taken: librdkafka concludes that the first is
+    /// stored, whatever was answered to it. A producer that is known here is held to its sequence. One that is not may begin
+    /// with any, as its state may have expired; but not where the first request may have met the leader before.
+    fn check_beginning(&self, batch: BatchIdentity, now: Timestamp) -> Result<(), AppendError> {
+        let since = self.taken_over.map(|taken_over| now.0.saturating_sub(taken_over.0));
+        let is_new_here = since.is_some_and(|since| (0..BEGINNINGS_ALONE_MS).contains(&since));
+        if is_new_here && batch.base_sequence > 0 && !self.producers.knows(batch.producer_id) {
+            return Err(AppendError::NotItsBeginning { got: batch.base_sequence });
+        }
+        Ok(())
+    }
+
     /// Remembers a batch that has its offsets.
     pub(super) fn take(&mut self, accepted: Accepted) {
         if let Some(first_offset) = self.producers.record(accepted) {

@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) checkpoint: Checkpoint,
     pub(super) producers: ProducerTable,
     pub(super) stability: Stability,
+    /// When it was taken over from another broker, if it was.
+    pub(super) taken_over: Option<Timestamp>,
     waiters: Waiters,
     /// Closed for good: the topic is gone.
     closed: bool,
@@ -67,6 +69,7 @@ impl Partition {
             checkpoint: Checkpoint::default(),
             producers: ProducerTable::default(),
             stability: Stability::default(),
+            taken_over: None,
             waiters: Waiters::default(),
             closed: false,
         };
@@ -89,6 +92,11 @@ impl Partition {
     #[must_use]
     pub fn term(&self) -> &Term {
         &self.term
+    }
+
+    /// Another broker may have led it until now: what producers have sent there may not have been taken.
+    pub fn on_taken_over(&self, now: Timestamp) {
+        self.state.lock().taken_over = Some(now);
     }
 
     /// Its state, if it may be appended to here.

@@ -211,6 +211,11 @@ impl ProducerTable {
         }
     }
 
+    /// Whether anything is known of a producer.
+    pub fn knows(&self, producer_id: ProducerId) -> bool {
+        self.producers.contains_key(&producer_id)
+    }
+
     /// Remembers a batch that has its offsets; the first of them if a transaction begins with it.
     pub fn record(&mut self, batch: Accepted) -> Option<Offset> {
         let Accepted { identity, ordinal, offsets, max_timestamp, ticket, now } = batch;

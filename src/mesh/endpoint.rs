@@ -2,6 +2,7 @@
 
 use super::accept::{self, Doorway, ServeStream};
 use super::config::MeshConfig;
+use super::drivers::Drivers;
 use super::identity::{MeshIdentity, MeshIdentityError, TELL_TALE_ALPN};
 use super::name::MeshName;
 use super::peer::{Dialer, Peer, PeerAddress, Peers};
@@ -28,6 +29,8 @@ pub struct MeshEndpoint {
     peers: Peers,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Ends what drives connections, those that were closed and drain as well.
+    drivers_end: CancellationToken,
     _stop_on_drop: DropGuard,
 }
 
@@ -67,7 +70,8 @@ impl MeshEndpoint {
         let connector = TlsConnector::from(Arc::new(identity.client_tls(TELL_TALE_ALPN)?));
         let failed = |error| MeshBindError::Bind { address, error };
         let (socket, listener) = bind_both(address).await.map_err(failed)?;
-        let runtime = Arc::new(quinn::TokioRuntime);
+        let drivers_end = CancellationToken::new();
+        let runtime = Arc::new(Drivers::new(drivers_end.clone()));
         let endpoint = Endpoint::new(transport::endpoint(), Some(server), socket, runtime).map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -86,7 +90,7 @@ impl MeshEndpoint {
         tasks.spawn(accept::accept(endpoint.clone(), doorway));
         let peers = Peers::new(dialer, stop.clone(), tasks.clone());
         let guard = stop.clone().drop_guard();
-        Ok(MeshEndpoint { endpoint, address, peers, tasks, stop, _stop_on_drop: guard })
+        Ok(MeshEndpoint { endpoint, address, peers, tasks, stop, drivers_end, _stop_on_drop: guard })
     }
 
     /// Where it listens.
@@ -113,6 +117,7 @@ impl MeshEndpoint {
         if timeout(CLOSE_TIME_MAX, closing).await.is_err() {
             tracing::debug!("the mesh did not end in time");
         }
+        self.drivers_end.cancel();
     }
 }
 

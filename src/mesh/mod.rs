@@ -24,6 +24,7 @@ mod call;
 mod cause;
 mod config;
 mod credentials;
+mod drivers;
 mod endpoint;
 mod frame;
 mod identity;

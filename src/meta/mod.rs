@@ -189,6 +189,21 @@ pub struct Fullness {
     pub in_use_bytes: u64,
     /// Past this it takes no more writes; none: it does not say.
     pub quota_bytes: Option<u64>,
+    /// Whether it takes writes at all.
+    pub takes_writes: bool,
+}
+
+/// Of a quota, in percent: past it what only adds waits, so that what makes room again is still taken.
+const IN_USE_PERCENT_MAX: u64 = 90;
+
+impl Fullness {
+    /// Whether nothing should be begun that has to be written. What is in use counts, not what the store takes on disk:
+    /// what is free in there is used again.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let most = self.quota_bytes.map(|quota| quota / 100 * IN_USE_PERCENT_MAX);
+        !self.takes_writes || most.is_some_and(|most| self.in_use_bytes >= most)
+    }
 }
 
 /// Why an operation has no answer.
@@ -220,4 +235,20 @@ pub trait MetadataStore: Send + Sync + std::fmt::Debug + 'static {
     /// Whether a lock makes this process the only writer, so that a stored journal object may itself be
     /// the record of its commit (then journal commits are [`Durability::Deferred`]).
     fn sole_writer(&self) -> bool;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Fullness;
+
+    #[test]
+    fn a_store_is_full_at_nine_tenths_of_its_quota_or_when_it_says_so() {
+        let of = |in_use_bytes, quota_bytes, takes_writes| {
+            Fullness { bytes: 1_000, in_use_bytes, quota_bytes, takes_writes }.is_full()
+        };
+        assert!(!of(899, Some(1_000), true));
+        assert!(of(900, Some(1_000), true));
+        assert!(!of(u64::MAX, None, true));
+        assert!(of(0, None, false));
+    }
 }

@@ -3,19 +3,23 @@
 //! | request | answer |
 //! | --- | --- |
 //! | `GET /topics/<name>/segments?partition=P&from=P:O&limit=N` | ends, lag and segments of each partition, a page at a time |
-//! | `POST /topics/<name>/archive` | archives all that is committed; answers when it is done |
-//! | `GET /archive?from=NAME&limit=N` | segments, bytes and lag of all topics, a page at a time |
+//! | `POST /topics/<name>/archive` | archives all that is committed; answers when it is done, with `errors` of partitions if any |
+//! | `GET /archive?from=NAME&limit=N` | segments, bytes and lag of all topics, a page at a time; `missing` says who did not answer |
 //! | `GET /cluster` | the view, and all brokers with what they lead |
 //! | `POST /brokers/<id>/drain`, `/undrain`, `/seal` | an order to a broker; answers when it is given |
 //!
-//! A page that is not the last one has `next`, which is the `from` of the one behind it. An error is `{"error": "…"}`.
+//! Any broker answers for all: it asks the leaders (`everywhere.rs`). A page that is not the last one has `next`, which is the `from` of the one behind it. An error is `{"error": "…"}`.
 //! The door knows nobody: it listens on loopback, and a browser that was sent here by some page is turned away.
 
 mod answers;
+mod archives;
 mod cluster;
+mod everywhere;
+mod merged;
 mod query;
 
-pub use answers::{ArchivePage, PartitionAnswer, SegmentAnswer, SegmentsPage, TopicArchive};
+pub use answers::{ArchivePage, PartitionAnswer, PartitionError, SegmentAnswer, SegmentsPage, TopicArchive};
+pub use archives::OwnArchives;
 pub use cluster::{BrokerAnswer, ClusterAnswer, ListenerAnswer, OrderAnswer};
 
 use crate::handler::{Context, Handler};
@@ -44,8 +48,6 @@ struct Refusal {
     why: String,
 }
 
-/// A flush that takes longer goes on without whoever asked for it.
-const FLUSH_MAX: Duration = Duration::from_secs(600);
 /// Whoever asks for readiness is not kept longer.
 const TROUBLE_MAX: Duration = Duration::from_secs(1);
 
@@ -93,7 +95,7 @@ async fn segments(
         let query = Query::parse(query.as_deref())?;
         let context = admin.context().await?;
         let topic = topic(&context, &name).await?;
-        answers::segments(&context, &topic, &query)
+        answers::segments(&context, &topic, &query).await
     })
     .await
 }
@@ -102,7 +104,7 @@ async fn archive(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respo
     answer(async {
         let query = Query::parse(query.as_deref())?;
         let context = admin.context().await?;
-        Ok(answers::topics(&context, &query))
+        Ok(everywhere::topics(&context, query.from.as_deref().unwrap_or_default(), query.limit).await)
     })
     .await
 }
@@ -113,19 +115,18 @@ async fn flush(State(admin): State<Admin>, Path(name): Path<String>, headers: He
         let context = admin.context().await?;
         let topic = topic(&context, &name).await?;
         context.opened(&topic).await;
-        // Those that other brokers lead are theirs to archive.
-        let led = topic.topic_partitions().filter(|led| context.log.partition(*led).is_some());
-        let work = context.archive.flush(led.collect());
-        match tokio::time::timeout(FLUSH_MAX, work).await {
-            Ok(Ok(())) => Ok(answers::of_topic(&context, &topic)),
-            Ok(Err(error)) => Err(unavailable(&error)),
-            Err(_elapsed) => {
-                let why = format!("not done in {} seconds; it goes on", FLUSH_MAX.as_secs());
-                Err(Refusal { status: StatusCode::GATEWAY_TIMEOUT, why })
-            }
+        let flushed = everywhere::flush(&context, &topic).await;
+        match flushed.errors.first() {
+            // A page of partitions that all have one error says no more than that error.
+            Some(first) if flushed.errors.len() == partitions(&topic) => Err(unavailable(&first.error)),
+            _ => Ok(flushed),
         }
     })
     .await
+}
+
+fn partitions(topic: &Topic) -> usize {
+    usize::try_from(topic.partitions).unwrap_or_default()
 }
 
 /// The door knows nobody; what changes something is not for whoever was sent here by some page.

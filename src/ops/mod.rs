@@ -6,8 +6,8 @@ mod http;
 mod readiness;
 
 pub use admin::{
-    Admin, ArchivePage, BrokerAnswer, ClusterAnswer, ListenerAnswer, OrderAnswer, PartitionAnswer,
-    SegmentAnswer, SegmentsPage, TopicArchive,
+    Admin, ArchivePage, BrokerAnswer, ClusterAnswer, ListenerAnswer, OrderAnswer, OwnArchives,
+    PartitionAnswer, PartitionError, SegmentAnswer, SegmentsPage, TopicArchive,
 };
 pub use http::{BindHttpError, HttpServer};
 pub use readiness::Readiness;

@@ -17,6 +17,8 @@ pub enum PrivateApi {
     Reports = 1,
     /// Where records lie that a broker of another zone wants to read (room `handler`).
     Directions = 2,
+    /// Archives of what a broker leads (room `ops`).
+    Archives = 3,
 }
 
 impl PrivateApi {
@@ -29,7 +31,8 @@ impl PrivateApi {
     /// The kind of that number.
     #[must_use]
     pub fn of_number(number: u8) -> Option<PrivateApi> {
-        let all = [PrivateApi::Coordinators, PrivateApi::Reports, PrivateApi::Directions];
+        let all =
+            [PrivateApi::Coordinators, PrivateApi::Reports, PrivateApi::Directions, PrivateApi::Archives];
         all.into_iter().find(|api| api.number() == number)
     }
 }
@@ -37,7 +40,7 @@ impl PrivateApi {
 /// Answers one kind.
 pub trait ServePrivate: Send + Sync + 'static {
     /// Answers `request` of the session `from`; nothing if its bytes are of no form that is known here. Must end by itself
-    /// within seconds.
+    /// within seconds, or in a time that whoever asks knows and waits for.
     fn serve(&self, from: MeshName, request: Bytes) -> BoxFuture<'static, Option<Bytes>>;
 }
 

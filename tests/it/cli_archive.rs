@@ -4,10 +4,12 @@ use crate::cli::{check_fails, json_lines, over_tcp, run};
 use crate::settings::get;
 use crate::support::archive::await_that;
 use crate::support::broker::cenote;
+use crate::support::cluster::{Cluster, Plan};
 use crate::support::{Broker, unique_name};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// `cenote ARGUMENTS --admin …`.
 pub fn at_the_door(broker: &Broker, arguments: &[&str]) -> Command {
@@ -36,6 +38,46 @@ fn archived_topic(broker: &Broker, lines: usize) -> String {
         }
     }
     topic
+}
+
+/// Lines for every partition, archived through a door that leads a part of them.
+#[test]
+fn any_door_archives_and_shows_what_all_brokers_lead() {
+    let Some(mut cluster) = Cluster::start("archives of a cluster", Plan::of(3)) else { return };
+    let topic = unique_name("archived-everywhere");
+    let (partitions, lines) = (12, 600);
+    let create = ["topic", "create", &topic, "--partitions", "12"];
+    run(over_tcp(cluster.broker(0), &create), "");
+    let input: String = (0..lines).map(|line| format!("{line}:{line}\n")).collect();
+    run(over_tcp(cluster.broker(1), &["produce", &topic, "--key-separator", ":"]), &input);
+    let flush = ["archive", "flush", &topic, "--output", "json"];
+    let flushed = json(at_the_door(cluster.broker(0), &flush));
+    assert_eq!((&flushed[0]["rows"], &flushed[0]["lag_records"]), (&lines.into(), &0.into()), "{flushed}");
+    assert_eq!(flushed[0]["segments"], partitions, "each has some of so many");
+    for door in 0..3 {
+        let of_all = json(at_the_door(cluster.broker(door), &["archive", "status", "--output", "json"]));
+        assert_eq!((&of_all[0]["topic"], &of_all[0]["rows"]), (&topic.as_str().into(), &lines.into()));
+        let status =
+            json(at_the_door(cluster.broker(door), &["archive", "status", &topic, "--output", "json"]));
+        let of_one = status["partitions"].as_array().expect("a list");
+        let numbers: Vec<_> = of_one.iter().map(|partition| partition["partition"].clone()).collect();
+        assert_eq!(numbers, (0..partitions).map(Value::from).collect::<Vec<_>>());
+        assert!(of_one.iter().all(|partition| partition["segments"] == 1), "{status}");
+        let files = run(at_the_door(cluster.broker(door), &["topic", "files", &topic]), "");
+        assert_eq!(files.lines().count(), 12, "{files}");
+    }
+    // Nobody is there for what a killed broker led, until others are: then all of it is.
+    cluster.kill(2);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let output = at_the_door(cluster.broker(0), &flush).output().expect("the cenote binary");
+        if output.status.success() {
+            break;
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("not archived: partition "), "{said}");
+        assert!(Instant::now() < deadline, "{said}");
+    }
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! The whole broker with its metadata on etcd: what it acknowledges outlives its disk, and it comes back when etcd does.
 
 use crate::settings::get;
+use crate::support::archive::{await_that, metric};
 use crate::support::broker::{
     Broker, BrokerOptions, cenote, lines_of, send_signal, serve_command, wait_for_exit,
 };
 use crate::support::etcd::Etcd;
 use crate::support::ports::free_port;
-use crate::support::requests::{LATEST, PRODUCE_BY_NAME, produce_request};
-use crate::support::{Batch, NONE};
+use crate::support::requests::{LATEST, PRODUCE_BY_NAME, Topic, produce_request};
+use crate::support::{Batch, Client, NONE, ResponseError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -90,6 +91,51 @@ fn a_broker_waits_for_a_paused_etcd_and_goes_on_without_a_restart() {
     println!("acknowledged {:?} after etcd went on", resumed.elapsed());
     assert!(resumed.elapsed() < Duration::from_secs(5));
     assert_eq!(client.all_values(&topic), ["before-0", "meanwhile-0"]);
+}
+
+/// Produces again and again, each time for half a second, until that is what comes of it.
+fn produce_until(client: &mut Client, topic: &Topic, wanted: i16) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let records = Batch::numbered("full", 1).encode();
+        let request = produce_request(&topic.name, 0, -1, records).with_timeout_ms(500);
+        let answer = client.call(PRODUCE_BY_NAME, &request);
+        let code = answer.responses[0].partition_responses[0].error_code;
+        if code == wanted {
+            return;
+        }
+        let not_yet = [ResponseError::RequestTimedOut.code(), ResponseError::NotEnoughReplicas.code()];
+        assert!(not_yet.contains(&code), "{code} on the way to {wanted}");
+        assert!(Instant::now() < deadline, "{code} instead of {wanted}");
+    }
+}
+
+#[test]
+fn producers_are_refused_while_etcd_is_full_and_go_on_when_it_has_room() {
+    let arguments = ["--quota-backend-bytes", "16777216"];
+    let Some(etcd) = Etcd::start_with("a broker on a full etcd", 1, &arguments) else { return };
+    let store = store();
+    let broker = broker_on(&etcd, &store).start();
+    let mut client = broker.connect();
+    let topic = client.create_topic("full");
+    assert_eq!(client.produce(&topic, &Batch::numbered("before", 1)), 0);
+    // Somebody else fills it: keys zz/0, zz/1 and so on, a megabyte each.
+    let long = "QUFB".repeat(333_333);
+    let full = (0..64).find_map(|number| {
+        let key = ["enovMA==", "enovMQ==", "enovMg==", "enovMw=="][number % 4];
+        etcd.try_post("/v3/kv/put", &format!(r#"{{"key":"{key}","value":"{long}"}}"#)).err()
+    });
+    assert!(full.is_some_and(|answer| answer.contains("database space exceeded")));
+    produce_until(&mut client, &topic, ResponseError::NotEnoughReplicas.code());
+    let asked = Instant::now();
+    produce_until(&mut client, &topic, ResponseError::NotEnoughReplicas.code());
+    assert!(asked.elapsed() < Duration::from_millis(400), "it is told at once: {:?}", asked.elapsed());
+    assert_eq!(client.fetch_batches(&topic, 0).len(), 1, "what is there is read");
+    assert!(broker.log().contains("etcd is out of space"), "{}", broker.log());
+    etcd.make_room("enov", "enow");
+    produce_until(&mut client, &topic, NONE);
+    await_that(&broker, "the figure goes back", || metric(&broker, "cenote_metadata_full") == 0);
+    assert_eq!(client.all_values(&topic)[0], "before-0");
 }
 
 #[test]

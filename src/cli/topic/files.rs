@@ -23,7 +23,7 @@ pub(crate) struct FilesArgs {
 }
 
 pub(super) async fn run(args: FilesArgs) -> Result<(), CliError> {
-    let found = args.door.segments(&args.name, args.partition).await?;
+    let found = args.door.segments(&args.name, args.partition).await?.whole()?;
     let place = Place::of(&found.store)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut files = Vec::new();

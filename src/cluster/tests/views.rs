@@ -1,11 +1,10 @@
 //! The next view: who is in it, who is sealed, and which earlier views it carries.
 
 use super::{at, earlier, member, members, s, standings, together, view};
-use crate::cluster::{Change, Gathering, NextView, NoNextView, ViewBounds, next_view};
+use crate::cluster::{Change, NextView, NoNextView, ViewBounds, next_view};
 use crate::meta::Revision;
 use crate::meta::keys::view::{EarlierView, Member, View};
 use crate::types::{BrokerId, ViewNumber};
-use std::time::Duration;
 
 const REVISION: Revision = Revision(10);
 
@@ -205,27 +204,6 @@ fn what_is_proposed_can_be_stored() {
     let view = answer.expect("a view").view;
     let entry = crate::meta::Entry { key: "view".into(), value: view.encode(), mod_revision: REVISION };
     assert_eq!(View::decode(&entry).expect("readable"), view);
-}
-
-#[test]
-fn joins_are_gathered_for_a_moment() {
-    let pause = Duration::from_secs(1);
-    let mut gathering = Gathering::new(pause);
-    let current = view(7, &[1]);
-    assert_eq!(gathering.due(&current), None);
-    assert!(gathering.on_join(at(100), member(2)) && gathering.on_join(at(900), member(3)));
-    assert_eq!(gathering.due(&current), Some(at(1_100)));
-    // Nobody waits for company in an empty cluster.
-    assert_eq!(gathering.due(&view(7, &[])), Some(at(100)));
-    assert_eq!(gathering.take(), members(&[2, 3]).into_iter().map(Change::Join).collect::<Vec<_>>());
-    assert_eq!((gathering.due(&current), gathering.take()), (None, vec![]));
-}
-
-#[test]
-fn joins_that_wait_are_bounded() {
-    let mut gathering = Gathering::new(Duration::from_secs(1));
-    assert!((0..1_000).all(|number| gathering.on_join(at(0), member(number))));
-    assert!(!gathering.on_join(at(0), member(1_000)) && gathering.on_join(at(0), member(0)));
 }
 
 #[test]

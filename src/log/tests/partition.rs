@@ -125,6 +125,50 @@ async fn a_repeated_batch_gets_its_first_offset_and_waits_for_the_same_flush() {
     assert_eq!(world.partition().ends().high_watermark, Offset(3));
 }
 
+/// Its producer has two requests under way when the leader changes: the first is refused by the leader before, and the second
+/// comes here. Taken, it would have librdkafka tell its application that the first is stored, without an offset.
+#[tokio::test]
+async fn a_new_leader_takes_no_second_batch_of_a_producer_whose_first_it_does_not_know() {
+    let world = World::new(Duration::ZERO).await;
+    world.partition().on_taken_over(Timestamp(1_000));
+    let permit = Arc::new(MemoryBudget::new(1 << 20).reserve(1, Purpose::Other).await);
+    let append = |incoming, now| world.partition().append(&world.journal, incoming, &permit, Timestamp(now));
+    let refused = append(idempotent(1), 1_000).map(|appended| appended.base_offset);
+    assert_eq!(refused, Err(AppendError::NotItsBeginning { got: 1 }));
+    // In their order both are taken, and what is repeated has its offset.
+    for (sequence, offset) in [(0, 0), (1, 1), (0, 0)] {
+        let appended = append(idempotent(sequence), 2_000).expect("in order");
+        assert_eq!(appended.base_offset, Offset(offset));
+    }
+    // Later, or with a clock that was set back, any beginning is believed, as in Apache Kafka.
+    for (producer, now) in [(5, 11_000), (6, 999)] {
+        let mut late = idempotent(17);
+        late.identity = late.identity.map(|of| BatchIdentity { producer_id: ProducerId(producer), ..of });
+        append(late, now).expect("its state may have expired");
+    }
+}
+
+/// What librdkafka concludes without an offset is so: a batch is taken only if those before it were, whatever their producer
+/// was told.
+#[tokio::test]
+async fn a_batch_whose_answer_was_given_up_is_in_the_log_before_the_next() {
+    let world = World::new(Duration::from_secs(3600)).await;
+    let first = world.append(idempotent(0)).await.expect("taken");
+    // Nothing was told of it when the client's time was over.
+    assert_eq!(first.ticket.outcome(), Outcome::Pending);
+    let refused = world.append(idempotent(2)).await.map(|appended| appended.base_offset);
+    assert!(matches!(refused, Err(AppendError::Sequence(_))), "{refused:?}");
+    let second = world.append(idempotent(1)).await.expect("follows");
+    let again = world.append(idempotent(0)).await.expect("recognised");
+    world.journal.close();
+    for (mut appended, offset) in [(second, 1), (first, 0), (again, 0)] {
+        assert_eq!(
+            (appended.ticket.settled().await, appended.base_offset),
+            (Outcome::Committed, Offset(offset))
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_waiter_is_woken_by_the_commit() {
     let world = World::new(Duration::ZERO).await;

@@ -6,7 +6,6 @@
 use super::connection::{Connection, State};
 use super::verdict::{Verdict, verdict};
 use crate::meta::MetadataError;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -67,7 +66,7 @@ pub(super) struct Client {
     pub closing: CancellationToken,
     state: watch::Receiver<State>,
     failed: watch::Sender<u64>,
-    out_of_space: AtomicBool,
+    out_of_space: watch::Sender<bool>,
 }
 
 impl Client {
@@ -77,7 +76,7 @@ impl Client {
         state: watch::Receiver<State>,
         failed: watch::Sender<u64>,
     ) -> Client {
-        Client { prefix, closing, state, failed, out_of_space: AtomicBool::new(false) }
+        Client { prefix, closing, state, failed, out_of_space: watch::Sender::new(false) }
     }
 
     /// One request, one answer, within [`CALL_MAX`].
@@ -172,11 +171,24 @@ impl Client {
     /// Tells, once, that there is no space, and when there is again.
     pub(super) fn on_space(&self, space: Space) {
         let none = space == Space::None;
-        match (none, self.out_of_space.swap(none, Ordering::Relaxed)) {
-            (true, false) => tracing::error!("{NO_SPACE}"),
-            (false, true) => tracing::info!("etcd takes writes again"),
-            _ => {}
+        let is_news = self.out_of_space.send_if_modified(|before| std::mem::replace(before, none) != none);
+        match is_news {
+            true if none => tracing::error!("{NO_SPACE}"),
+            true => tracing::info!("etcd takes writes again"),
+            false => {}
         }
+    }
+
+    /// Whether etcd takes no writes.
+    pub(super) fn is_out_of_space(&self) -> bool {
+        *self.out_of_space.borrow()
+    }
+
+    /// Waits until etcd takes no writes.
+    pub(super) async fn out_of_space(&self) {
+        let mut told = self.out_of_space.subscribe();
+        // The sender lives in `self`.
+        let _open = told.wait_for(|none| *none).await.is_ok();
     }
 
     fn trouble(&self) -> String {

@@ -30,6 +30,8 @@ impl Default for Pace {
     }
 }
 
+/// How often the size is looked at while etcd takes no writes, at least.
+const WITHOUT_SPACE: Duration = Duration::from_secs(1);
 /// Rewritten by whoever compacts. Its value is for people: the revision of the last look.
 const KEY: &str = "compaction";
 /// The first that sends what is long in pieces, and notices of progress as they are needed here.
@@ -41,6 +43,8 @@ pub(super) struct History {
     fullness: Arc<Mutex<Option<Fullness>>>,
     metrics: MetadataMetrics,
     pace: Pace,
+    /// Whether etcd was full when that was looked at last.
+    was_full: bool,
     /// The key as it was seen at the last look, and the store's revision then.
     last_look: Option<(Compare, Revision)>,
 }
@@ -52,11 +56,11 @@ impl History {
         metrics: MetadataMetrics,
         pace: Pace,
     ) -> History {
-        History { client, fullness, metrics, pace, last_look: None }
+        History { client, fullness, metrics, pace, was_full: false, last_look: None }
     }
 
     /// Refuses an etcd that is too old. One that does not tell is taken as it is.
-    pub(super) async fn check_version(&self) -> Result<(), MetadataError> {
+    pub(super) async fn check_version(&mut self) -> Result<(), MetadataError> {
         let Ok(status) = self.status().await else { return Ok(()) };
         let mut numbers = status.version.split('.').map(str::parse::<u32>);
         if let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next())
@@ -74,10 +78,13 @@ impl History {
     pub(super) async fn run(mut self) {
         let mut looks = 0;
         while !self.client.closing.is_cancelled() {
-            self.client.pause(self.pace.status).await;
+            self.pause().await;
             match self.status().await {
                 Ok(status) => self.take(&status),
                 Err(failure) => tracing::debug!(?failure, "etcd does not tell its size"),
+            }
+            if self.client.is_out_of_space() {
+                continue;
             }
             looks += 1;
             if looks == self.pace.compaction {
@@ -89,24 +96,57 @@ impl History {
         }
     }
 
+    /// Until the next look at the size. Whoever has no space looks often: it may have some any moment.
+    async fn pause(&self) {
+        let out_of_space = async {
+            self.client.out_of_space().await;
+            self.client.pause(self.pace.status.min(WITHOUT_SPACE)).await;
+        };
+        tokio::select! {
+            () = self.client.pause(self.pace.status) => {}
+            () = out_of_space => {}
+        }
+    }
+
     async fn status(&self) -> Result<StatusResponse, Failure> {
         self.client.call(method::STATUS, Nothing {}, Repeat::Freely).await
     }
 
-    fn take(&self, status: &StatusResponse) {
+    fn take(&mut self, status: &StatusResponse) {
         let bytes = |number: i64| u64::try_from(number).unwrap_or_default();
         let quota = bytes(status.db_size_quota);
         let fullness = Fullness {
             bytes: bytes(status.db_size),
             in_use_bytes: bytes(status.db_size_in_use),
             quota_bytes: (quota > 0).then_some(quota),
+            takes_writes: !status.errors.iter().any(|alarm| alarm.contains("NOSPACE")),
         };
         *self.fullness.lock() = Some(fullness);
         self.metrics.size_bytes.set(status.db_size);
         self.metrics.size_in_use_bytes.set(status.db_size_in_use);
         self.metrics.quota_bytes.set(status.db_size_quota);
-        let is_full = status.errors.iter().any(|alarm| alarm.contains("NOSPACE"));
-        self.client.on_space(if is_full { Space::None } else { Space::Some });
+        self.client.on_space(if fullness.takes_writes { Space::Some } else { Space::None });
+        self.tell(fullness);
+    }
+
+    /// Says, once, that producers are refused, and when they are not any more.
+    fn tell(&mut self, fullness: Fullness) {
+        let is_full = fullness.is_full();
+        self.metrics.full.set(is_full.into());
+        let (in_use_bytes, quota_bytes) = (fullness.in_use_bytes, fullness.quota_bytes);
+        match (std::mem::replace(&mut self.was_full, is_full), is_full) {
+            (false, true) => {
+                tracing::error!(
+                    in_use_bytes,
+                    ?quota_bytes,
+                    "ALARM: etcd is full, producers are refused until it is not"
+                );
+            }
+            (true, false) => {
+                tracing::info!(in_use_bytes, ?quota_bytes, "etcd has room again, producers are served")
+            }
+            _ => {}
+        }
     }
 
     /// One look at the history.

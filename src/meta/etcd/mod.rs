@@ -83,7 +83,7 @@ impl EtcdStore {
         let store = EtcdStore { client: Arc::clone(&client), fullness: Arc::default() };
         tokio::spawn(connector.run());
         client.first_connection(Instant::now() + OPEN_MAX).await?;
-        let history = History::new(client, Arc::clone(&store.fullness), metrics.clone(), pace);
+        let mut history = History::new(client, Arc::clone(&store.fullness), metrics.clone(), pace);
         history.check_version().await?;
         tokio::spawn(history.run());
         Ok(store)
@@ -183,7 +183,14 @@ impl MetadataStore for EtcdStore {
     }
 
     fn fullness(&self) -> Option<Fullness> {
-        *self.fullness.lock()
+        let told = *self.fullness.lock();
+        // A write that was refused says it before the next look does.
+        let takes_writes = !self.client.is_out_of_space();
+        match told {
+            Some(told) => Some(Fullness { takes_writes, ..told }),
+            None if takes_writes => None,
+            None => Some(Fullness { bytes: 0, in_use_bytes: 0, quota_bytes: None, takes_writes }),
+        }
     }
 
     fn sole_writer(&self) -> bool {

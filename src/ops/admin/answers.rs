@@ -1,16 +1,14 @@
 //! The answers as they are written, and read again by the command line. All offsets are half-open: `end` is the first
 //! that does not belong.
 
+use super::archives::WantedPartitions;
+use super::everywhere;
 use super::query::Query;
 use super::{Refusal, bad};
-use crate::archive;
 use crate::handler::Context;
-use crate::log::{ArchiveState, Partition};
-use crate::segment::manifest::Segment;
 use crate::topic::Topic;
-use crate::types::{Offset, PartitionIndex, TopicPartition};
+use crate::types::Offset;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// A page of a topic's segments.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,7 +26,7 @@ pub struct SegmentsPage {
 }
 
 /// A partition with segments of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionAnswer {
     /// Which.
     pub partition: i32,
@@ -47,10 +45,13 @@ pub struct PartitionAnswer {
     pub waits_for: Option<String>,
     /// In the order of their offsets.
     pub segments: Vec<SegmentAnswer>,
+    /// Why nothing is known of it; none: all is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// One Parquet file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentAnswer {
     /// Where it lies in the store.
     pub path: String,
@@ -73,12 +74,15 @@ pub struct SegmentAnswer {
 }
 
 /// A page of topics.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ArchivePage {
     /// In the order of their names.
     pub topics: Vec<TopicArchive>,
     /// The `from` of the page behind this one; none: this is the last.
     pub next: Option<String>,
+    /// Why what some brokers lead is not in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 /// What of a topic lies where.
@@ -102,129 +106,84 @@ pub struct TopicArchive {
     pub lag_records: u64,
     /// Bytes of the batches that are in the journal alone.
     pub lag_bytes: u64,
+    /// Partitions that are not in these sums, or could not be archived.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<PartitionError>,
 }
 
-/// Segments of a topic, as many as a page has.
-pub(super) fn segments(context: &Context, topic: &Topic, query: &Query) -> Result<SegmentsPage, Refusal> {
+/// A partition of which something was not done, or is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionError {
+    /// Which.
+    pub partition: i32,
+    /// Why.
+    pub error: String,
+}
+
+impl PartitionError {
+    /// The same of all of these.
+    pub(super) fn all(partitions: &[i32], why: &str) -> Vec<PartitionError> {
+        partitions.iter().map(|&partition| PartitionError { partition, error: why.to_owned() }).collect()
+    }
+}
+
+impl PartitionAnswer {
+    /// One of which nothing is known.
+    pub(super) fn failed(partition: i32, why: &str) -> PartitionAnswer {
+        PartitionAnswer { partition, error: Some(why.to_owned()), ..PartitionAnswer::default() }
+    }
+}
+
+impl TopicArchive {
+    /// Nothing is known of it but what it is.
+    pub(super) fn of(topic: &Topic) -> TopicArchive {
+        TopicArchive {
+            topic: topic.name.to_string(),
+            topic_id: topic.id.to_string(),
+            partitions: topic.partitions,
+            ..TopicArchive::default()
+        }
+    }
+
+    /// Adds what another broker says of other partitions.
+    pub(super) fn add(&mut self, other: TopicArchive) {
+        self.segments += other.segments;
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        self.raw_bytes += other.raw_bytes;
+        self.lag_records += other.lag_records;
+        self.lag_bytes += other.lag_bytes;
+        self.errors.extend(other.errors);
+    }
+}
+
+/// Segments of a topic in the whole cluster, as many as a page has.
+pub(super) async fn segments(
+    context: &Context,
+    topic: &Topic,
+    query: &Query,
+) -> Result<SegmentsPage, Refusal> {
     let (mut first, mut from) = query.place()?;
-    let mut end = PartitionIndex(topic.partitions);
+    let mut end = topic.partitions;
     if let Some(partition) = query.partition {
         if !topic.has(partition) {
             return Err(bad(format!("topic {} has no partition {partition}", topic.name)));
         }
         from = if first == partition { from } else { Offset::ZERO };
-        (first, end) = (partition, PartitionIndex(partition.0 + 1));
+        (first, end) = (partition, partition.0 + 1);
     }
-    let mut page = SegmentsPage {
+    let first = first.0.max(0);
+    // Each is an entry at least, so no page has more of them.
+    let partitions: Vec<i32> = (first..end).take(query.limit).collect();
+    let behind = partitions.last().map(|last| last + 1).filter(|behind| *behind < end);
+    let wanted = WantedPartitions { partitions, from: (first, from.get()), limit: query.limit };
+    let part = everywhere::segments(context, topic, &wanted).await;
+    let next = part.next.or(behind.map(|partition| (partition, 0)));
+    Ok(SegmentsPage {
         topic: topic.name.to_string(),
         topic_id: topic.id.to_string(),
         store: context.reader.store().to_string(),
-        partitions: Vec::new(),
-        next: None,
-    };
-    let mut left = query.limit;
-    for partition in first.0.max(0)..end.0 {
-        if left == 0 {
-            page.next = Some(format!("{partition}:{from}"));
-            break;
-        }
-        let state = state_of(context, topic, partition);
-        let (mut answer, next) = partition_answer(topic, partition, &state, from, left);
-        answer.waits_for = waits_for(context, topic, partition);
-        // A partition without segments is an entry of the page, too.
-        left -= answer.segments.len().max(1);
-        page.partitions.push(answer);
-        if let Some(next) = next {
-            page.next = Some(format!("{partition}:{next}"));
-            break;
-        }
-        from = Offset::ZERO;
-    }
-    Ok(page)
-}
-
-/// All topics, as many as a page has.
-pub(super) fn topics(context: &Context, query: &Query) -> ArchivePage {
-    let all = context.catalog.all();
-    let from = query.from.as_deref().unwrap_or_default();
-    let start = all.partition_point(|topic| topic.name.as_str() < from);
-    let wanted = all.get(start..).unwrap_or_default();
-    let topics = wanted.iter().take(query.limit).map(|topic| of_topic(context, topic)).collect();
-    ArchivePage { topics, next: wanted.get(query.limit).map(|topic| topic.name.to_string()) }
-}
-
-pub(super) fn of_topic(context: &Context, topic: &Topic) -> TopicArchive {
-    let mut sum = TopicArchive {
-        topic: topic.name.to_string(),
-        topic_id: topic.id.to_string(),
-        partitions: topic.partitions,
-        ..TopicArchive::default()
-    };
-    for partition in 0..topic.partitions {
-        let state = state_of(context, topic, partition);
-        let totals = state.archived.as_ref().map(|archived| archived.manifest.totals()).unwrap_or_default();
-        sum.segments += totals.segments;
-        sum.rows += totals.rows;
-        sum.bytes += totals.file_bytes;
-        sum.raw_bytes += totals.raw_bytes;
-        sum.lag_records += state.lag_records();
-        sum.lag_bytes += state.lag_bytes;
-    }
-    sum
-}
-
-/// A partition that nobody has asked for yet is as one without records.
-fn state_of(context: &Context, topic: &Topic, partition: i32) -> ArchiveState {
-    partition_of(context, topic, partition).map(|partition| partition.archive_state()).unwrap_or_default()
-}
-
-fn waits_for(context: &Context, topic: &Topic, partition: i32) -> Option<String> {
-    let partition = partition_of(context, topic, partition)?;
-    let (broker, needs) = (&context.config.archive, context.log.needs());
-    archive::waits_for(broker, &topic.settings, needs, &partition).map(|waits_for| waits_for.to_string())
-}
-
-fn partition_of(context: &Context, topic: &Topic, partition: i32) -> Option<Arc<Partition>> {
-    context.log.partition(TopicPartition { topic_id: topic.id, partition: PartitionIndex(partition) })
-}
-
-/// At most `limit` segments that end after `from`, and where those behind them begin.
-fn partition_answer(
-    topic: &Topic,
-    partition: i32,
-    state: &ArchiveState,
-    from: Offset,
-    limit: usize,
-) -> (PartitionAnswer, Option<Offset>) {
-    let topic_partition = TopicPartition { topic_id: topic.id, partition: PartitionIndex(partition) };
-    let found = state.archived.iter().flat_map(|archived| archived.manifest.segments_from(from));
-    let mut found = found.peekable();
-    let taken = found.by_ref().take(limit);
-    let segments = taken.map(|segment| segment_answer(topic, topic_partition, segment)).collect();
-    let next = found.peek().map(|segment| segment.offsets.start);
-    let answer = PartitionAnswer {
-        partition,
-        log_start_offset: state.log_start_offset.get(),
-        archived_offset: state.archived_offset().get(),
-        high_watermark: state.high_watermark.get(),
-        lag_records: state.lag_records(),
-        lag_bytes: state.lag_bytes,
-        waits_for: None,
-        segments,
-    };
-    (answer, next)
-}
-
-fn segment_answer(topic: &Topic, topic_partition: TopicPartition, segment: &Segment) -> SegmentAnswer {
-    SegmentAnswer {
-        path: crate::store::paths::segment(&topic.name, topic_partition, &segment.name()).to_string(),
-        base_offset: segment.offsets.start.get(),
-        end_offset: segment.offsets.end.get(),
-        rows: segment.rows,
-        bytes: segment.file_bytes,
-        raw_bytes: segment.raw_bytes,
-        min_timestamp: segment.min_timestamp.get(),
-        max_timestamp: segment.max_timestamp.get(),
-        level: segment.level,
-    }
+        partitions: part.partitions,
+        next: next.map(|(partition, offset)| format!("{partition}:{offset}")),
+    })
 }

@@ -108,7 +108,8 @@ impl Task {
                     .into_iter()
                     .filter(|partition| wanted.contains(&partition.topic_partition()))
                     .collect();
-                let count = partitions.len();
+                let (count, now) = (partitions.len(), self.start.clock.now());
+                partitions.iter().for_each(|partition| partition.on_taken_over(now));
                 let mut manifests = manifests;
                 manifests.manifests.retain(|manifest| wanted.contains(&manifest.topic_partition));
                 if let Err(error) = self.start.archive.on_gained(manifests).await {

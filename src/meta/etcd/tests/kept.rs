@@ -86,6 +86,15 @@ async fn an_etcd_without_space_refuses_in_clear_words() {
     let refused = refused.expect("64 MB do not fit in 16 MiB");
     assert!(matches!(&refused, MetadataError::Refused(why) if why.contains("out of space")), "{refused}");
     assert_eq!(value(&store, "f/0").await, Some(long), "it still reads");
+    assert!(store.fullness().is_some_and(|fullness| fullness.is_full()));
+    // Room is made, and found by itself.
+    etcd.make_room("AA==", "AA==");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while store.fullness().is_none_or(|fullness| fullness.is_full()) {
+        assert!(Instant::now() < deadline, "nobody sees that there is room");
+        value(&store, "f/0").await;
+    }
+    applied(&store, writing(vec![], vec![put("f/0", "short")])).await.expect("applied");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
