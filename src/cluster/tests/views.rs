@@ -1,6 +1,6 @@
 //! The next view: who is in it, who is sealed, and which earlier views it carries.
 
-use super::{at, earlier, member, members, s, standings, together, view};
+use super::{earlier, member, s, standings, together, view};
 use crate::cluster::{Change, NextView, NoNextView, ViewBounds, next_view};
 use crate::meta::Revision;
 use crate::meta::keys::view::{EarlierView, Member, View};
