@@ -143,7 +143,7 @@ impl History {
                 );
             }
             (true, false) => {
-                tracing::info!(in_use_bytes, ?quota_bytes, "etcd has room again, producers are served")
+                tracing::info!(in_use_bytes, ?quota_bytes, "etcd has room again, producers are served");
             }
             _ => {}
         }

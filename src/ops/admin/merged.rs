@@ -65,8 +65,10 @@ mod tests {
         PartitionAnswer { partition: number, segments: segments.map(segment).collect(), ..Default::default() }
     }
 
-    /// A partition's number and how many segments.
-    fn shown(part: &PartitionsPart) -> (Vec<(i32, usize)>, Option<(i32, i64)>) {
+    /// Numbers of partitions with how many segments, and where the next page begins.
+    type Shown = (Vec<(i32, usize)>, Option<(i32, i64)>);
+
+    fn shown(part: &PartitionsPart) -> Shown {
         let partitions = part.partitions.iter().map(|part| (part.partition, part.segments.len()));
         (partitions.collect(), part.next)
     }
