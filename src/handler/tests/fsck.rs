@@ -59,7 +59,9 @@ async fn a_broker_that_went_on_undisturbed_leaves_nothing_to_say() {
         assert_eq!((report.problems, report.orphans.segments), (Vec::new(), Count::default()));
         let checked = report.checked;
         assert_eq!((checked.topics, checked.partitions), (1, 1));
-        assert_eq!((checked.segments, checked.rows, checked.journal_objects), (2, 6, 1));
+        assert_eq!((checked.segments, checked.rows), (2, 6));
+        // What was archived last may not be given up yet.
+        assert!((1..=2).contains(&checked.journal_objects), "{}", checked.journal_objects);
         world.take_over().await;
     }
 }
