@@ -100,6 +100,19 @@ impl Member {
     }
 }
 
+/// A member gives up what it has before it goes: librdkafka may wait for ever for a share that it gives up, step by step as
+/// the cooperative protocol has it, while it is being closed.
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.consumer.unsubscribe();
+        let deadline = Instant::now() + DEADLINE;
+        let has_some = || self.consumer.assignment().is_ok_and(|share| share.count() > 0);
+        while has_some() && Instant::now() < deadline {
+            let _last = self.consumer.poll(Duration::from_millis(5));
+        }
+    }
+}
+
 /// Lets all members live until it holds.
 fn live_until(members: &mut [Member], what: &str, mut holds: impl FnMut(&[Member]) -> bool) {
     let deadline = Instant::now() + DEADLINE;
