@@ -70,7 +70,7 @@ impl Journals {
     /// A journal is not kept here any more. Gives the objects that the metadata has given up, and that are there yet.
     pub fn end(&mut self, session: SessionId) -> Vec<ObjectPath> {
         let Some(start) = self.journals.remove(&session) else { return Vec::new() };
-        let flushed = (start.deleted..start.stored.first).flat_map(|seq| with_index(session, seq));
+        let flushed = (start.deleted..start.stored.first).flat_map(|seq| with_index(session, seq, u64::MAX));
         let merged = start.due.iter().filter_map(|(_, due)| match due {
             Due::Merged(number) => Some(paths::merged_object(session, *number)),
             Due::Before(_) => None,
@@ -225,7 +225,7 @@ impl Start {
             }
             self.due.pop_front();
         }
-        let flushed = (self.deleted..until).flat_map(|seq| with_index(session, seq)).collect();
+        let flushed = (self.deleted..until).flat_map(|seq| with_index(session, seq, needed.last)).collect();
         if delete_all(store, flushed).await.is_empty() {
             self.deleted = until;
         } else {
@@ -238,10 +238,10 @@ impl Start {
     }
 }
 
-/// A numbered object; with the last of a block goes what tells of the block.
-fn with_index(session: SessionId, seq: u64) -> impl Iterator<Item = ObjectPath> {
-    let is_last = last_of_block(seq) == seq;
-    let index = is_last.then(|| paths::index_object(session, seq));
+/// A numbered object; with the last of a block, or of all that there are, goes what tells of the block.
+fn with_index(session: SessionId, seq: u64, last: u64) -> impl Iterator<Item = ObjectPath> {
+    let end = last_of_block(seq);
+    let index = (seq == end || seq == last).then(|| paths::index_object(session, end));
     [paths::journal_object(session, seq)].into_iter().chain(index)
 }
 

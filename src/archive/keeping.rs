@@ -16,7 +16,9 @@
 //! are few: more would mean that the metadata is an old copy, and are left to `cenote fsck`.
 
 use super::error::{ArchiveError, LoadError};
-use crate::journal::{EndedJournal, ObjectNumber, recover};
+use crate::journal::{
+    EndedJournal, ObjectNumber, RecoveredObject, block_of, index_end, last_of_block, recover,
+};
 use crate::log::{KeptJournal, KeptObject};
 use crate::meta::keys::journal_starts::{self, JournalStart};
 use crate::meta::keys::journals;
@@ -70,8 +72,8 @@ impl Undertaker {
             let Some((ended, revision)) = self.read_keys(session).await? else { return Ok(None) };
             let listed = self.store.list_sorted(Some(&paths::journal_prefix(session)), OBJECTS_MAX).await?;
             let indexes = self.store.list_sorted(Some(&paths::index_prefix(session)), OBJECTS_MAX).await?;
-            let journal = match self.read_objects(&ended).await {
-                Ok(journal) => journal,
+            let (journal, last_block) = match self.read_objects(&ended).await {
+                Ok(read) => read,
                 // Whoever kept it may have given objects up since the keys were read.
                 Err(error) if self.has_changed(session, revision).await? => {
                     tracing::debug!(%session, %error, "an ended journal is read again");
@@ -80,6 +82,7 @@ impl Undertaker {
                 Err(error) => return Err(error),
             };
             if let Some(revision) = self.write_again(&ended, revision).await? {
+                index_end(&self.store, &ended, &last_block).await;
                 let mut litter = litter(&ended, listed);
                 litter.extend(useless_indexes(&ended, indexes));
                 return Ok(Some(Claimed { journal, start: ended.start, revision, litter }));
@@ -113,13 +116,21 @@ impl Undertaker {
         Ok(read.is_none_or(|(_, now)| now != revision))
     }
 
-    async fn read_objects(&self, ended: &EndedJournal) -> Result<KeptJournal, ArchiveError> {
-        let mut objects = Vec::new();
+    /// What of the journal is needed, and the rows of its last block.
+    async fn read_objects(
+        &self,
+        ended: &EndedJournal,
+    ) -> Result<(KeptJournal, Vec<RecoveredObject>), ArchiveError> {
+        let (mut objects, mut last_block) = (Vec::new(), Vec::new());
+        let block = block_of(last_of_block(ended.final_seq));
         let mut read = recover(&self.store, std::slice::from_ref(ended));
         while let Some(object) = read.try_next().await? {
             objects.push(KeptObject::from(&object));
+            if matches!(object.name.number, ObjectNumber::Flushed(seq) if block.contains(&seq)) {
+                last_block.push(object);
+            }
         }
-        Ok(KeptJournal { session: ended.session, last: ended.final_seq, objects })
+        Ok((KeptJournal { session: ended.session, last: ended.final_seq, objects }, last_block))
     }
 
     /// The new revision of the key; none if somebody else has written it.
@@ -174,12 +185,11 @@ fn litter(ended: &EndedJournal, listed: Vec<ListedObject>) -> Vec<ObjectPath> {
 }
 
 /// The index objects of a claimed journal that tell of nothing that is needed.
-fn useless_indexes(ended: &EndedJournal, listed: Vec<ListedObject>) -> impl Iterator<Item = ObjectPath> {
-    let needed = ended.start.first..=ended.final_seq;
-    listed
-        .into_iter()
-        .map(|object| object.path)
-        .filter(move |path| paths::parse_index_object(path).is_some_and(|(_, last)| !needed.contains(&last)))
+fn useless_indexes(ended: &EndedJournal, listed: Vec<ListedObject>) -> Vec<ObjectPath> {
+    let is_needed = |last: u64| last >= ended.start.first && *block_of(last).start() <= ended.final_seq;
+    let is_useless =
+        |path: &ObjectPath| paths::parse_index_object(path).is_some_and(|(_, last)| !is_needed(last));
+    listed.into_iter().map(|object| object.path).filter(is_useless).collect()
 }
 
 fn number_of(path: &ObjectPath) -> Option<ObjectNumber> {

@@ -10,6 +10,9 @@
 //! A row is what the index columns of a journal object say of a batch (`encode.rs`), in their order, and then where the batch
 //! lies in its object: first byte and end, u64 each. The checksum is that of all before it.
 //!
+//! A journal that has ended gets one for its last block, too, when it comes into somebody's keeping: the objects that it never had,
+//! and those that nobody needs any more, have no rows and no bytes there.
+//!
 //! Never: an index object tells of what is not committed.
 
 use super::decode::{DecodeError, ObjectIndex, offsets};
@@ -20,7 +23,7 @@ use crate::types::{
 };
 use DecodeError::Damaged;
 use bytes::{Buf, BufMut, Bytes};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use uuid::Uuid;
 
 /// Journal objects of one index object.
@@ -32,7 +35,7 @@ const ROW_BYTES: usize = 93;
 const CRC_BYTES: usize = 4;
 
 /// What one journal object of a block holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct IndexedObject {
     /// Its length.
     pub bytes: u64,
@@ -47,9 +50,10 @@ pub fn last_of_block(seq: u64) -> u64 {
     seq.next_multiple_of(BLOCK)
 }
 
-/// The first object of the block that ends with `last`.
-pub(super) fn first_of_block(last: u64) -> u64 {
-    last - BLOCK + 1
+/// The objects of the block that ends with `last`.
+#[must_use]
+pub fn block_of(last: u64) -> RangeInclusive<u64> {
+    last.saturating_sub(BLOCK) + 1..=last
 }
 
 /// Writes a whole block, in the order of its objects.
@@ -115,7 +119,7 @@ pub(super) fn decode_index_object(
         return Err(Damaged("it names itself differently"));
     }
     let mut objects = Vec::with_capacity(BLOCK as usize);
-    for seq in first_of_block(last)..=last {
+    for seq in block_of(last) {
         let (object_bytes, count) = (head.get_u64_le(), head.get_u32_le() as usize);
         let taken = count.checked_mul(ROW_BYTES).and_then(|len| rows.split_at_checked(len));
         let (of_object, rest) = taken.ok_or(Damaged("rows are missing"))?;

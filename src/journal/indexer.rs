@@ -1,7 +1,11 @@
-//! Writes the index objects of a journal that goes on, beside it: nothing waits for one, and one that cannot be put is
+//! Writes the index objects of a journal, beside it: nothing waits for one, and one that cannot be put is
 //! missing, which costs time where partitions are taken over and nothing else.
 
-use super::index_object::{BLOCK, IndexedObject, encode_index_object, last_of_block};
+use super::decode::ObjectIndex;
+use super::index_object::{BLOCK, IndexedObject, block_of, encode_index_object, last_of_block};
+use super::recovery::RecoveredObject;
+use super::row::ObjectNumber;
+use super::session::EndedJournal;
 use crate::store::{ObjectStore, paths};
 use crate::types::SessionId;
 use tokio::task::JoinSet;
@@ -50,6 +54,27 @@ impl Indexer {
     #[cfg(test)]
     pub async fn settled(&mut self) {
         while self.puts.join_next().await.is_some() {}
+    }
+}
+
+/// Writes the index object of the last block of a journal that has ended, of which `objects` are needed. If it cannot be
+/// put, the objects go on being read themselves.
+pub async fn index_end(store: &ObjectStore, ended: &EndedJournal, objects: &[RecoveredObject]) {
+    let (session, last) = (ended.session, last_of_block(ended.final_seq));
+    if last == ended.final_seq {
+        return;
+    }
+    let mut block = vec![IndexedObject::default(); BLOCK as usize];
+    let (mut rows, first) = (0, *block_of(last).start());
+    for object in objects {
+        let ObjectNumber::Flushed(seq) = object.name.number else { continue };
+        let Some(place) = seq.checked_sub(first).and_then(|at| block.get_mut(at as usize)) else { continue };
+        let ObjectIndex { rows: of_object, byte_ranges, .. } = object.index.clone();
+        rows += of_object.len();
+        *place = IndexedObject { bytes: object.bytes, rows: of_object, byte_ranges };
+    }
+    if (1..=ROWS_MAX).contains(&rows) {
+        put(store.clone(), session, last, block).await;
     }
 }
 

@@ -23,7 +23,7 @@
 //! object that a power cut takes away.
 
 use super::decode::{DecodeError, ObjectIndex, PREFIX_BYTES, decode_index};
-use super::index_object::{decode_index_object, last_of_block};
+use super::index_object::{block_of, decode_index_object, last_of_block};
 use super::row::{ObjectId, ObjectName, PUT_MILLIONTHS};
 use super::session::EndedJournal;
 use crate::store::{ObjectStore, StoreError, paths};
@@ -162,8 +162,8 @@ async fn plan_journal(
 enum Wanted {
     /// An object's own index.
     Object { name: ObjectName, bytes: u64, puts: u64 },
-    /// Those from `first` on of the block that ends with `last`, as its index object has them.
-    Block { session: SessionId, first: u64, last: u64, bytes: u64 },
+    /// Those from `first` to `until` of the block that ends with `last`, as its index object has them.
+    Block { session: SessionId, first: u64, until: u64, last: u64, bytes: u64 },
 }
 
 impl Wanted {
@@ -192,7 +192,8 @@ async fn wanted(store: &ObjectStore, journal: &EndedJournal) -> Result<Vec<Wante
     while first < needed.end {
         let last = last_of_block(first);
         if let Some(bytes) = indexes.get(&last) {
-            wanted.push(Wanted::Block { session, first, last, bytes: *bytes });
+            let until = last.min(needed.end - 1);
+            wanted.push(Wanted::Block { session, first, until, last, bytes: *bytes });
         } else {
             alone.push((wanted.len(), first..(last + 1).min(needed.end)));
         }
@@ -236,7 +237,7 @@ async fn sizes(
     Ok(numbered.collect())
 }
 
-/// The sizes of the index objects of blocks that end among `needed`, by their last object.
+/// The sizes of the index objects of blocks that have some of `needed`, by their last object.
 async fn indexes(
     store: &ObjectStore,
     session: SessionId,
@@ -245,8 +246,9 @@ async fn indexes(
     let listed = store.list_sorted(Some(&paths::index_prefix(session)), OBJECTS_MAX).await?;
     let found = listed.iter().filter_map(|listed| {
         let (owner, last) = paths::parse_index_object(&listed.path)?;
-        let is_whole = last == last_of_block(last) && needed.contains(&last);
-        (owner == session && is_whole && listed.size <= BYTES_AT_ONCE).then_some((last, listed.size))
+        let has_some = last >= needed.start && *block_of(last).start() < needed.end;
+        let is_one = owner == session && last == last_of_block(last) && has_some;
+        (is_one && listed.size <= BYTES_AT_ONCE).then_some((last, listed.size))
     });
     Ok(found.collect())
 }
@@ -254,11 +256,14 @@ async fn indexes(
 async fn read(store: &ObjectStore, wanted: Wanted) -> Result<Vec<RecoveredObject>, RecoveryError> {
     match wanted {
         Wanted::Object { name, bytes, puts } => Ok(vec![read_index(store, name, bytes, puts).await?]),
-        Wanted::Block { session, first, last, .. } => {
+        Wanted::Block { session, first, until, last, .. } => {
             let path = paths::index_object(session, last);
             let why = match store.get(&path).await {
                 Ok(bytes) => match decode_index_object(session, last, &bytes) {
-                    Ok(objects) => return Ok(recovered(objects, first)),
+                    Ok(objects) => match recovered(objects, first, until) {
+                        Some(recovered) => return Ok(recovered),
+                        None => "it has nothing of objects that are needed".to_owned(),
+                    },
                     Err(error) => error.to_string(),
                 },
                 Err(error) => error.to_string(),
@@ -266,7 +271,7 @@ async fn read(store: &ObjectStore, wanted: Wanted) -> Result<Vec<RecoveredObject
             tracing::warn!(object = %path, why, "an index object is of no use, the objects themselves are read");
             let sizes = sizes(store, session, first).await?;
             let mut objects = Vec::new();
-            for wanted in numbered(session, first..last + 1, &sizes)? {
+            for wanted in numbered(session, first..until + 1, &sizes)? {
                 let Wanted::Object { name, bytes, puts } = wanted else { continue };
                 objects.push(read_index(store, name, bytes, puts).await?);
             }
@@ -275,14 +280,16 @@ async fn read(store: &ObjectStore, wanted: Wanted) -> Result<Vec<RecoveredObject
     }
 }
 
-/// Those from number `first` on.
-fn recovered(objects: Vec<(ObjectId, u64, ObjectIndex)>, first: u64) -> Vec<RecoveredObject> {
-    let needed = objects.into_iter().filter(|(id, ..)| id.seq >= first);
-    let recovered = needed.map(|(id, bytes, index)| RecoveredObject {
-        name: ObjectName::from(id),
-        index,
-        bytes,
-        puts: PUT_MILLIONTHS,
+/// Those from `first` to `until`; none if one of them is told of as if it were not there.
+fn recovered(
+    objects: Vec<(ObjectId, u64, ObjectIndex)>,
+    first: u64,
+    until: u64,
+) -> Option<Vec<RecoveredObject>> {
+    let needed = objects.into_iter().filter(|(id, ..)| (first..=until).contains(&id.seq));
+    let recovered = needed.map(|(id, bytes, index)| {
+        let name = ObjectName::from(id);
+        (bytes > 0).then_some(RecoveredObject { name, index, bytes, puts: PUT_MILLIONTHS })
     });
     recovered.collect()
 }

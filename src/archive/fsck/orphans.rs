@@ -2,7 +2,7 @@
 
 use super::{Fsck, JournalEnds};
 use crate::archive::janitor;
-use crate::journal::{ObjectId, RecoveryError, check_index_object, read_object};
+use crate::journal::{ObjectId, RecoveryError, block_of, check_index_object, read_object};
 use crate::store::{ObjectPath, StoreError, UnfinishedFile, paths};
 use crate::types::{LeaderEpoch, SessionId, Timestamp, TopicPartition};
 use futures_util::{StreamExt, stream};
@@ -127,11 +127,13 @@ async fn standing_of(fsck: &Fsck<'_>, ends: &JournalEnds, path: &ObjectPath) -> 
 /// An index object is a copy: it is needed as long as one of its objects is, and may go at any time.
 async fn of_index(fsck: &Fsck<'_>, ends: &JournalEnds, session: SessionId, last: u64) -> Standing {
     match ends.get(&session) {
-        Some(needed) if needed.contains(&last) => match check_index_object(fsck.store, session, last).await {
-            // Where brokers run, it may have gone since the listing.
-            Ok(()) | Err(RecoveryError::Store(StoreError::Missing { .. })) => Standing::Needed,
-            Err(error) => Standing::Problem(error.to_string()),
-        },
+        Some(needed) if last >= *needed.start() && *block_of(last).start() <= *needed.end() => {
+            match check_index_object(fsck.store, session, last).await {
+                // Where brokers run, it may have gone since the listing.
+                Ok(()) | Err(RecoveryError::Store(StoreError::Missing { .. })) => Standing::Needed,
+                Err(error) => Standing::Problem(error.to_string()),
+            }
+        }
         _ => Standing::Journal,
     }
 }

@@ -6,7 +6,7 @@ use super::super::index_object::{
 use super::super::indexer::Indexer;
 use super::super::{
     DecodeError, EndedJournal, ObjectId, RecoveredObject, RecoveryError, check_index_object, decode_index,
-    encode, recover,
+    encode, index_end, recover,
 };
 use super::{partition, row, session_id};
 use crate::meta::keys::journal_starts::JournalStart;
@@ -112,6 +112,24 @@ async fn each_full_block_gets_its_index_object() {
         let object = store.get(&paths::journal_object(of(), id.seq)).await.expect("put above");
         assert_eq!((size, index), (object.len() as u64, decode_index(id, &object).expect("whole")));
     }
+}
+
+#[tokio::test]
+async fn an_ended_journal_has_one_for_its_last_objects_too() {
+    let store = ObjectStore::in_memory();
+    put_journal(&store, BLOCK + 9).await;
+    let (first, last) = (BLOCK + 3, BLOCK + 9);
+    let without = recovered(&store, journal(first, last)).await.expect("all there");
+    index_end(&store, &journal(first, last), &without).await;
+    check_index_object(&store, of(), 2 * BLOCK).await.expect("it was put");
+    for seq in BLOCK..=last {
+        store.delete(&paths::journal_object(of(), seq)).await.expect("in memory");
+    }
+    let with = recovered(&store, journal(first, last)).await.expect("nothing else is read");
+    assert_eq!(told(&with), told(&without));
+    // Of what was not needed then it says nothing, and nobody takes that for nothing.
+    let before = recovered(&store, journal(first - 1, last)).await;
+    assert!(matches!(before, Err(RecoveryError::Missing(_))), "{before:?}");
 }
 
 #[test]
