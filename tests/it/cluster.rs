@@ -83,10 +83,7 @@ fn two_that_do_not_hear_a_third_do_not_wait_for_its_lease() {
         (0..3).for_each(|number| await_neighbours(cluster, number));
         silence(cluster, silent);
         let took = await_members(cluster, (silent + 1) % 3, 2);
-        #[expect(clippy::print_stdout, reason = "the test harness keeps it for failed tests")]
-        {
-            println!("{what}: left out after {took:?}");
-        }
+        println!("{what}: left out after {took:?}");
         assert!(took < BEFORE_THE_LEASE_ENDS, "{what}: {took:?}");
         cluster.heal();
     };

@@ -165,14 +165,15 @@ async fn ends_and_beginnings_are_told_in_the_order_of_the_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sizes_are_told_of_all_partitions() {
     let pair = Pair::new().await;
-    filled(&pair, 8).await;
-    assert_eq!(sizes(&pair.one).await, (0..8).collect::<Vec<_>>());
-    assert_eq!(sizes(&pair.two).await, (0..8).collect::<Vec<_>>());
+    let topic = filled(&pair, 8).await;
+    assert_eq!(sizes(&pair.one, &topic).await, (0..8).collect::<Vec<_>>());
+    assert_eq!(sizes(&pair.two, &topic).await, (0..8).collect::<Vec<_>>());
 }
 
-async fn sizes(world: &World) -> Vec<i32> {
+async fn sizes(world: &World, topic: &Topic) -> Vec<i32> {
     let response = world.ask(4, &DescribeLogDirsRequest::default().with_topics(None)).await;
-    let partitions = response.results[0].topics.iter().flat_map(|topic| &topic.partitions);
+    let topics = response.results[0].topics.iter().filter(|told| told.name.as_str() == topic.name.as_str());
+    let partitions = topics.flat_map(|told| &told.partitions);
     let mut indexes: Vec<_> = partitions.map(|part| part.partition_index).collect();
     indexes.sort_unstable();
     indexes

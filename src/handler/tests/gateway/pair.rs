@@ -87,8 +87,14 @@ impl Pair {
     }
 
     /// A topic that both know, and whose partitions are open where they are led.
+    /// Of several partitions each leads two at least: where they lie goes by the topic's id, so that is made again if need be.
     pub async fn create(&self, name: &str, partitions: i32) -> Arc<Topic> {
-        let topic = self.one.create(name, partitions).await;
+        let mut topic = self.one.create(name, partitions).await;
+        let is_shared = |(one, two): (Vec<i32>, Vec<i32>)| one.len() > 1 && two.len() > 1;
+        while partitions > 4 && !is_shared(self.led(&topic)) {
+            topic = self.one.create(&format!("{}-again", topic.name), partitions).await;
+        }
+        let name = topic.name.as_str();
         self.two.context.topic_by_name(name).await.expect("it is there");
         for world in [&self.one, &self.two] {
             world.context.log.ensure(topic.id, partitions);
