@@ -90,6 +90,17 @@ impl Member {
         self.events.rebalances.load(Ordering::Relaxed)
     }
 
+    /// Leaves the group. Without that librdkafka may wait for ever for a share that it gives up, step by step as the cooperative
+    /// protocol has it, while it is being closed.
+    fn leave(self) {
+        self.consumer.unsubscribe();
+        let deadline = Instant::now() + DEADLINE;
+        let has_some = || self.consumer.assignment().is_ok_and(|share| share.count() > 0);
+        while has_some() && Instant::now() < deadline {
+            let _last = self.consumer.poll(Duration::from_millis(5));
+        }
+    }
+
     /// Commits what it read.
     fn commit(&self, topic: &Topic) {
         let mut list = TopicPartitionList::new();
@@ -97,19 +108,6 @@ impl Member {
             list.add_partition_offset(&topic.name, *partition, Offset::Offset(*next)).expect("a partition");
         }
         self.consumer.commit(&list, CommitMode::Sync).expect("committed");
-    }
-}
-
-/// A member gives up what it has before it goes: librdkafka may wait for ever for a share that it gives up, step by step as
-/// the cooperative protocol has it, while it is being closed.
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.consumer.unsubscribe();
-        let deadline = Instant::now() + DEADLINE;
-        let has_some = || self.consumer.assignment().is_ok_and(|share| share.count() > 0);
-        while has_some() && Instant::now() < deadline {
-            let _last = self.consumer.poll(Duration::from_millis(5));
-        }
     }
 }
 
@@ -295,6 +293,7 @@ fn a_live_group_of_ten_does_not_notice_a_killed_broker() {
     });
     let committed = members[0].consumer.committed_offsets(list, DEADLINE).expect("fetched");
     assert!(committed.elements().iter().all(|element| element.offset() == Offset::Offset(2)));
+    members.into_iter().for_each(Member::leave);
 }
 
 fn produce_to(client: &mut crate::support::Client, topic: &Topic, partition: i32) {
