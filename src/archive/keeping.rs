@@ -82,7 +82,10 @@ impl Undertaker {
                 Err(error) => return Err(error),
             };
             if let Some(revision) = self.write_again(&ended, revision).await? {
-                index_end(&self.store, &ended, &last_block).await;
+                let end = paths::index_object(session, last_of_block(ended.final_seq));
+                if !indexes.iter().any(|index| index.path == end) {
+                    index_end(&self.store, &ended, &last_block).await;
+                }
                 let mut litter = litter(&ended, listed);
                 litter.extend(useless_indexes(&ended, indexes));
                 return Ok(Some(Claimed { journal, start: ended.start, revision, litter }));
