@@ -24,7 +24,7 @@ use crate::segment::manifest::POINTERS;
 use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::CatalogError;
 use crate::types::ClusterId;
-use crate::views::TakeOverError;
+use crate::views::{PastSuspicion, TakeOverError};
 use session::Session;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub struct Foundation {
     listeners: Vec<AdvertisedListener>,
     /// Other brokers; none where the metadata is this process's own.
     neighbours: Option<Neighbours>,
+    /// What a session that was sealed leaves to the next.
+    past: PastSuspicion,
     stopping: CancellationToken,
 }
 
@@ -151,6 +153,7 @@ impl Foundation {
             cluster_id,
             listeners,
             neighbours,
+            past: PastSuspicion::default(),
             stopping: CancellationToken::new(),
         })
     }

@@ -177,6 +177,7 @@ pub(super) async fn begin(foundation: &Foundation) -> Result<(Session, Arc<Conte
         leadership: leadership.clone(),
         sightings: peers.sightings(),
         clock: clock.clone(),
+        past: foundation.past.clone(),
     });
     peers.report(views.reports());
     let own_archives = OwnArchives {

@@ -6,7 +6,7 @@ use super::propose::Proposer;
 use super::reports::Reports;
 use super::take_over::TakeOverError;
 use super::task::{ORDERS_MAX, Task};
-use super::watching::Sightings;
+use super::watching::{PastSuspicion, Sightings};
 use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::cluster::SuspicionSettings;
@@ -49,6 +49,8 @@ pub struct ViewsStart {
     pub sightings: watch::Receiver<Sightings>,
     /// Wall-clock time, for producers that are taken over.
     pub clock: Clock,
+    /// What sessions of this process before have learned of whom to bear with.
+    pub past: PastSuspicion,
 }
 
 /// The task's door. Clones are the same.

@@ -26,6 +26,7 @@ pub use control::Control;
 pub use door::{Views, ViewsEnd, ViewsStart};
 pub use reports::{Reports, Unreachable};
 pub use take_over::TakeOverError;
+pub use watching::PastSuspicion;
 
 #[cfg(test)]
 mod tests;

@@ -79,7 +79,7 @@ impl Task {
         own_lease: watch::Receiver<bool>,
         reporting: Reporting,
     ) -> Task {
-        let mut watching = Watching::new(start.member.session, reporting);
+        let mut watching = Watching::new(start.member.session, reporting, start.past.clone());
         let (view, view_at) = (Arc::clone(&start.joined.0), start.joined.1);
         watching.on_view(&view);
         Task {

@@ -1,7 +1,7 @@
 //! Views between sessions that share two stores: partitions come and go with all that was acknowledged, whoever joins,
 //! leaves, or is sealed.
 
-use super::{Views, ViewsEnd, ViewsStart};
+use super::{PastSuspicion, Views, ViewsEnd, ViewsStart};
 use crate::archive::{Archive, ArchiveStart, LoadedManifests};
 use crate::background::Background;
 use crate::cache::Cache;
@@ -107,6 +107,7 @@ impl World {
             leadership: leadership.clone(),
             sightings: seen,
             clock,
+            past: PastSuspicion::default(),
         });
         let ended = tokio::spawn(run);
         Node { log, journal, catalog, leadership, views, ended, _sightings: sightings }

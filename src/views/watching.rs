@@ -8,6 +8,7 @@ use crate::mesh::{self, Reachability, Sighting};
 use crate::meta::Revision;
 use crate::meta::keys::view::View;
 use crate::types::{Moment, SessionId};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +20,15 @@ pub type Sightings = Arc<BTreeMap<SessionId, Sighting>>;
 /// How long a session may be without a lease.
 const LEASE_GRACE: Duration = Duration::from_millis(1500);
 
+/// What the suspicion of one session leaves to the next one of its process. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct PastSuspicion(Arc<Mutex<Option<(Instant, Suspicion)>>>);
+
 /// The suspicion of one session, on real time.
 #[derive(Debug)]
 pub(super) struct Watching {
     own: SessionId,
+    past: PastSuspicion,
     origin: Instant,
     settings: SuspicionSettings,
     pub suspicion: Suspicion,
@@ -32,18 +38,16 @@ pub(super) struct Watching {
 }
 
 impl Watching {
-    pub fn new(own: SessionId, reporting: Reporting) -> Watching {
+    /// The session `own`, after those of the same process that left `past`.
+    pub fn new(own: SessionId, reporting: Reporting, past: PastSuspicion) -> Watching {
         // A session that has just joined has no lease for a moment.
         let settings = SuspicionSettings { lease_grace: LEASE_GRACE, ..SuspicionSettings::default() };
-        let suspicion = Suspicion::new(own, settings, Moment::default());
-        Watching {
-            own,
-            origin: Instant::now(),
-            settings,
-            suspicion,
-            leases_at: Default::default(),
-            reporting,
-        }
+        let before = past.0.lock().take();
+        let (origin, suspicion) = match before {
+            Some((origin, before)) => (origin, before.begun_again(own, Moment(origin.elapsed()))),
+            None => (Instant::now(), Suspicion::new(own, settings, Moment::default())),
+        };
+        Watching { own, past, origin, settings, suspicion, leases_at: Default::default(), reporting }
     }
 
     pub fn now(&self) -> Moment {
@@ -127,6 +131,15 @@ impl Watching {
         let now = self.now();
         self.suspicion.on_standings(standings, view_at, now);
         self.suspicion.on_barrier(&leadership.waits_for(), now);
+    }
+}
+
+/// However the session ends, it is by somebody's doing, and the next one is to know of it.
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let nothing = Suspicion::new(self.own, self.settings, Moment::default());
+        let suspicion = std::mem::replace(&mut self.suspicion, nothing);
+        *self.past.0.lock() = Some((self.origin, suspicion));
     }
 }
 

@@ -24,7 +24,7 @@ use crate::remote::{NoAnswer, RemoteBrokers};
 use crate::store::ObjectStore;
 use crate::topic::{Catalog, NewTopic};
 use crate::types::{BrokerId, LeaderEpoch, Offset, SessionId, TopicName};
-use crate::views::{Views, ViewsStart};
+use crate::views::{PastSuspicion, Views, ViewsStart};
 use crate::wire::batch::{BatchBuilder, BatchHeader, Codec, ProducerStamp};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -137,6 +137,7 @@ impl Cluster {
             leadership: leadership.clone(),
             sightings: seen,
             clock: clock.clone(),
+            past: PastSuspicion::default(),
         });
         tokio::spawn(run);
         let remote: Arc<dyn RemoteBrokers> = Arc::clone(&self.link) as _;

@@ -1,6 +1,6 @@
 //! What is made of what the mesh sees, on a clock that is moved by hand.
 
-use super::{Sightings, Watching};
+use super::{PastSuspicion, Sightings, Watching};
 use crate::cluster::Why;
 use crate::mesh::{Reachability, Sighting, TellTale};
 use crate::meta::keys::view::{Member, View};
@@ -36,7 +36,7 @@ fn seen(peer: Sighting) -> Sightings {
 /// One of three sessions, which has seen the others, and what it reports.
 fn watching() -> (Watching, watch::Receiver<Unreachable>) {
     let (reports, _told, reporting) = Reports::new(ms(150));
-    let mut watching = Watching::new(s(1), reporting);
+    let mut watching = Watching::new(s(1), reporting, PastSuspicion::default());
     let members =
         (1..=3).map(|number| Member::new(s(number), BrokerId(i32::try_from(number).expect("small"))));
     watching.on_view(&View::new(ViewNumber(7), members.collect()));
@@ -109,4 +109,34 @@ async fn a_tell_tale_that_was_closed_alone_is_no_end() {
         advance(ms(100)).await;
         assert_eq!(after_all_turns(&watching).await, [Why::Gone]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_follows_a_sealed_one_bears_longer_with_whom_that_one_suspected() {
+    let (mut first, _own) = watching();
+    let silent = Sighting { reachability: Reachability::Silent { since: Instant::now() }, ..up() };
+    advance(ms(1_000)).await;
+    first.on_sightings(&seen(silent));
+    let past = first.past.clone();
+    drop(first);
+    let members: Vec<Member> =
+        [(9, 1), (2, 2), (3, 3)].map(|(session, broker)| Member::new(s(session), BrokerId(broker))).into();
+    let sealed_after = async |past: PastSuspicion| {
+        let (_reports, _told, reporting) = Reports::new(ms(150));
+        let mut next = Watching::new(s(9), reporting, past);
+        next.on_view(&View::new(ViewNumber(9), members.clone()));
+        let began = Instant::now();
+        let silent = Sighting { reachability: Reachability::Silent { since: began }, ..up() };
+        next.on_sightings(&seen(up()));
+        while next.suspicion.decide(next.now()).seal.is_empty() {
+            advance(ms(10)).await;
+            next.on_sightings(&seen(silent));
+            let unreachable = BTreeSet::from([s(PEER)]);
+            let number = u64::try_from(began.elapsed().as_millis()).expect("small") + 1;
+            next.on_report(&Report { from: s(OTHER), number, unreachable, at: Instant::now() });
+        }
+        began.elapsed()
+    };
+    let fresh = sealed_after(PastSuspicion::default()).await;
+    assert_eq!(sealed_after(past).await, fresh + ms(250));
 }
