@@ -17,7 +17,7 @@
 
 use super::error::{ArchiveError, LoadError};
 use crate::journal::{
-    EndedJournal, ObjectNumber, RecoveredObject, block_of, index_end, last_of_block, recover,
+    EndedJournal, ObjectNumber, Partitions, RecoveredObject, block_of, index_end, last_of_block, recover,
 };
 use crate::log::{KeptJournal, KeptObject};
 use crate::meta::keys::journal_starts::{self, JournalStart};
@@ -126,7 +126,7 @@ impl Undertaker {
     ) -> Result<(KeptJournal, Vec<RecoveredObject>), ArchiveError> {
         let (mut objects, mut last_block) = (Vec::new(), Vec::new());
         let block = block_of(last_of_block(ended.final_seq));
-        let mut read = recover(&self.store, std::slice::from_ref(ended));
+        let mut read = recover(&self.store, std::slice::from_ref(ended), Partitions::All);
         while let Some(object) = read.try_next().await? {
             objects.push(KeptObject::from(&object));
             if matches!(object.name.number, ObjectNumber::Flushed(seq) if block.contains(&seq)) {

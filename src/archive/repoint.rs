@@ -14,7 +14,7 @@
 //! named.
 
 use super::left::Others;
-use crate::journal::{EndedJournal, ObjectName, ObjectNumber, recover};
+use crate::journal::{EndedJournal, ObjectName, ObjectNumber, Partitions, recover};
 use crate::log::IndexEntry;
 use crate::meta::keys::journal_starts::{self, JournalStart, MergedObject};
 use crate::meta::{Entry, KeyChange, WatchEvent};
@@ -216,7 +216,7 @@ impl Others {
         let name = ObjectName::merged(session, object.number);
         let alone =
             EndedJournal { session, start: JournalStart { first: 1, merged: vec![object] }, final_seq: 0 };
-        let mut read = recover(&self.store, std::slice::from_ref(&alone));
+        let mut read = recover(&self.store, std::slice::from_ref(&alone), Partitions::All);
         while let Some(read) = read.try_next().await.map_err(|error| error.to_string())? {
             for span in &read.index.spans {
                 let Some(old) = stale.get(&span.topic_partition) else { continue };

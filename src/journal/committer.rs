@@ -135,6 +135,9 @@ impl Committer {
                 }
             }
         }
+        if ack.is_some() {
+            self.indexer.on_acknowledged(self.session.committed());
+        }
         for ack in ready {
             let _gone = ack.acked.send(());
         }

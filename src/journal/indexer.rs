@@ -2,7 +2,7 @@
 //! missing, which costs time where partitions are taken over and nothing else.
 
 use super::decode::ObjectIndex;
-use super::index_object::{BLOCK, IndexedObject, block_of, encode_index_object, last_of_block};
+use super::index_object::{BLOCK, IndexedObject, ROWS_MAX, block_of, encode_index_object, last_of_block};
 use super::recovery::RecoveredObject;
 use super::row::ObjectNumber;
 use super::session::EndedJournal;
@@ -21,8 +21,6 @@ pub(super) struct Indexer {
     puts: JoinSet<()>,
 }
 
-/// Rows of a block that is written; one of more is not, so that memory has a limit.
-const ROWS_MAX: usize = 400_000;
 /// Index objects on their way; more are not written.
 const PUTS_MAX: usize = 4;
 
@@ -48,6 +46,19 @@ impl Indexer {
         if block.len() as u64 == BLOCK && self.puts.len() < PUTS_MAX {
             self.puts.spawn(put(self.store.clone(), self.session, seq, block));
         }
+    }
+
+    /// A view was acknowledged: others may take over what it took away, and read the block that is not full yet. What comes
+    /// after is missing in its index object until the whole one replaces it.
+    pub fn on_acknowledged(&mut self, last: u64) {
+        while self.puts.try_join_next().is_some() {}
+        let is_whole = self.block.len() as u64 == last % BLOCK;
+        if self.block.is_empty() || !is_whole || self.puts.len() >= PUTS_MAX {
+            return;
+        }
+        let mut block = self.block.clone();
+        block.resize(BLOCK as usize, IndexedObject::default());
+        self.puts.spawn(put(self.store.clone(), self.session, last_of_block(last), block));
     }
 
     /// Waits for what is on its way.

@@ -20,6 +20,7 @@ mod encode;
 mod flusher;
 mod index_object;
 mod indexer;
+mod object_reads;
 mod open_object;
 mod proposal;
 mod recovery;
@@ -33,9 +34,12 @@ pub use encode::{EncodedObject, encode};
 pub use flusher::{AppendRow, Journal, JournalClosed, JournalEnd, JournalStart};
 pub use index_object::{block_of, last_of_block};
 pub use indexer::index_end;
+pub use object_reads::{check_index_object, read_object};
 pub use proposal::{Base, Proposal, Proposed};
-pub use recovery::{RecoveredObject, RecoveryError, check_index_object, read_object, recover};
-pub use row::{ObjectId, ObjectName, ObjectNumber, PUT_MILLIONTHS, Row, RowIndex, RowTransaction, Span};
+pub use recovery::{RecoveredObject, RecoveryError, recover};
+pub use row::{
+    ObjectId, ObjectName, ObjectNumber, PUT_MILLIONTHS, Partitions, Row, RowIndex, RowTransaction, Span,
+};
 #[cfg(test)]
 pub(crate) use session::ended_journals;
 pub use session::{BrokerSession, EndedJournal, Joining, SessionError, read_journals};

@@ -6,8 +6,10 @@ use crate::types::{
     TransactionOrdinal, Verdict, ViewNumber,
 };
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The name of an object that a flush has cut: those of a session are numbered from 1, without a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -195,4 +197,24 @@ fn continues(span: &Span, row: &RowIndex, byte_range: &Range<u64>) -> bool {
         && span.offsets.end == row.offsets.start
         && span.leader_epoch == row.leader_epoch
         && byte_range.end - span.byte_range.start <= SPAN_BYTES_MAX
+}
+
+/// Whose rows are wanted of an object.
+#[derive(Clone, Debug)]
+pub enum Partitions {
+    /// Those of all.
+    All,
+    /// Of these; rows of others may come, too.
+    These(Arc<HashSet<TopicPartition>>),
+}
+
+impl Partitions {
+    /// Whether they are wanted of this one.
+    #[must_use]
+    pub fn have(&self, topic_partition: TopicPartition) -> bool {
+        match self {
+            Partitions::All => true,
+            Partitions::These(these) => these.contains(&topic_partition),
+        }
+    }
 }

@@ -33,7 +33,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(super) fn unavailable(path: &impl Display, reason: &dyn Display) -> StoreError {
+    pub(crate) fn unavailable(path: &impl Display, reason: &dyn Display) -> StoreError {
         StoreError::Unavailable { path: path.to_string(), reason: reason.to_string() }
     }
 

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use local::LocalDirectory;
-use object_store::{ObjectMeta, ObjectStoreExt, PutPayload};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStoreExt, PutPayload};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -182,6 +182,23 @@ impl ObjectStore {
             let length = range.end - range.start;
             let answer = self.shared.backend.get_range(path.inner(), range).await;
             exactly(path, length, answer.map_err(|error| StoreError::from_backend(path, error))?)
+        })
+        .await
+    }
+
+    /// Reads the first `length` bytes, or all if it has no more, and tells the object's size in bytes.
+    pub async fn get_prefix(&self, path: &ObjectPath, length: u64) -> Result<(Bytes, u64), StoreError> {
+        if length == 0 {
+            return Err(StoreError::refused(path, &"a range without bytes"));
+        }
+        self.count(StoreOperation::Get, Some(path));
+        within_deadline(path, async {
+            let failed = |error| StoreError::from_backend(path, error);
+            let options = GetOptions { range: Some(GetRange::Bounded(0..length)), ..GetOptions::default() };
+            let answer = self.shared.backend.get_opts(path.inner(), options).await.map_err(failed)?;
+            let size = answer.meta.size;
+            let bytes = exactly(path, size.min(length), answer.bytes().await.map_err(failed)?)?;
+            Ok((bytes, size))
         })
         .await
     }

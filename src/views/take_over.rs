@@ -7,7 +7,7 @@
 //! beginning again, and if it stays so, that somebody must look.
 
 use crate::archive::{self, LoadError, LoadedManifests};
-use crate::journal::{RecoveryError, SessionError, read_journals, recover};
+use crate::journal::{Partitions, RecoveryError, SessionError, read_journals, recover};
 use crate::log::{LogError, Partition, Recovery};
 use crate::meta::{MetadataStore, Standing, StandingError};
 use crate::store::ObjectStore;
@@ -15,6 +15,8 @@ use crate::topic::Catalog;
 use crate::types::{LeaderEpoch, Timestamp, TopicPartition};
 use futures_util::TryStreamExt;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What partitions are taken over with.
 #[derive(Clone, Debug)]
@@ -30,6 +32,16 @@ pub(super) struct TakeOver {
 pub(super) struct TakenOver {
     pub partitions: Vec<Arc<Partition>>,
     pub manifests: LoadedManifests,
+    pub read: ReadOver,
+}
+
+/// What was read of journals for that, and how long it took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ReadOver {
+    pub journals: usize,
+    pub objects: usize,
+    pub before: Duration,
+    pub reading: Duration,
 }
 
 /// Why partitions could not be taken over.
@@ -81,6 +93,7 @@ impl TakeOver {
         epoch: LeaderEpoch,
         now: Timestamp,
     ) -> Result<TakenOver, TakeOverError> {
+        let began = Instant::now();
         let journals = read_journals(self.metadata.as_ref()).await?;
         self.standing.confirm().await?;
         let manifests =
@@ -92,12 +105,16 @@ impl TakeOver {
             recovery.take_manifest(manifest.topic_partition, manifest.archived_log());
         }
         let journals: Vec<_> = journals.into_iter().map(|(journal, _)| journal).collect();
-        let mut objects = recover(&self.store, &journals);
+        let mut read = ReadOver { journals: journals.len(), before: began.elapsed(), ..ReadOver::default() };
+        let wanted = Partitions::These(Arc::new(partitions.iter().copied().collect()));
+        let mut objects = recover(&self.store, &journals, wanted);
         while let Some(object) = objects.try_next().await? {
+            read.objects += 1;
             recovery.take(&object)?;
         }
         recovery.finish()?;
-        Ok(TakenOver { partitions: taken, manifests })
+        read.reading = began.elapsed() - read.before;
+        Ok(TakenOver { partitions: taken, manifests, read })
     }
 }
 

@@ -84,6 +84,20 @@ fn a_range_gives_its_bytes_or_is_refused() {
 }
 
 #[test]
+fn a_prefix_is_as_long_as_it_can_be_and_tells_the_size() {
+    on_every_store(async |store| {
+        put(&store, "a/b", "0123456789").await;
+        for (length, expected) in [(1, "0"), (9, "012345678"), (10, "0123456789"), (32_768, "0123456789")] {
+            let read = store.get_prefix(&path("a/b"), length).await;
+            assert_eq!(read, Ok((Bytes::from(expected), 10)), "{store} {length}");
+        }
+        assert!(is_refused(&store.get_prefix(&path("a/b"), 0).await), "{store}");
+        let missing = store.get_prefix(&path("a/none"), 4).await;
+        assert!(matches!(missing, Err(StoreError::Missing { .. })), "{store}: {missing:?}");
+    });
+}
+
+#[test]
 fn what_is_not_there_is_missing_and_can_be_deleted() {
     on_every_store(async |store| {
         put(&store, "a/b", "x").await;

@@ -6,7 +6,9 @@ use crate::background::Background;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{ArchiveConfig, CacheConfig, JournalConfig};
-use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart, read_journals, recover};
+use crate::journal::{
+    BrokerSession, EndedJournal, Joining, Journal, JournalStart, Partitions, read_journals, recover,
+};
 use crate::leadership::Leadership;
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, Incoming, Partition, Reader, Recovery};
@@ -111,7 +113,9 @@ impl World {
         }
         let journals = read_journals(self.metadata.as_ref()).await.expect("in memory");
         let journals: Vec<EndedJournal> = journals.into_iter().map(|(journal, _)| journal).collect();
-        for object in recover(&self.store, &journals).try_collect::<Vec<_>>().await.expect("all there") {
+        for object in
+            recover(&self.store, &journals, Partitions::All).try_collect::<Vec<_>>().await.expect("all there")
+        {
             recovery.take(&object).expect("without contradictions");
         }
         recovery.finish().expect("without holes");

@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::config::{CacheConfig, JournalConfig};
 use crate::journal::{
     BrokerSession, CommitTicket, EndedJournal, Joining, Journal, JournalEnd, JournalStart, ObjectName,
-    ObjectNumber, ended_journals, read_object, recover,
+    ObjectNumber, Partitions, ended_journals, read_object, recover,
 };
 use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
 use crate::log::{
@@ -451,7 +451,7 @@ pub(super) async fn recovered(
         log.recover_archived(*topic_partition, archived.clone());
     }
     ended.iter().for_each(|ended| log.needs().on_ended(ended));
-    let objects = recover(store, ended).try_collect::<Vec<_>>().await.expect("all there");
+    let objects = recover(store, ended, Partitions::All).try_collect::<Vec<_>>().await.expect("all there");
     log.recover(&objects, NOW).expect("without contradictions");
     log
 }

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::JournalConfig;
 use crate::journal::{
     BrokerSession, CommitTicket, EndedJournal, Joining, Journal, JournalEnd, JournalStart, ObjectName,
-    ObjectNumber, read_journals, recover,
+    ObjectNumber, Partitions, read_journals, recover,
 };
 use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
 use crate::log::{ArchivedLog, BrokerLog, Partition, Reader, Recovery};
@@ -247,7 +247,9 @@ impl World {
         }
         let journals = read_journals(self.metadata.as_ref()).await.expect("in memory");
         let journals: Vec<EndedJournal> = journals.into_iter().map(|(journal, _)| journal).collect();
-        for object in recover(&self.store, &journals).try_collect::<Vec<_>>().await.expect("all there") {
+        for object in
+            recover(&self.store, &journals, Partitions::All).try_collect::<Vec<_>>().await.expect("all there")
+        {
             recovery.take(&object).expect("without contradictions");
         }
         recovery.finish().expect("without holes");

@@ -2,7 +2,7 @@
 
 use super::versions::{end_of_epoch, fetch, list_offsets, produce};
 use super::world::{World, code, topic_name};
-use crate::journal::recover;
+use crate::journal::{Partitions, recover};
 use crate::topic::Topic;
 use crate::wire::ErrorCode;
 use crate::wire::messages::CreateTopicsRequest;
@@ -87,7 +87,8 @@ async fn a_sealed_session_acknowledges_nothing_and_what_it_took_is_never_seen() 
     for _ in 0..2 {
         assert_eq!(produced(&world, &topic).await, Some(ErrorCode::NotLeaderOrFollower));
     }
-    let objects = recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect("all there");
+    let objects =
+        recover(&world.store, &ended, Partitions::All).try_collect::<Vec<_>>().await.expect("all there");
     let rows: Vec<_> = objects.iter().flat_map(|object| &object.index.rows).collect();
     assert_eq!(rows.len(), 1, "the batch from before");
     assert_eq!(world.context.partition(&topic, 0).expect("there").ends().high_watermark.get(), 3);

@@ -12,7 +12,9 @@ use crate::clock::Clock;
 use crate::config::{CacheConfig, Config, Flags, resolve};
 use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupsConfig, GroupsStart};
-use crate::journal::{BrokerSession, EndedJournal, Joining, Journal, JournalStart, ended_journals, recover};
+use crate::journal::{
+    BrokerSession, EndedJournal, Joining, Journal, JournalStart, Partitions, ended_journals, recover,
+};
 use crate::leadership::{Leadership, NoCluster};
 use crate::limits::{MemoryBudget, Purpose};
 use crate::log::{BrokerLog, ProducerIds, Reader};
@@ -245,7 +247,7 @@ pub async fn context(
     for manifest in &loaded.manifests {
         log.recover_archived(manifest.topic_partition, manifest.archived_log());
     }
-    let objects = recover(store, &ended).try_collect::<Vec<_>>().await.expect("all there");
+    let objects = recover(store, &ended, Partitions::All).try_collect::<Vec<_>>().await.expect("all there");
     let session_id = session.id();
     let remote: Arc<dyn RemoteBrokers> = Arc::new(peers.clone());
     log.recover(&objects, clock.now()).expect("without contradictions");

@@ -5,8 +5,8 @@ use super::super::index_object::{
 };
 use super::super::indexer::Indexer;
 use super::super::{
-    DecodeError, EndedJournal, ObjectId, RecoveredObject, RecoveryError, check_index_object, decode_index,
-    encode, index_end, recover,
+    DecodeError, EndedJournal, ObjectId, Partitions, RecoveredObject, RecoveryError, check_index_object,
+    decode_index, encode, index_end, recover,
 };
 use super::{partition, row, session_id};
 use crate::meta::keys::journal_starts::JournalStart;
@@ -15,6 +15,7 @@ use crate::types::SessionId;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn of() -> SessionId {
     session_id(1)
@@ -41,7 +42,7 @@ async fn recovered(
     store: &ObjectStore,
     journal: EndedJournal,
 ) -> Result<Vec<RecoveredObject>, RecoveryError> {
-    recover(store, &[journal]).try_collect().await
+    recover(store, &[journal], Partitions::All).try_collect().await
 }
 
 /// As much as is compared of what was recovered.
@@ -107,11 +108,31 @@ async fn each_full_block_gets_its_index_object() {
     let found: Vec<_> = listed.iter().filter_map(|found| paths::parse_index_object(&found.path)).collect();
     assert_eq!(found, [(of(), BLOCK), (of(), 2 * BLOCK)]);
     let bytes = store.get(&paths::index_object(of(), 2 * BLOCK)).await.expect("it was listed");
-    let block = decode_index_object(of(), 2 * BLOCK, &bytes).expect("whole");
+    let block = decode_index_object(of(), 2 * BLOCK, &bytes, &Partitions::All).expect("whole");
     for (id, size, index) in block {
         let object = store.get(&paths::journal_object(of(), id.seq)).await.expect("put above");
         assert_eq!((size, index), (object.len() as u64, decode_index(id, &object).expect("whole")));
     }
+}
+
+#[tokio::test]
+async fn a_block_that_is_not_full_has_one_when_a_view_is_acknowledged() {
+    let store = ObjectStore::in_memory();
+    let objects = put_journal(&store, BLOCK + 9).await;
+    let mut indexer = Indexer::new(of(), store.clone());
+    let told = BLOCK + 6;
+    for (seq, object) in (1..=told).zip(objects.iter().cloned()) {
+        indexer.on_committed(seq, object);
+    }
+    indexer.on_acknowledged(told);
+    indexer.settled().await;
+    let without = recovered(&store, journal(BLOCK + 2, BLOCK + 9)).await.expect("all there");
+    for seq in 1..=told {
+        store.delete(&paths::journal_object(of(), seq)).await.expect("in memory");
+    }
+    // What came after is read itself.
+    let with = recovered(&store, journal(BLOCK + 2, BLOCK + 9)).await.expect("the others are told of");
+    assert_eq!(self::told(&with), self::told(&without));
 }
 
 #[tokio::test]
@@ -132,20 +153,38 @@ async fn an_ended_journal_has_one_for_its_last_objects_too() {
     assert!(matches!(before, Err(RecoveryError::Missing(_))), "{before:?}");
 }
 
+#[tokio::test]
+async fn an_index_object_gives_the_rows_of_wanted_partitions_alone() {
+    let store = ObjectStore::in_memory();
+    let objects = put_journal(&store, BLOCK).await;
+    let bytes = encode_index_object(of(), BLOCK, &objects);
+    let wanted = partition(1, 0);
+    let these = Partitions::These(Arc::new([wanted].into()));
+    let block = decode_index_object(of(), BLOCK, &bytes, &these).expect("whole");
+    assert_eq!(block.len(), objects.len());
+    for ((_, size, index), object) in block.iter().zip(&objects) {
+        assert_eq!(*size, object.bytes);
+        let all = object.rows.iter().zip(&object.byte_ranges);
+        let expected: Vec<_> = all.filter(|(row, _)| row.topic_partition == wanted).collect();
+        assert_eq!(index.rows.iter().zip(&index.byte_ranges).collect::<Vec<_>>(), expected);
+        assert!(index.spans.iter().all(|span| span.topic_partition == wanted));
+    }
+}
+
 #[test]
 fn an_index_object_of_another_place_is_refused() {
     let empty = IndexedObject { bytes: 0, rows: Vec::new(), byte_ranges: Vec::new() };
     let bytes = encode_index_object(of(), BLOCK, &vec![empty; BLOCK as usize]);
-    assert!(decode_index_object(of(), BLOCK, &bytes).is_ok());
+    assert!(decode_index_object(of(), BLOCK, &bytes, &Partitions::All).is_ok());
     let named = Err(DecodeError::Damaged("it names itself differently"));
-    assert_eq!(decode_index_object(session_id(2), BLOCK, &bytes), named);
-    assert_eq!(decode_index_object(of(), 2 * BLOCK, &bytes), named);
+    assert_eq!(decode_index_object(session_id(2), BLOCK, &bytes, &Partitions::All), named);
+    assert_eq!(decode_index_object(of(), 2 * BLOCK, &bytes, &Partitions::All), named);
     assert_eq!((last_of_block(1), last_of_block(BLOCK), last_of_block(BLOCK + 1)), (BLOCK, BLOCK, 2 * BLOCK));
 }
 
 proptest! {
     #[test]
     fn random_bytes_are_no_index_object(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
-        prop_assert!(decode_index_object(of(), BLOCK, &bytes).is_err());
+        prop_assert!(decode_index_object(of(), BLOCK, &bytes, &Partitions::All).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use super::super::session::Joining;
 use super::super::{
     AppendRow, BrokerSession, EndedJournal, Journal, JournalClosed, JournalEnd, JournalStart, ObjectName,
-    ObjectNumber, Outcome, RecoveryError, SessionError, encode, ended_journals, recover,
+    ObjectNumber, Outcome, Partitions, RecoveryError, SessionError, encode, ended_journals, recover,
 };
 use super::{partition, row, session_id};
 use crate::config::JournalConfig;
@@ -86,7 +86,8 @@ async fn a_batch_is_acknowledged_when_it_is_committed_and_recovered_by_the_next_
 
     let (second, ended) = world.join(2).await.expect("joins");
     assert_eq!(second.view().0, 2);
-    let objects = recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect("all there");
+    let objects =
+        recover(&world.store, &ended, Partitions::All).try_collect::<Vec<_>>().await.expect("all there");
     let offsets: Vec<_> =
         objects.iter().flat_map(|object| &object.index.rows).map(|row| row.offsets.start).collect();
     assert_eq!(offsets, [Offset(0), Offset(1), Offset(2)]);
@@ -128,7 +129,14 @@ async fn a_sealed_session_commits_nothing_more() {
     assert_eq!(journal.append(after).err(), Some(JournalClosed));
 
     // What the sealed session still put is litter: the end was written before.
-    assert_eq!(recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect("one object").len(), 1);
+    assert_eq!(
+        recover(&world.store, &ended, Partitions::All)
+            .try_collect::<Vec<_>>()
+            .await
+            .expect("one object")
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -175,7 +183,10 @@ async fn a_committed_object_that_is_missing_stops_the_start() {
     append(&journal, 1, 1).await.settled().await;
     world.store.delete(&paths::journal_object(session_id(1), 1)).await.expect("in memory");
     let (_, ended) = world.join(2).await.expect("joins");
-    let error = recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect_err("must not start");
+    let error = recover(&world.store, &ended, Partitions::All)
+        .try_collect::<Vec<_>>()
+        .await
+        .expect_err("must not start");
     assert!(
         matches!(error, RecoveryError::Missing(name) if name.number == ObjectNumber::Flushed(1)),
         "{error}"
@@ -200,7 +211,7 @@ async fn objects_are_handed_on_before_all_of_them_are_read() {
     let (_, ended) = world.join(2).await.expect("joins");
     let path = paths::journal_object(session_id(1), 100);
     world.store.put(&path, vec![0; 1_000].into()).await.expect("in memory");
-    let mut objects = recover(&world.store, &ended);
+    let mut objects = recover(&world.store, &ended, Partitions::All);
     for seq in 1..=96 {
         let object = objects.try_next().await.expect("whole").expect("there");
         assert_eq!(object.name.number, ObjectNumber::Flushed(seq));
@@ -220,9 +231,29 @@ async fn journals_come_in_the_order_of_their_epochs() {
         world.store.put(&paths::journal_object(id.session, 1), object.bytes).await.expect("in memory");
     }
     let ended = [whole(1, 1), whole(2, 1), whole(3, 1), whole(4, 0)];
-    let objects = recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect("all there");
+    let objects =
+        recover(&world.store, &ended, Partitions::All).try_collect::<Vec<_>>().await.expect("all there");
     let offsets: Vec<_> = objects.iter().map(|object| object.index.rows[0].offsets.start.get()).collect();
     assert_eq!(offsets, [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn of_journals_side_by_side_the_earlier_epoch_comes_first() {
+    let world = World::new();
+    // A partition that goes from one session to the other and back, again and again.
+    for epoch in 1..=40 {
+        let mut row = row(partition(1, 0), i64::from(epoch) - 1, &["v"]);
+        row.index.leader_epoch = LeaderEpoch(epoch);
+        let (session, seq) = (1 + u128::from(epoch % 2 == 0), u64::from(epoch.unsigned_abs()).div_ceil(2));
+        let id = super::super::ObjectId { session: session_id(session), seq };
+        let object = encode(id, vec![row]);
+        world.store.put(&paths::journal_object(id.session, seq), object.bytes).await.expect("in memory");
+    }
+    let ended = [whole(2, 20), whole(1, 20)];
+    let objects = recover(&world.store, &ended, Partitions::All).try_collect::<Vec<_>>().await;
+    let objects = objects.expect("all there");
+    let offsets: Vec<_> = objects.iter().map(|object| object.index.rows[0].offsets.start.get()).collect();
+    assert_eq!(offsets, (0..40).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -245,17 +276,22 @@ async fn merged_objects_are_recovered_first_and_numbered_ones_from_the_first_tha
     let (_, ended) = world.join(2).await.expect("joins");
     assert_eq!(ended, [EndedJournal { session: session_id(1), start, final_seq: 3 }]);
 
-    let error = recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect_err("must not start");
+    let error = recover(&world.store, &ended, Partitions::All)
+        .try_collect::<Vec<_>>()
+        .await
+        .expect_err("must not start");
     assert!(matches!(error, RecoveryError::Missing(missing) if missing == name), "{error}");
     let damaged = object.bytes.slice(..object.bytes.len() - 200);
     world.store.put(&name.path(), damaged).await.expect("in memory");
-    assert!(recover(&world.store, &ended).try_collect::<Vec<_>>().await.is_err());
+    assert!(recover(&world.store, &ended, Partitions::All).try_collect::<Vec<_>>().await.is_err());
     world.store.put(&name.path(), object.bytes).await.expect("in memory");
     for seq in [1, 2] {
         world.store.delete(&paths::journal_object(session_id(1), seq)).await.expect("in memory");
     }
-    let objects =
-        recover(&world.store, &ended).try_collect::<Vec<_>>().await.expect("those are not needed any more");
+    let objects = recover(&world.store, &ended, Partitions::All)
+        .try_collect::<Vec<_>>()
+        .await
+        .expect("those are not needed any more");
     let found: Vec<_> = objects.iter().map(|object| (object.name.number, object.puts)).collect();
     assert_eq!(found, [(ObjectNumber::Merged(number), 7), (ObjectNumber::Flushed(3), 1_000_000)]);
     let offsets: Vec<_> =

@@ -8,8 +8,8 @@ use super::super::{
 use super::partition::{TOPIC, cache, partition};
 use crate::config::JournalConfig;
 use crate::journal::{
-    BrokerSession, CommitTicket, Joining, Journal, JournalEnd, JournalStart, RowTransaction, ended_journals,
-    recover,
+    BrokerSession, CommitTicket, Joining, Journal, JournalEnd, JournalStart, Partitions, RowTransaction,
+    ended_journals, recover,
 };
 use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
 use crate::meta::{EmbeddedStore, MetadataStore};
@@ -333,8 +333,11 @@ impl World {
         let log = Arc::new(BrokerLog::new(LeaderEpoch(session.view().0), cache.clone()));
         log.ensure(TOPIC, 1);
         ended.iter().for_each(|ended| log.needs().on_ended(ended));
-        log.recover(&recover(&store, &ended).try_collect::<Vec<_>>().await.expect("all there"), Timestamp(0))
-            .expect("in order");
+        log.recover(
+            &recover(&store, &ended, Partitions::All).try_collect::<Vec<_>>().await.expect("all there"),
+            Timestamp(0),
+        )
+        .expect("in order");
         // Objects of one or two batches, one after the other.
         let config = JournalConfig { flush_interval: Duration::ZERO, flush_bytes: 150, puts_in_flight: 1 };
         let metrics = Arc::new(Metrics::new());

@@ -101,7 +101,7 @@ impl Task {
     pub(super) async fn on_taken(&mut self, taken: Result<Result<TakenOver, TakeOverError>, JoinError>) {
         let Some(Taking { wanted, .. }) = self.taking.take() else { return };
         match taken {
-            Ok(Ok(TakenOver { partitions, manifests })) => {
+            Ok(Ok(TakenOver { partitions, manifests, read })) => {
                 self.contradictions = 0;
                 // What a view took away meanwhile is another's, also if a later view has given it back.
                 let partitions: Vec<_> = partitions
@@ -118,7 +118,15 @@ impl Task {
                 if !self.open(partitions) {
                     self.taking_from = Instant::now() + PROPOSAL_PAUSE;
                 }
-                tracing::info!(partitions = count, view = self.view.number.0, "taken over");
+                tracing::info!(
+                    partitions = count,
+                    view = self.view.number.0,
+                    journals = read.journals,
+                    objects = read.objects,
+                    before = ?read.before,
+                    reading = ?read.reading,
+                    "taken over"
+                );
             }
             Ok(Err(error)) => self.on_failed(error),
             Err(error) => {
