@@ -82,8 +82,8 @@ impl Undertaker {
                 Err(error) => return Err(error),
             };
             if let Some(revision) = self.write_again(&ended, revision).await? {
-                let end = paths::index_object(session, last_of_block(ended.final_seq));
-                if !indexes.iter().any(|index| index.path == end) {
+                // There may be none yet, one from before the last objects were written, or a damaged one.
+                if last_block.iter().any(|object| !object.is_told) {
                     index_end(&self.store, &ended, &last_block).await;
                 }
                 let mut litter = litter(&ended, listed);

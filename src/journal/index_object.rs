@@ -25,6 +25,7 @@ use crate::types::{
 };
 use DecodeError::Damaged;
 use bytes::{Buf, BufMut, Bytes};
+use std::borrow::Borrow;
 use std::ops::{Range, RangeInclusive};
 use uuid::Uuid;
 
@@ -65,10 +66,15 @@ pub fn block_of(last: u64) -> RangeInclusive<u64> {
 }
 
 /// Writes a whole block, in the order of its objects; of at most [`ROWS_MAX`] rows.
-pub(super) fn encode_index_object(session: SessionId, last: u64, block: &[IndexedObject]) -> Bytes {
-    let count: usize = block.iter().map(|object| object.rows.len()).sum();
+pub(super) fn encode_index_object(
+    session: SessionId,
+    last: u64,
+    block: &[impl Borrow<IndexedObject>],
+) -> Bytes {
+    let objects = || block.iter().map(Borrow::borrow);
+    let count: usize = objects().map(|object| object.rows.len()).sum();
     let mut rows = Vec::with_capacity(count * ROW_BYTES);
-    for object in block {
+    for object in objects() {
         object.rows.iter().zip(&object.byte_ranges).for_each(|(row, range)| put_row(&mut rows, row, range));
     }
     let rows = zstd::bulk::compress(&rows, ZSTD_LEVEL).expect("memory is all that it can lack");
@@ -76,7 +82,7 @@ pub(super) fn encode_index_object(session: SessionId, last: u64, block: &[Indexe
     bytes.put_slice(MAGIC);
     bytes.put_slice(session.0.as_bytes());
     bytes.put_u64_le(last);
-    for object in block {
+    for object in objects() {
         bytes.put_u64_le(object.bytes);
         bytes.put_u32_le(u32::try_from(object.rows.len()).expect("an object has far less rows"));
     }

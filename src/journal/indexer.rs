@@ -8,6 +8,8 @@ use super::row::ObjectNumber;
 use super::session::EndedJournal;
 use crate::store::{ObjectStore, paths};
 use crate::types::SessionId;
+use std::borrow::Borrow;
+use std::sync::Arc;
 use tokio::task::JoinSet;
 
 /// Gathers what is committed, block by block.
@@ -16,7 +18,7 @@ pub(super) struct Indexer {
     session: SessionId,
     store: ObjectStore,
     /// The committed objects of the last block that is not full.
-    block: Vec<IndexedObject>,
+    block: Vec<Arc<IndexedObject>>,
     rows: usize,
     puts: JoinSet<()>,
 }
@@ -35,7 +37,7 @@ impl Indexer {
         if self.rows > ROWS_MAX {
             self.block = Vec::new();
         } else {
-            self.block.push(object);
+            self.block.push(Arc::new(object));
         }
         if seq < last_of_block(seq) {
             return;
@@ -57,7 +59,7 @@ impl Indexer {
             return;
         }
         let mut block = self.block.clone();
-        block.resize(BLOCK as usize, IndexedObject::default());
+        block.resize(BLOCK as usize, Arc::default());
         self.puts.spawn(put(self.store.clone(), self.session, last_of_block(last), block));
     }
 
@@ -89,7 +91,12 @@ pub async fn index_end(store: &ObjectStore, ended: &EndedJournal, objects: &[Rec
     }
 }
 
-async fn put(store: ObjectStore, session: SessionId, last: u64, block: Vec<IndexedObject>) {
+async fn put(
+    store: ObjectStore,
+    session: SessionId,
+    last: u64,
+    block: Vec<impl Borrow<IndexedObject> + Send + 'static>,
+) {
     let encoded = tokio::task::spawn_blocking(move || encode_index_object(session, last, &block)).await;
     let bytes = encoded.expect("encoding does not panic");
     if let Err(error) = store.put_bulk(&paths::index_object(session, last), bytes).await {

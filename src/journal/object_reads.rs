@@ -140,7 +140,7 @@ impl ObjectReads {
         let objects = objects.map_err(|error| error.to_string())?.into_iter();
         let recovered = objects.filter(|(_, bytes, _)| *bytes > 0).map(|(id, bytes, index)| {
             let name = ObjectName::from(id);
-            (id.seq, RecoveredObject { name, index, bytes, puts: PUT_MILLIONTHS })
+            (id.seq, RecoveredObject { name, index, bytes, puts: PUT_MILLIONTHS, is_told: true })
         });
         Ok(recovered.collect())
     }
@@ -161,7 +161,7 @@ impl ObjectReads {
             drop(large);
             match decoded {
                 Ok(index) if index.byte_ranges.last().is_none_or(|last| last.end <= size) => {
-                    return Ok(RecoveredObject { name, index, bytes: size, puts });
+                    return Ok(RecoveredObject { name, index, bytes: size, puts, is_told: false });
                 }
                 Err(DecodeError::NeedsMore { bytes }) if length < size => {
                     length = bytes.max(length * 2).min(size);

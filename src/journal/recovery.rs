@@ -44,6 +44,8 @@ pub struct RecoveredObject {
     pub bytes: u64,
     /// How many PUTs of flushes its rows stand for, in millionths.
     pub puts: u64,
+    /// Whether an index object told of it, so that it was not read itself.
+    pub is_told: bool,
 }
 
 /// Why the log cannot be recovered. Serving a shorter one would be worse than not starting.

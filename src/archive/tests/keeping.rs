@@ -7,7 +7,8 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{ArchiveConfig, CacheConfig, JournalConfig};
 use crate::journal::{
-    BrokerSession, EndedJournal, Joining, Journal, JournalStart, Partitions, read_journals, recover,
+    BrokerSession, EndedJournal, Joining, Journal, JournalStart, Partitions, index_end, read_journals,
+    recover,
 };
 use crate::leadership::Leadership;
 use crate::limits::{MemoryBudget, Purpose};
@@ -213,6 +214,30 @@ async fn the_journal_of_one_that_is_no_more_is_kept_by_another_and_forgotten_at_
     assert!(world.has_keys(first.session).await);
     pass(200).await;
     assert!(!world.has_keys(first.session).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_index_object_of_an_ended_journal_tells_of_all_its_objects_whatever_was_there_before() {
+    let (mut world, first) = World::new().await;
+    let led = world.open(&first).await;
+    for _ in 0..3 {
+        first.append(&led).await;
+    }
+    let until = |final_seq| EndedJournal { session: first.session, start: Default::default(), final_seq };
+    let read = async |world: &World, journal: EndedJournal| {
+        let journals = [journal];
+        let objects = recover(&world.store, &journals, Partitions::All).try_collect::<Vec<_>>().await;
+        objects.expect("all there")
+    };
+    // As the session itself writes one when it acknowledges a view.
+    let before = read(&world, until(2)).await;
+    index_end(&world.store, &until(2), &before).await;
+    let told: Vec<_> = read(&world, until(3)).await.iter().map(|object| object.is_told).collect();
+    assert_eq!(told, [true, true, false]);
+    first.archive.close();
+    let _second = world.broker(1).await;
+    pass(10).await;
+    assert!(read(&world, until(3)).await.iter().all(|object| object.is_told));
 }
 
 #[tokio::test(start_paused = true)]

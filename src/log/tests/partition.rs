@@ -209,7 +209,7 @@ fn recovered(batches: &[(i64, i32)]) -> Vec<RecoveredObject> {
         let encoded = encode(id, vec![Row { index, batch: bytes(2) }]);
         let (bytes, index) =
             (encoded.bytes.len() as u64, decode_index(id, &encoded.bytes).expect("just encoded"));
-        RecoveredObject { name: id.into(), index, bytes, puts: PUT_MILLIONTHS }
+        RecoveredObject { name: id.into(), index, bytes, puts: PUT_MILLIONTHS, is_told: false }
     };
     batches.iter().enumerate().map(object).collect()
 }

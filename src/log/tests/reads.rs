@@ -48,8 +48,13 @@ async fn what_has_moved_since_a_read_was_planned_is_found_where_it_lies_now() {
     let object = encode(id, vec![row()]);
     store.put(&ObjectName::from(id).path(), object.bytes.clone()).await.expect("in memory");
     let index = decode_index(id, &object.bytes).expect("just encoded");
-    let recovered =
-        RecoveredObject { name: id.into(), index, bytes: object.bytes.len() as u64, puts: PUT_MILLIONTHS };
+    let recovered = RecoveredObject {
+        name: id.into(),
+        index,
+        bytes: object.bytes.len() as u64,
+        puts: PUT_MILLIONTHS,
+        is_told: false,
+    };
     log.recover(&[recovered], Timestamp(0)).expect("no hole");
     let led = log.partition(partition(0)).expect("ensured");
     let plan = led.read_plan(Offset(0), ALL, 1 << 20).expect("in range");
