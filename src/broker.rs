@@ -1,6 +1,7 @@
 //! Assembly of a broker from its rooms: the stores are opened and checked, a session joins and takes over what it leads, and
 //! a handler answers from it. When the session is sealed, another one begins.
 
+mod company;
 mod mesh;
 mod session;
 
@@ -20,11 +21,13 @@ use crate::meta::{
     self, Compare, CountedStore, EmbeddedStore, EtcdStore, MetadataError, MetadataStore, Transaction, Write,
 };
 use crate::metrics::Metrics;
+use crate::ops::Readiness;
 use crate::segment::manifest::POINTERS;
 use crate::store::{self, ClaimError, ClusterHistory, ObjectStore, ProbeError};
 use crate::topic::CatalogError;
 use crate::types::ClusterId;
 use crate::views::{PastSuspicion, TakeOverError};
+use company::Outsider;
 use session::Session;
 use std::sync::Arc;
 use std::time::Duration;
@@ -230,7 +233,7 @@ impl Broker {
     /// Begins the first session.
     pub async fn start(foundation: Foundation) -> Result<Broker, StartError> {
         let is_of_several = foundation.neighbours.is_some();
-        let (session, context) = patiently(is_of_several, || session::begin(&foundation)).await?;
+        let (session, context) = patiently(is_of_several, || session::begin(&foundation, None)).await?;
         let handler = Arc::new(Handler::new(context));
         if let Some(neighbours) = &foundation.neighbours {
             neighbours.open(Arc::clone(&handler), &foundation);
@@ -245,8 +248,9 @@ impl Broker {
     }
 
     /// Serves until a session cannot begin. A sealed session is followed by another; what it had taken in and
-    /// not committed is answered as not stored. In a cluster another session is tried again and again.
-    pub async fn run(&mut self) -> StartError {
+    /// not committed is answered as not stored. In a cluster another session is tried again and again. `readiness` says so while
+    /// no other broker can be reached.
+    pub async fn run(&mut self, readiness: &Readiness) -> StartError {
         let mut pause = Pause::default();
         loop {
             let began = Instant::now();
@@ -259,8 +263,10 @@ impl Broker {
             }
             pause.after(began.elapsed(), &self.foundation.stopping).await;
             loop {
-                match session::begin(&self.foundation).await {
+                let before = Outsider { leadership: self.session.leadership(), readiness };
+                match session::begin(&self.foundation, Some(before)).await {
                     Ok((session, context)) => {
+                        readiness.set_ready();
                         self.session = session;
                         self.handler.replace(context);
                         break;

@@ -1,9 +1,10 @@
 //! One session of a broker, from joining to its end: the rooms that live as long as it does.
 //!
 //! ```text
-//! endpoint ─▶ join ─▶ leadership ─▶ journal, archive, groups, transactions ─▶ views ─▶ (all taken over) ─▶ context
+//! endpoint ─▶ company ─▶ join ─▶ leadership ─▶ journal, archive, groups, transactions ─▶ views ─▶ (all taken over) ─▶ context
 //! ```
 
+use super::company::{Outsider, await_company};
 use super::{Foundation, StartError};
 use crate::archive::cut::WAITING_ROWS_MAX;
 use crate::archive::{self, Archive, ArchiveStart};
@@ -56,6 +57,11 @@ impl Session {
         })
     }
 
+    /// What clients are told by it, also when it is over.
+    pub fn leadership(&self) -> &Leadership {
+        &self.leadership
+    }
+
     /// Leads nothing any more, once others may begin.
     pub async fn leave(&self) {
         self.views.leave().await;
@@ -93,7 +99,10 @@ impl Session {
 const RETIRE_MAX: Duration = Duration::from_secs(2);
 
 /// Joins, takes over what it leads, and starts all that lives as long as the session.
-pub(super) async fn begin(foundation: &Foundation) -> Result<(Session, Arc<Context>), StartError> {
+pub(super) async fn begin(
+    foundation: &Foundation,
+    before: Option<Outsider<'_>>,
+) -> Result<(Session, Arc<Context>), StartError> {
     let Foundation { config, clock, metrics, metadata, store, cache, .. } = foundation;
     let session_id = SessionId(clock::random_id());
     let (endpoint, mesh) = match &foundation.neighbours {
@@ -102,6 +111,11 @@ pub(super) async fn begin(foundation: &Foundation) -> Result<(Session, Arc<Conte
             (Some(endpoint), Some(address))
         }
         None => (None, None),
+    };
+    // Kept until the session has connections of its own.
+    let _company = match &endpoint {
+        Some(endpoint) => await_company(foundation, endpoint, before).await?,
+        None => Vec::new(),
     };
     let joining = Joining { session_id, about: about(foundation, mesh) };
     let member = joining.member();

@@ -20,9 +20,10 @@ async fn a_session_whose_archiver_fails_is_followed_by_another() {
         }
     };
     let next = tokio::time::timeout(Duration::from_secs(60), next);
+    let readiness = Readiness::not_ready("starting");
     tokio::select! {
         next = next => next.expect("another session begins"),
-        error = broker.run() => panic!("{error}"),
+        error = broker.run(&readiness) => panic!("{error}"),
     }
     assert_eq!(handler.context().leadership.image().number().0, 2);
     broker.close().await;

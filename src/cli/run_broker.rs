@@ -101,7 +101,7 @@ async fn run(
     let failed = tokio::select! {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
-        error = broker.run() => Some(error),
+        error = broker.run(&readiness) => Some(error),
     };
     readiness.set_not_ready("shutting down");
     if failed.is_none() {

@@ -1,6 +1,8 @@
 //! Several brokers on one etcd and one store: every broker takes what is for any of them, and one that is killed takes
 //! nothing along.
 
+use crate::cli_archive::{at_the_door, json};
+use crate::settings::get;
 use crate::support::Batch;
 use crate::support::archive::metric;
 use crate::support::cluster::{Cluster, Plan};
@@ -92,4 +94,29 @@ fn two_that_do_not_hear_a_third_do_not_wait_for_its_lease() {
     }
     check(&mut cluster, 0, "cut off", |cluster, silent| cluster.isolate(silent));
     (0..3).for_each(|number| await_neighbours(&cluster, number));
+}
+
+/// The number of the view as a broker knows it.
+fn view_of(cluster: &Cluster, number: usize) -> i64 {
+    let described = json(at_the_door(cluster.broker(number), &["cluster", "describe", "--output", "json"]));
+    described["view"].as_i64().expect("a number")
+}
+
+#[test]
+fn a_broker_that_nobody_hears_stays_outside_until_somebody_does() {
+    let Some(mut cluster) = Cluster::start("a broker that nobody hears", Plan::of(3)) else { return };
+    (0..3).for_each(|number| await_neighbours(&cluster, number));
+    cluster.isolate(0);
+    await_members(&cluster, 1, 2);
+    let without = view_of(&cluster, 1);
+    let began = Instant::now();
+    while !get(cluster.broker(0), "/readyz").starts_with("HTTP/1.1 503") {
+        assert!(began.elapsed() < Duration::from_secs(30), "no client should be sent to it");
+    }
+    assert_eq!(view_of(&cluster, 1), without, "it has not come back");
+    // Who asks it all the same is told who leads.
+    await_members(&cluster, 0, 2);
+    cluster.heal();
+    (0..3).for_each(|number| await_neighbours(&cluster, number));
+    assert!(get(cluster.broker(0), "/readyz").starts_with("HTTP/1.1 200"));
 }
