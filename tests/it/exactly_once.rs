@@ -34,6 +34,9 @@ const FED_BETWEEN_KILLS: usize = 6;
 const SEEN_BETWEEN_KILLS: usize = 6;
 /// Longer than a broker is away.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// A worker that has got no further for so long hangs. librdkafka from 2.10 on does where the group's coordinator is no longer
+/// among the brokers that it is told of: it waits for a connection that it has given up (its issue 5511).
+const STUCK: Duration = Duration::from_secs(15);
 const BOOTSTRAP: &str = "IT_WORKER_BOOTSTRAP";
 const INPUT: &str = "IT_WORKER_INPUT";
 const OUTPUT: &str = "IT_WORKER_OUTPUT";
@@ -159,6 +162,8 @@ pub struct Worker {
     process: Child,
     /// Ends of its own accord, because it could not go on.
     pub ends: usize,
+    /// Ends that a supervisor made of it, as it did nothing for so long.
+    pub stuck: usize,
     bootstrap: String,
     topics: [String; 2],
 }
@@ -167,7 +172,7 @@ impl Worker {
     /// Starts it; the bootstrap names one broker or several.
     pub fn start(bootstrap: String, input: &Topic, output: &Topic) -> Worker {
         let topics = [input.name.clone(), output.name.clone()];
-        Worker { process: spawn(&bootstrap, &topics), ends: 0, bootstrap, topics }
+        Worker { process: spawn(&bootstrap, &topics), ends: 0, stuck: 0, bootstrap, topics }
     }
 
     pub fn kill(&mut self) {
@@ -177,6 +182,13 @@ impl Worker {
 
     pub fn start_again(&mut self) {
         self.process = spawn(&self.bootstrap, &self.topics);
+    }
+
+    /// What whoever supervises such workers does when one of them hangs.
+    fn end_it_as_stuck(&mut self) {
+        self.stuck += 1;
+        self.kill();
+        self.start_again();
     }
 
     fn see_that_it_runs(&mut self) {
@@ -263,13 +275,21 @@ impl Watch {
         Watch { seen, count: 0, stop }
     }
 
-    /// Waits until so many were seen in all; a worker that has ended is started again.
+    /// Waits until so many were seen in all; a worker that has ended is started again, and so is one that hangs.
     pub fn await_count(&mut self, count: usize, worker: &mut Worker) {
         let deadline = Instant::now() + DEADLINE;
+        let mut stuck_at = Instant::now() + STUCK;
         while self.count < count {
             assert!(Instant::now() < deadline, "{} of {count} within {DEADLINE:?}", self.count);
             match self.seen.recv_timeout(Duration::from_millis(200)) {
-                Ok(_) => self.count += 1,
+                Ok(_) => {
+                    self.count += 1;
+                    stuck_at = Instant::now() + STUCK;
+                }
+                Err(_) if Instant::now() > stuck_at => {
+                    worker.end_it_as_stuck();
+                    stuck_at = Instant::now() + STUCK;
+                }
                 Err(_) => worker.see_that_it_runs(),
             }
         }
@@ -325,6 +345,7 @@ fn fifty_kills_lose_nothing_and_double_nothing() {
     assert!(all > feed.fed, "aborted records are in the log as well");
     broker.kill_and_restart();
     check_exactly_once(&broker, &input, &output, feed.fed);
+    assert_eq!(worker.stuck, 0, "the broker that comes back is the one that it was");
     assert!(worker.ends <= KILLS / 10, "the worker gave up {} times", worker.ends);
 }
 
