@@ -127,7 +127,8 @@ class Store:
 
 
 class Broker:
-    def __init__(self, number, folder, environment, arguments):
+    def __init__(self, number, folder, environment, arguments, is_alone=False):
+        self.is_alone = is_alone
         self.number, self.folder, self.environment, self.arguments = number, folder, environment, arguments
         self.kafka, self.http, self.mesh = free_port(), free_port(), free_port()
         self.process = None
@@ -135,10 +136,10 @@ class Broker:
         self.listeners = []
 
     def start(self):
+        mesh = [] if self.is_alone else ["--mesh-listen", f"127.0.0.1:{self.mesh}"]
         self.process = Process(
             [program("CENOTE_BIN", "cenote"), "serve", "--broker-id", str(self.number),
-             "--data", f"{self.folder}/cenote-{self.number}", "--http", f"127.0.0.1:{self.http}",
-             "--mesh-listen", f"127.0.0.1:{self.mesh}", *(self.listeners or ["--listen", f"tcp://127.0.0.1:{self.kafka}"]),
+             "--data", f"{self.folder}/cenote-{self.number}", "--http", f"127.0.0.1:{self.http}", *mesh, *(self.listeners or ["--listen", f"tcp://127.0.0.1:{self.kafka}"]),
              *self.arguments],
             f"{self.folder}/cenote-{self.number}.log", self.environment)
         await_that(self.is_ready, 120, f"broker {self.number}")
@@ -185,7 +186,8 @@ class Cluster:
 
     def create(self, topic, partitions, timeout=300):
         new = NewTopic(topic, num_partitions=partitions, replication_factor=1)
-        self.admin().create_topics([new], request_timeout=timeout)[topic].result()
+        admin = self.admin()
+        admin.create_topics([new], request_timeout=timeout)[topic].result()
 
     def leaders(self, topic):
         """The broker of each partition."""
