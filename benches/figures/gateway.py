@@ -64,14 +64,15 @@ def tool(name, *arguments):
 
 def produce(port, topic, mib):
     said = tool("ProducerPerformance", "--topic", topic, "--num-records", str(mib * 1024), "--record-size", str(RECORD_BYTES),
-                "--throughput", "-1", "--producer-props", f"bootstrap.servers=127.0.0.1:{port}", "acks=all")
+                "--throughput", "-1", "--producer-props", f"bootstrap.servers=127.0.0.1:{port}", "acks=all",
+                "batch.size=262144", "linger.ms=20", "buffer.memory=134217728")
     return float(re.findall(r"\(([0-9.]+) MB/sec\)", said)[-1])
 
 
 def consume(port, topic, mib):
     said = tool("ConsumerPerformance", "--bootstrap-server", f"127.0.0.1:{port}", "--topic", topic,
                 "--num-records", str(mib * 1024))
-    return float(said.strip().splitlines()[-1].split(",")[7])
+    return float(said.strip().splitlines()[-1].split(",")[8])
 
 
 if __name__ == "__main__":
