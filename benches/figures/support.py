@@ -264,23 +264,26 @@ class Answers:
         """What became of all that was acknowledged, read back from the first offset on."""
         reader = Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": "check", "enable.auto.commit": False,
                            "isolation.level": "read_committed", "broker.address.family": "v4"})
-        lost = doubled = moved = disordered = read = 0
-        for partition, acknowledged in self.acknowledged.items():
-            at = TopicPartition(topic, partition)
-            _first, end = reader.get_watermark_offsets(at, timeout=60)
-            reader.assign([TopicPartition(topic, partition, 0)])
-            places, last, position = defaultdict(list), -1, 0
-            while position < end:
-                for message in reader.consume(10_000, timeout=1):
-                    if message.error():
-                        continue
-                    number = int.from_bytes(message.value()[:8], "big")
-                    places[number].append(message.offset())
-                    disordered += number < last
-                    last, position, read = number, message.offset() + 1, read + 1
-            lost += sum(number not in places for number, _ in acknowledged)
-            moved += sum(offset not in places[number] for number, offset in acknowledged if number in places)
-            doubled += sum(len(offsets) > 1 for offsets in places.values())
+        ends = {each: reader.get_watermark_offsets(TopicPartition(topic, each), timeout=60)[1] for each in self.acknowledged}
+        reader.assign([TopicPartition(topic, each, 0) for each in ends])
+        places, last = {each: defaultdict(list) for each in ends}, defaultdict(lambda: -1)
+        disordered = read = 0
+        left = {each for each, end in ends.items() if end > 0}
+        while left:
+            for message in reader.consume(10_000, timeout=1):
+                if message.error():
+                    continue
+                each, number = message.partition(), int.from_bytes(message.value()[:8], "big")
+                places[each][number].append(message.offset())
+                disordered += number < last[each]
+                last[each], read = number, read + 1
+                if message.offset() + 1 >= ends[each]:
+                    left.discard(each)
+        lost = moved = doubled = 0
+        for each, acknowledged in self.acknowledged.items():
+            lost += sum(number not in places[each] for number, _ in acknowledged)
+            moved += sum(offset not in places[each][number] for number, offset in acknowledged if number in places[each])
+            doubled += sum(len(offsets) > 1 for offsets in places[each].values())
         reader.close()
         return f"{self.count()} acknowledged, {read} read: {lost} lost, {doubled} doubled, {moved} moved, " \
                f"{disordered} out of order, {self.refused} refused"
