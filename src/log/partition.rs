@@ -52,7 +52,8 @@ pub struct Ends {
     pub log_start_offset: Offset,
     /// First not visible.
     pub high_watermark: Offset,
-    /// First that `read_committed` does not show.
+    /// First that `read_committed` does not show; never below the log start, as in Apache Kafka, although what was deleted may
+    /// have been of a transaction that is still open.
     pub last_stable_offset: Offset,
 }
 
@@ -167,7 +168,7 @@ impl Partition {
         Ends {
             log_start_offset: state.log_start_offset,
             high_watermark: state.high_watermark,
-            last_stable_offset: state.last_stable_offset(),
+            last_stable_offset: state.last_stable_offset().max(state.log_start_offset),
         }
     }
 
@@ -185,7 +186,7 @@ impl Partition {
         }
         let end = match isolation {
             IsolationLevel::ReadUncommitted => state.high_watermark,
-            IsolationLevel::ReadCommitted => state.last_stable_offset(),
+            IsolationLevel::ReadCommitted => state.last_stable_offset().max(from),
         };
         let mut planned = match &state.archived {
             Some(archived) if from < archived.manifest.archived_offset() => {

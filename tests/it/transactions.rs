@@ -313,3 +313,23 @@ fn a_transaction_goes_on_over_a_kill_of_the_broker() {
     broker.kill_and_restart();
     assert_eq!(read(&broker, &topic, COMMITTED), committed);
 }
+
+#[test]
+fn what_is_deleted_under_an_open_transaction_leaves_no_end_before_the_start() {
+    let broker = Broker::start();
+    let topic = broker.connect().create_topic("deleted-under-a-transaction");
+    let producer = started(&broker, "deletes");
+    producer.begin_transaction().expect("begun");
+    send(&producer, &topic, "a");
+    run(
+        over_tcp(&broker, &["topic", "delete-records", &topic.name, "--partition", "0", "--before", "3"]),
+        "",
+    );
+    let reader = reader_of(&broker.bootstrap(), &topic.name, 1, COMMITTED);
+    let ends = reader.fetch_watermarks(&topic.name, 0, DEADLINE).expect("both ends");
+    assert_eq!(ends, (3, 3), "the last stable offset is not before the log start");
+    assert!(read(&broker, &topic, COMMITTED).is_empty());
+    let late = send(&producer, &topic, "b");
+    producer.commit_transaction(DEADLINE).expect("committed");
+    assert_eq!(read(&broker, &topic, COMMITTED), late);
+}

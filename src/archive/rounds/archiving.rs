@@ -324,7 +324,7 @@ impl Rounds {
         let (mut left, mut outcome) = (Vec::with_capacity(partitions.len()), Ok(()));
         for topic_partition in partitions {
             match self.led_here(topic_partition) {
-                Ok((partition, _)) => left.push((topic_partition, partition.ends().last_stable_offset)),
+                Ok((partition, _)) => left.push((topic_partition, partition.archivable().0.end)),
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }
