@@ -4,7 +4,8 @@
 //! process. The walk follows the same schema, allocates nothing, and refuses every count and length that the
 //! bytes at hand cannot hold. What it lets through costs memory in proportion to the frame.
 //!
-//! Promises: never panics; linear in the body; a body that passes is consumed to its last byte.
+//! Promises: never panics; linear in the body; a body that passes is consumed to its last byte, and decoded unless a text in
+//! it is not UTF-8.
 
 mod tables;
 mod walk;
@@ -46,7 +47,8 @@ pub enum ShapeError {
         /// Where the length stands.
         position: usize,
     },
-    /// A known tagged field whose content is shorter or longer than its size says, or that comes twice.
+    /// A known tagged field whose content is shorter or longer than its size says, that comes twice, or that this version
+    /// of the request does not have.
     #[error("at byte {position}: illegal tagged field {tag}")]
     IllegalTag {
         /// Where the content stands.

@@ -1,5 +1,8 @@
 use super::*;
 use crate::wire::api::SUPPORTED;
+use crate::wire::messages::FetchRequest;
+use crate::wire::{Decodable, Encodable};
+use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use requests::{Sample, samples};
 
@@ -171,6 +174,24 @@ fn a_known_tagged_field_must_be_as_long_as_it_says() {
     assert!(matches!(fetch(&[1, 0, 3, 2, b'i', b'd']), Err(ShapeError::IllegalTag { tag: 0, .. })));
     assert!(matches!(fetch(&[1, 0, 3, 4, b'i', b'd']), Err(ShapeError::Short { .. })));
     assert!(matches!(fetch(&[2, 0, 1, 0, 0, 1, 0]), Err(ShapeError::IllegalTag { tag: 0, .. })));
+}
+
+/// Fetch has the replica's state at tag 1 from version 15 on, a partition of it the high watermark at tag 1 from 18 on.
+#[test]
+fn a_tagged_field_of_another_version_is_refused() {
+    for (version, tag, refused) in [(12, 1, true), (15, 1, false), (18, 1, false), (12, 2, false)] {
+        let request = FetchRequest::default().with_unknown_tagged_field(2, Bytes::from_static(&[0; 13]));
+        let mut body = BytesMut::new();
+        request.encode(&mut body, version).expect("the version has all that is set");
+        let place = body.len() - 15;
+        body[place] = tag;
+        let checked = check(1, version, &body).map(drop);
+        match refused {
+            true => assert_eq!(checked, Err(ShapeError::IllegalTag { position: place + 2, tag: tag.into() })),
+            false => assert_eq!(checked, Ok(()), "tag {tag} in version {version}"),
+        }
+        assert_eq!(FetchRequest::decode(&mut body.freeze(), version).is_err(), refused, "as who decodes it");
+    }
 }
 
 #[test]

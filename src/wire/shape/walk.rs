@@ -105,9 +105,10 @@ impl<'a> Walk<'a> {
                 return Err(ShapeError::IllegalTag { position: self.position, tag });
             }
             next_tag = tag.saturating_add(1);
-            let known = fields.iter().find(|field| field.tag == Some(tag) && field.is_in(self.version));
-            match known {
-                Some(field) => self.tagged_field(tag, size, field.kind)?,
+            match fields.iter().find(|field| field.tag == Some(tag)) {
+                Some(field) if field.is_in(self.version) => self.tagged_field(tag, size, field.kind)?,
+                // Apache Kafka refuses it, too, and so does `kafka_protocol`: it is not for later releases to use.
+                Some(_) => return Err(ShapeError::IllegalTag { position: self.position, tag }),
                 None => self.skip(size)?,
             }
         }
