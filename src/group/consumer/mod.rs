@@ -40,7 +40,7 @@ pub use embedded::{
 };
 pub use group::{ConsumerGroup, ConsumerGroupConfig};
 pub use partitions::{PartitionSet, by_topic};
-pub(in crate::group) use partitions::{decode_ranges, encode_ranges};
+pub(in crate::group) use partitions::{RangesReader, encode_ranges};
 pub use reconcile::MemberState;
 pub use request::{HeartbeatAnswer, HeartbeatRequest, JOIN_EPOCH, LEAVE_EPOCH, STATIC_LEAVE_EPOCH};
 pub use stored::{StoredConsumerGroup, UnreadableConsumerGroup};

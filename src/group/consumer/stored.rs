@@ -16,7 +16,7 @@ use super::assignor::Assignor;
 use super::embedded::ClassicProtocol;
 use super::group::{ConsumerGroup, ConsumerGroupConfig, FIRST_EPOCH};
 use super::member::{ClassicProfile, Member, Profile};
-use super::partitions::{PartitionSet, by_topic, decode_ranges, encode_ranges};
+use super::partitions::{PartitionSet, RangesReader, by_topic, encode_ranges};
 use super::reconcile::{HeldPartitions, Holding, MemberState};
 use super::subscription::{SubscribedTopic, Subscription, TopicSize, TopicsImage, resolve_all};
 use crate::group::{GroupInstanceId, MemberId};
@@ -163,8 +163,9 @@ impl ConsumerGroup {
         group.topics = topics;
         let subscriptions: Vec<Subscription> =
             stored.subscriptions.iter().map(read_subscription).collect::<Result<_, _>>()?;
+        let mut ranges = RangesReader::new();
         for stored in &stored.members {
-            let member = read_member(stored, &subscriptions, &ids, now, &group.config)?;
+            let member = read_member(stored, &subscriptions, &ids, &mut ranges, now, &group.config)?;
             if member.holding.all().any(|which| group.owners.contains_key(which)) {
                 return unreadable(format!("member {} owns a partition of another", stored.member_id));
             }
@@ -343,6 +344,7 @@ fn read_member(
     stored: &StoredMember,
     subscriptions: &[Subscription],
     ids: &[TopicId],
+    ranges: &mut RangesReader,
     now: Moment,
     config: &ConsumerGroupConfig,
 ) -> Result<Member, UnreadableConsumerGroup> {
@@ -367,12 +369,12 @@ fn read_member(
         },
         member_epoch: stored.member_epoch,
         previous_member_epoch: stored.previous_member_epoch,
-        assigned: read_partitions(&stored.assigned, ids)?,
-        revoking: read_partitions(&stored.revoking, ids)?,
+        assigned: read_partitions(&stored.assigned, ids, ranges)?,
+        revoking: read_partitions(&stored.revoking, ids, ranges)?,
     };
     let target = match &stored.target {
         None => holding.assigned.keys().copied().collect(),
-        Some(target) => read_partitions(target, ids)?.into_keys().collect(),
+        Some(target) => read_partitions(target, ids, ranges)?.into_keys().collect(),
     };
     let session_deadline = now + profile.session_timeout(config);
     let mut member = Member::new(profile, session_deadline);
@@ -384,10 +386,11 @@ fn read_member(
 fn read_partitions(
     stored: &[StoredPartitions],
     ids: &[TopicId],
+    ranges: &mut RangesReader,
 ) -> Result<HeldPartitions, UnreadableConsumerGroup> {
     let mut held = HeldPartitions::new();
     for (place, epoch, numbers) in stored {
-        let (Some(&topic_id), Some(numbers)) = (ids.get(*place), decode_ranges(numbers)) else {
+        let (Some(&topic_id), Some(numbers)) = (ids.get(*place), ranges.decode(numbers)) else {
             return unreadable(format!("{numbers:?} are no partitions of a topic here"));
         };
         held.extend(

@@ -11,7 +11,7 @@
 
 use super::group::{Profile, ShareGroup, ShareGroupConfig, ShareMember};
 use crate::group::MemberId;
-use crate::group::consumer::{PartitionSet, TopicSize, by_topic, decode_ranges, encode_ranges};
+use crate::group::consumer::{PartitionSet, RangesReader, TopicSize, by_topic, encode_ranges};
 use crate::types::{Moment, PartitionIndex, TopicId, TopicName, TopicPartition};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
@@ -115,8 +115,9 @@ impl ShareGroup {
         let read_names = |names: &Vec<String>| names.iter().map(|name| read_name(name)).collect();
         let subscriptions: Vec<BTreeSet<TopicName>> =
             stored.subscriptions.iter().map(read_names).collect::<Result<_, _>>()?;
+        let mut ranges = RangesReader::new();
         for stored in &stored.members {
-            let member = read_member(stored, &subscriptions, &ids, session_deadline)?;
+            let member = read_member(stored, &subscriptions, &ids, &mut ranges, session_deadline)?;
             group.members.insert(MemberId::new(&stored.member_id), member);
         }
         if group.members.len() != stored.members.len() {
@@ -186,13 +187,14 @@ fn read_member(
     stored: &StoredMember,
     subscriptions: &[BTreeSet<TopicName>],
     ids: &[TopicId],
+    ranges: &mut RangesReader,
     session_deadline: Moment,
 ) -> Result<ShareMember, UnreadableShareGroup> {
     let Some(names) = subscriptions.get(stored.subscription) else {
         return unreadable(format!("member {} has no subscription", stored.member_id));
     };
-    let assigned = read_partitions(&stored.assigned, ids)?;
-    let target = stored.target.as_ref().map(|target| read_partitions(target, ids)).transpose()?;
+    let assigned = read_partitions(&stored.assigned, ids, ranges)?;
+    let target = stored.target.as_ref().map(|target| read_partitions(target, ids, ranges)).transpose()?;
     Ok(ShareMember {
         profile: Profile {
             rack_id: stored.rack_id.clone(),
@@ -215,10 +217,11 @@ fn read_name(name: &str) -> Result<TopicName, UnreadableShareGroup> {
 fn read_partitions(
     stored: &[StoredPartitions],
     ids: &[TopicId],
+    ranges: &mut RangesReader,
 ) -> Result<PartitionSet, UnreadableShareGroup> {
     let mut set = PartitionSet::new();
     for (place, numbers) in stored {
-        let (Some(&topic_id), Some(numbers)) = (ids.get(*place), decode_ranges(numbers)) else {
+        let (Some(&topic_id), Some(numbers)) = (ids.get(*place), ranges.decode(numbers)) else {
             return unreadable(format!("{numbers:?} are no partitions of a topic here"));
         };
         let partitions = numbers.into_iter().map(PartitionIndex);
