@@ -26,6 +26,7 @@ use crate::types::{
 use DecodeError::Damaged;
 use bytes::{Buf, BufMut, Bytes};
 use std::borrow::Borrow;
+use std::io::Read;
 use std::ops::{Range, RangeInclusive};
 use uuid::Uuid;
 
@@ -36,12 +37,16 @@ pub(super) const BLOCK: u64 = 64;
 pub(super) const ROWS_MAX: usize = 400_000;
 
 const MAGIC: &[u8; 8] = b"CNTINDX2";
-const HEAD_BYTES: usize = MAGIC.len() + 16 + 8 + BLOCK as usize * 12;
-const ROW_BYTES: usize = 93;
+pub(super) const HEAD_BYTES: usize = MAGIC.len() + 16 + 8 + BLOCK as usize * 12;
+pub(super) const ROW_BYTES: usize = 93;
 /// Of a row: its topic and partition.
 const PLACE_BYTES: usize = 20;
 const CRC_BYTES: usize = 4;
 const ZSTD_LEVEL: i32 = 1;
+/// 8 MiB: what every decoder must accept (RFC 8878).
+const WINDOW_LOG_MAX: u32 = 23;
+/// So much smaller rows become when they are compressed, as a rule.
+const ROWS_RATIO: usize = 16;
 
 /// What one journal object of a block holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -157,9 +162,16 @@ fn rows_of(compressed: &[u8], count: usize) -> Result<Vec<u8>, DecodeError> {
     if count > ROWS_MAX {
         return Err(Damaged("more rows than a block has"));
     }
-    let rows = zstd::bulk::decompress(compressed, count * ROW_BYTES);
-    let rows = rows.map_err(|_| Damaged("rows that are not what their number says"))?;
-    if rows.len() == count * ROW_BYTES { Ok(rows) } else { Err(Damaged("rows are missing")) }
+    let bytes = count * ROW_BYTES;
+    // Room is made as rows come, so that a number alone costs nothing.
+    let mut rows = Vec::with_capacity(bytes.min(compressed.len().saturating_mul(ROWS_RATIO)));
+    let decoder = zstd::stream::read::Decoder::with_buffer(compressed).map(|decoder| decoder.single_frame());
+    let read = decoder.and_then(|mut decoder| {
+        decoder.window_log_max(WINDOW_LOG_MAX)?;
+        decoder.take(bytes as u64 + 1).read_to_end(&mut rows)
+    });
+    read.map_err(|_| Damaged("rows that are not what their number says"))?;
+    if rows.len() == bytes { Ok(rows) } else { Err(Damaged("rows are missing")) }
 }
 
 fn index_of(bytes: &[u8], object_bytes: u64, partitions: &Partitions) -> Result<ObjectIndex, DecodeError> {

@@ -188,3 +188,21 @@ proptest! {
         prop_assert!(decode_index_object(of(), BLOCK, &bytes, &Partitions::All).is_err());
     }
 }
+
+#[test]
+fn a_number_of_rows_that_are_not_there_costs_nothing() {
+    let object = encode(ObjectId { session: of(), seq: 1 }, vec![row(partition(1, 0), 0, &["v"])]);
+    let bytes = object.bytes.len() as u64;
+    let one = IndexedObject { bytes, rows: object.rows, byte_ranges: object.byte_ranges };
+    let block: Vec<_> = std::iter::once(one).chain(vec![IndexedObject::default(); 63]).collect();
+    let mut claims = encode_index_object(of(), BLOCK, &block).to_vec();
+    claims[40..44].copy_from_slice(&400_000_u32.to_le_bytes());
+    let end = claims.len() - 4;
+    let crc = crc_fast::crc32_iscsi(&claims[..end]);
+    claims[end..].copy_from_slice(&crc.to_le_bytes());
+    let reserved = allocation_counter::measure(|| {
+        let read = decode_index_object(of(), BLOCK, &claims, &Partitions::All);
+        assert_eq!(read, Err(DecodeError::Damaged("rows are missing")));
+    });
+    assert!(reserved.bytes_max < 256 * 1024, "{} bytes for {end}", reserved.bytes_max);
+}
