@@ -54,3 +54,6 @@ pub mod client;
 pub mod broker;
 
 pub mod cli;
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;

@@ -24,6 +24,8 @@ mod coordinator;
 mod embedded;
 mod endpoint;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod group_consumer;
 mod groups;
 mod producer;

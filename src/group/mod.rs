@@ -15,6 +15,8 @@ pub mod consumer;
 mod coordinator;
 pub mod delivery;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod kept;
 mod migrate;
 mod mixed;

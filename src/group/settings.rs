@@ -11,6 +11,8 @@
 mod catalog;
 mod duration;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod stored;
 mod table;
 mod view;

@@ -72,7 +72,7 @@ pub fn decode_index(name: impl Into<ObjectName>, prefix: &[u8]) -> Result<Object
 }
 
 /// The message at `position`, and where it ends.
-fn message_at(prefix: &[u8], position: usize) -> Result<(Message<'_>, usize), DecodeError> {
+pub(super) fn message_at(prefix: &[u8], position: usize) -> Result<(Message<'_>, usize), DecodeError> {
     let start = position + 8;
     let head = prefix.get(position..start).ok_or(DecodeError::NeedsMore { bytes: PREFIX_BYTES })?;
     if head[..4] != CONTINUATION {
@@ -107,7 +107,7 @@ fn check_metadata(name: ObjectName, schema: &Message<'_>) -> Result<u32, DecodeE
     u32::from_str_radix(crc, 16).map_err(|_| Damaged("a checksum that is no number"))
 }
 
-fn buffer_range(buffer: &arrow_ipc::Buffer) -> Range<usize> {
+pub(super) fn buffer_range(buffer: &arrow_ipc::Buffer) -> Range<usize> {
     let at = |value: i64| usize::try_from(value).unwrap_or(usize::MAX);
     at(buffer.offset())..at(buffer.offset()).saturating_add(at(buffer.length()))
 }

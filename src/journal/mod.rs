@@ -18,6 +18,8 @@ mod cutter;
 mod decode;
 mod encode;
 mod flusher;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod index_object;
 mod indexer;
 mod object_reads;

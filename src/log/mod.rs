@@ -10,6 +10,8 @@ mod broker_log;
 mod checkpoint;
 mod data_batches;
 mod directions;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod index;
 mod leftovers;
 mod merged;

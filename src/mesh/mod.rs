@@ -27,6 +27,8 @@ mod credentials;
 mod drivers;
 mod endpoint;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod identity;
 mod keep;
 mod name;

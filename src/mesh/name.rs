@@ -58,7 +58,7 @@ pub enum NameError {
 const MAGIC: [u8; 4] = *b"CNTM";
 const VERSION: u16 = 1;
 /// Bytes of a hello.
-const HELLO_BYTES: usize = 48;
+pub(super) const HELLO_BYTES: usize = 48;
 /// Names of a certificate that an error shows.
 const NAMES_SHOWN_MAX: usize = 4;
 
@@ -101,7 +101,7 @@ impl MeshName {
         Ok(())
     }
 
-    fn encode(&self) -> [u8; HELLO_BYTES] {
+    pub(super) fn encode(&self) -> [u8; HELLO_BYTES] {
         let mut hello = [0; HELLO_BYTES];
         hello[0..4].copy_from_slice(&MAGIC);
         hello[4..6].copy_from_slice(&VERSION.to_be_bytes());
@@ -111,7 +111,7 @@ impl MeshName {
         hello
     }
 
-    fn decode(hello: &[u8; HELLO_BYTES]) -> Result<MeshName, NameError> {
+    pub(super) fn decode(hello: &[u8; HELLO_BYTES]) -> Result<MeshName, NameError> {
         let zeros = hello[6..8].iter().chain(&hello[12..16]).all(|byte| *byte == 0);
         if hello[0..4] != MAGIC || hello[4..6] != VERSION.to_be_bytes() || !zeros {
             return Err(NameError::Protocol);

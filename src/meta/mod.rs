@@ -5,6 +5,8 @@
 mod counted;
 mod embedded;
 mod etcd;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gather;
 pub mod keys;
 mod lease;

@@ -15,6 +15,8 @@ mod answers;
 mod certificate;
 mod connection;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod mesh;
 mod quic;
 mod server;

@@ -18,6 +18,8 @@
 //! Never: what a request means, who leads what. Nothing is sent twice here.
 
 mod connections;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod listen;
 mod private;
 mod remote;

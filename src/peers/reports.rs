@@ -70,7 +70,7 @@ impl ServePrivate for Reports {
     }
 }
 
-fn encode(number: u64, unreachable: &BTreeSet<SessionId>) -> Vec<u8> {
+pub(super) fn encode(number: u64, unreachable: &BTreeSet<SessionId>) -> Vec<u8> {
     let count = unreachable.len().min(SESSIONS_MAX);
     let mut to = vec![VERSION];
     to.put_u64(number);
@@ -80,7 +80,7 @@ fn encode(number: u64, unreachable: &BTreeSet<SessionId>) -> Vec<u8> {
 }
 
 /// None for bytes of another form.
-fn decode(mut from: Bytes) -> Option<(u64, BTreeSet<SessionId>)> {
+pub(super) fn decode(mut from: Bytes) -> Option<(u64, BTreeSet<SessionId>)> {
     if from.try_get_u8().ok()? != VERSION {
         return None;
     }

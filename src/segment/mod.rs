@@ -20,6 +20,9 @@ mod row;
 pub mod schema;
 mod writer;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use reader::fuzzing;
+
 pub use checksum::FileChecksum;
 pub use error::{DamagedSegment, LoadError, WriteError};
 pub use reader::{

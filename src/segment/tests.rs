@@ -3,4 +3,4 @@ mod layout;
 mod look_up;
 mod round_trip;
 mod text;
-mod world;
+pub(super) mod world;

@@ -91,9 +91,7 @@ async fn mark(store: &ObjectStore, ours: ClusterId) -> Result<(), ClaimError> {
     if store.list(Some(&paths::journals_prefix())).try_next().await?.is_some() {
         return Err(ClaimError::Unmarked);
     }
-    let marker = Marker { v: FORMAT, cluster_id: ours.to_string() };
-    let body = serde_json::to_vec(&marker).expect("a number and a string are always JSON");
-    store.put(&paths::cluster_marker(), body.into()).await?;
+    store.put(&paths::cluster_marker(), encode(ours).into()).await?;
     // Another cluster may have marked it in the same moment: the last one has it.
     match read_claim(store).await? {
         Some(found) if found != ours => Err(ClaimError::Foreign { found, ours }),
@@ -101,7 +99,12 @@ async fn mark(store: &ObjectStore, ours: ClusterId) -> Result<(), ClaimError> {
     }
 }
 
-fn decode(body: &[u8]) -> Result<ClusterId, ClaimError> {
+pub(super) fn encode(cluster_id: ClusterId) -> Vec<u8> {
+    let marker = Marker { v: FORMAT, cluster_id: cluster_id.to_string() };
+    serde_json::to_vec(&marker).expect("a number and a string are always JSON")
+}
+
+pub(super) fn decode(body: &[u8]) -> Result<ClusterId, ClaimError> {
     let unreadable = |reason: String| ClaimError::Unreadable { reason };
     let marker: Marker = serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
     match marker.v {

@@ -7,6 +7,8 @@
 
 mod claim;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod local;
 mod object_path;
 mod open;

@@ -4,6 +4,8 @@
 //! one transaction that compares, and the snapshot follows only after its answer. No rule of the log lives here.
 
 mod catalog;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod settings;
 mod stored;
 

@@ -32,6 +32,8 @@ mod call;
 mod coordinator;
 mod end;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod init;
 mod keys;
 mod list;

@@ -24,4 +24,6 @@ pub use frame::{
 };
 pub use kafka_protocol::messages;
 pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes};
+#[cfg(test)]
+pub(crate) use shape::tests::requests::{Sample, samples};
 pub use shape::{ELEMENTS_MAX, ShapeError};

@@ -117,4 +117,4 @@ enum Null {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -36,6 +36,8 @@ pub use request::{
     LeaveRequest, LeavingMember, MemberView, Protocol, SyncRequest, Synced,
 };
 pub use stored::{RestoreError, StoredClassicGroup, StoredMember, StoredProtocol};
+#[cfg(any(test, fuzzing))]
+pub(super) use subscription::topics;
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,8 @@
 //! Never: no rule of the queue lives here (that is `share`), and nothing is told that is not stored.
 
 mod call;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod sessions;
 mod stored;
 mod task;

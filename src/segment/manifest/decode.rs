@@ -3,6 +3,9 @@
 //! Nothing is believed: lengths, checksums, versions, counts, the order of lines, and every invariant of the
 //! manifest are verified, and the log start and the archived offset are held against the pointer's.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+
 use super::chunks::{Chunk, Chunks};
 use super::encode::{EncodedLayout, PlacedChunk, PlacedProducers};
 use super::frame::{self, Kind, ObjectRef};

@@ -53,7 +53,7 @@ pub(super) fn encode(topic_partition: TopicPartition, kind: Kind, lines: &[Line]
     compressed(&text).into()
 }
 
-fn compressed(text: &[u8]) -> Vec<u8> {
+pub(super) fn compressed(text: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(text, ZSTD_LEVEL).expect("memory is all that it can lack")
 }
 

@@ -30,6 +30,8 @@ mod segment_entry;
 mod state;
 mod stored;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use decode::fuzzing;
 pub use decode::{DecodeError, Opened, Part, Root};
 pub use edit::{Archived, EditError, Edited};
 pub use encode::{Encoded, EncodedLayout, EncodedObject};

@@ -5,6 +5,8 @@
 
 mod batches;
 mod footer;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod packing;
 mod page_table;
 mod pages;

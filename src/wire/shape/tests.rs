@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use requests::{Sample, samples};
 
-mod requests;
+pub(crate) mod requests;
 
 #[test]
 fn every_request_is_walked_to_its_end() {

@@ -1,8 +1,9 @@
 //! Requests of every API, with every field set that a version has: what the walk must let through.
 
+use crate::wire::api::ApiKey;
 use crate::wire::messages::{GroupId, TopicName, TransactionalId};
 use crate::wire::{Request, StrBytes};
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
 mod groups;
@@ -34,12 +35,31 @@ fn since<T>(version: i16, from: i16, value: T, absent: T) -> T {
 }
 
 /// One request as bytes, and whether `kafka_protocol` reads the same from other bytes without trouble.
-pub(super) struct Sample {
-    pub(super) api_key: i16,
-    pub(super) version: i16,
-    pub(super) body: Bytes,
+pub(crate) struct Sample {
+    pub(crate) api_key: i16,
+    pub(crate) version: i16,
+    pub(crate) body: Bytes,
     /// Decodes other bytes with the same message; whether all of them were read.
-    pub(super) decode: fn(Bytes, i16) -> bool,
+    pub(crate) decode: fn(Bytes, i16) -> bool,
+}
+
+impl Sample {
+    /// Whether that version of the request has compact lengths.
+    pub(crate) fn is_flexible(&self, version: i16) -> bool {
+        ApiKey::from_code(self.api_key).is_some_and(|api_key| super::is_flexible(api_key, version))
+    }
+
+    /// With its header, and without its length.
+    pub(crate) fn frame(&self) -> Vec<u8> {
+        let mut frame = Vec::new();
+        frame.put_i16(self.api_key);
+        frame.put_i16(self.version);
+        frame.put_i32(7);
+        frame.put_i16(-1);
+        frame.put_slice(if self.is_flexible(self.version) { &[0] } else { &[] });
+        frame.put_slice(&self.body);
+        frame
+    }
 }
 
 fn sample<R: Request>(version: i16, request: &R) -> Sample {
@@ -50,7 +70,7 @@ fn sample<R: Request>(version: i16, request: &R) -> Sample {
 }
 
 /// Populated, empty, and null where legal; for every API and version.
-pub(super) fn samples() -> Vec<Sample> {
+pub(crate) fn samples() -> Vec<Sample> {
     let mut all = Vec::new();
     topics::add(&mut all);
     groups::add(&mut all);

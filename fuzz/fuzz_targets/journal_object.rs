@@ -1,0 +1,5 @@
+//! The target `journal_object` of `cenote::fuzzing`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cenote_fuzz::feed("journal_object", bytes));
