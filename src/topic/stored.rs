@@ -8,7 +8,7 @@
 //! In the key of a name every `.` is written `_`: Apache Kafka refuses a topic whose name differs from another's in
 //! nothing else, and so one `Absent` finds both that and the name itself taken, whoever creates at the same time.
 
-use super::catalog::Topic;
+use super::catalog::{PARTITIONS_MAX, Topic};
 use super::settings::TopicSettings;
 use crate::meta::Entry;
 use crate::types::{Timestamp, TopicId, TopicName};
@@ -80,7 +80,7 @@ pub(super) fn decode_topic(entry: &Entry) -> Result<Topic, UnreadableTopic> {
     if stored.version != STORED_VERSION {
         return Err(unreadable(entry, &format!("version {} is not known here", stored.version)));
     }
-    if stored.partitions < 1 {
+    if !(1..=PARTITIONS_MAX).contains(&stored.partitions) {
         return Err(unreadable(entry, &format!("{} partitions", stored.partitions)));
     }
     Ok(Topic {

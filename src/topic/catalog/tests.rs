@@ -6,6 +6,7 @@ use super::{Catalog, CatalogError, NewTopic, PARTITIONS_MAX, Topic};
 use crate::clock::Clock;
 use crate::journal::{BrokerSession, Joining};
 use crate::meta::faults::FaultyStore;
+use crate::meta::fuzzing::entry;
 use crate::meta::{EmbeddedStore, Entry, MetadataStore};
 use crate::settings::SettingError;
 use crate::store::ObjectStore;
@@ -295,6 +296,17 @@ async fn what_cannot_be_read_stops_the_load() {
     let loaded = Catalog::load(Arc::clone(&world.metadata), catalog.standing.clone(), clock).await;
     let error = loaded.expect_err("of a later release").to_string();
     assert_eq!(error, format!("the metadata key {key} cannot be read: version 2 is not known here"));
+}
+
+#[test]
+fn a_stored_topic_has_as_many_partitions_as_one_may_have() {
+    let key = stored::topic_key(TopicId(Uuid::from_u128(1)));
+    for (partitions, is_read) in [(-1, false), (0, false), (1, true), (10_000, true), (10_001, false)] {
+        let text = format!(
+            r#"{{"version":1,"name":"a","partitions":{partitions},"overrides":{{}},"created_ms":1}}"#
+        );
+        assert_eq!(stored::decode_topic(&entry(&key, text)).is_ok(), is_read, "{partitions}");
+    }
 }
 
 #[tokio::test]
