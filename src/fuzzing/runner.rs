@@ -35,16 +35,16 @@ macro_rules! targets {
 // So many rounds that all together take a few seconds without optimisation.
 targets!(
     frames 4_000,
-    requests 6_000,
-    batches 1_000,
+    requests 20_000,
+    batches 4_000,
     connection 20,
     journal_object 3_000,
-    journal_index 800,
-    manifest 800,
-    segment 60,
-    metadata 6_000,
+    journal_index 2_000,
+    manifest 3_000,
+    segment 300,
+    metadata 20_000,
     subscriptions 10_000,
-    mesh 10_000,
+    mesh 30_000,
 );
 
 fn run(name: &str, rounds: u64) {
