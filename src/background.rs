@@ -12,7 +12,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinError;
 
 /// Does `work` on one of the runtime's threads that may block. An error: it panicked, or the runtime is ending.
-#[allow(clippy::disallowed_methods, reason = "this is the place")]
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
     if clock::is_simulated() {
         return Ok(work());
@@ -55,9 +54,7 @@ impl Background {
         for number in 0..started {
             let receiver = Arc::clone(&receiver);
             let named = std::thread::Builder::new().name(format!("{name}-{number}"));
-            #[allow(clippy::disallowed_methods, reason = "this is the place")]
-            let spawned = named.spawn(move || run(&receiver));
-            if let Err(error) = spawned {
+            if let Err(error) = named.spawn(move || run(&receiver)) {
                 tracing::error!(%error, name, "a thread for work in the background does not start");
             }
         }

@@ -45,7 +45,6 @@ pub fn is_simulated() -> bool {
 
 /// A fresh random id, for sessions, topics and clusters.
 #[must_use]
-#[allow(clippy::disallowed_methods, reason = "this is the place")]
 pub fn random_id() -> Uuid {
     #[cfg(feature = "simulation")]
     if let Some((high, low)) = simulated::draw().zip(simulated::draw()) {

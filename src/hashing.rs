@@ -19,21 +19,15 @@ mod seeded {
     use siphasher::sip::SipHasher13;
     use std::hash::{BuildHasher, RandomState};
 
-    /// The machine's secret, or one of the seed where a thread simulates.
+    /// Keyed by the machine's secret, or by the seed where a thread simulates.
     #[derive(Clone, Debug)]
-    pub enum Hashing {
-        /// The machine's.
-        Random(RandomState),
-        /// The seed's.
-        Seeded(SipHasher13),
-    }
+    pub struct Hashing(SipHasher13);
 
     impl Default for Hashing {
         fn default() -> Hashing {
-            match simulated::draw() {
-                Some(key) => Hashing::Seeded(SipHasher13::new_with_keys(key, key.rotate_left(32))),
-                None => Hashing::Random(RandomState::new()),
-            }
+            let random = || RandomState::new().hash_one(0);
+            let [one, other] = [(); 2].map(|()| simulated::draw().unwrap_or_else(random));
+            Hashing(SipHasher13::new_with_keys(one, other))
         }
     }
 
@@ -41,11 +35,28 @@ mod seeded {
         type Hasher = SipHasher13;
 
         fn build_hasher(&self) -> SipHasher13 {
-            match self {
-                // Its own hasher is of another type; what it makes of a constant is as secret as its key.
-                Hashing::Random(state) => SipHasher13::new_with_keys(state.hash_one(0), state.hash_one(1)),
-                Hashing::Seeded(hasher) => *hasher,
-            }
+            self.0
         }
+    }
+}
+
+#[cfg(all(test, feature = "simulation"))]
+mod tests {
+    use super::HashSet;
+    use crate::clock::random_id;
+    use crate::clock::simulated::{begin, draw, end};
+
+    #[test]
+    fn the_same_seed_has_the_same_order_and_the_same_ids() {
+        let drawn = || {
+            begin(7);
+            let order: Vec<u32> = (0..100).collect::<HashSet<_>>().into_iter().collect();
+            let drawn = (draw(), random_id(), order);
+            end();
+            drawn
+        };
+        assert_eq!(drawn(), drawn());
+        assert_eq!(draw(), None);
+        assert_ne!(random_id(), random_id());
     }
 }

@@ -40,24 +40,3 @@ fn mix(counter: u64) -> u64 {
     let twice = (once ^ (once >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     twice ^ (twice >> 31)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::{begin, draw, end};
-    use crate::clock::random_id;
-    use crate::hashing::HashSet;
-
-    #[test]
-    fn the_same_seed_draws_the_same() {
-        let drawn = || {
-            begin(7);
-            let order: Vec<u32> = (0..100).collect::<HashSet<_>>().into_iter().collect();
-            let drawn = (draw(), random_id(), order);
-            end();
-            drawn
-        };
-        assert_eq!(drawn(), drawn());
-        assert_eq!(draw(), None);
-        assert_ne!(random_id(), random_id());
-    }
-}
