@@ -53,6 +53,8 @@ pub struct History {
 /// What rules about time and sizes go by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
+    /// What a right clock said when the simulation began, in milliseconds since 1970.
+    pub began_at_ms: i64,
     /// How far a broker's clock, or a client's that gives timestamps, is from the simulation's time at most.
     pub clock_error: Time,
     /// A member of a group that was heard within this time is not taken for gone.

@@ -225,7 +225,10 @@ struct Known(Option<i64>);
 
 impl Display for Known {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        self.0.map_or_else(|| f.write_str("?"), |known| write!(f, "{known}"))
+        match self.0 {
+            Some(known) => write!(f, "{known}"),
+            None => f.write_str("?"),
+        }
     }
 }
 
