@@ -106,6 +106,11 @@ pub enum Call {
     /// A batch of records, with all attempts for the same sequence if its producer is idempotent. Every attempt of a plain
     /// producer is an operation of its own.
     Send(Batch),
+    /// AddPartitionsToTxn, of who does not leave that to the broker: from here on the transaction's end may be marked there.
+    AddPartition {
+        transaction: TransactionNumber,
+        place: TopicPartition,
+    },
     /// EndTxn, with all attempts. A transaction for which it was never called was given up.
     EndTransaction {
         transaction: TransactionNumber,

@@ -117,7 +117,8 @@ fn answers(call: &Call, answer: &Answer) -> bool {
         Call::OffsetFetch { .. } => matches!(answer, Answer::Committed(_)),
         Call::Join { .. } | Call::Heartbeat { .. } => matches!(answer, Answer::Assigned { .. }),
         Call::CreateTopic { .. } | Call::DescribeTopic { .. } => matches!(answer, Answer::Topic { .. }),
-        Call::EndTransaction { .. }
+        Call::AddPartition { .. }
+        | Call::EndTransaction { .. }
         | Call::Commit(_)
         | Call::Leave { .. }
         | Call::DeleteTopic { .. }

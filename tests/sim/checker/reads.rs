@@ -170,25 +170,18 @@ impl Look<'_, '_> {
 
     /// How many offsets may be taken without anybody having seen by what.
     fn unseen(&self) -> usize {
-        let mut markers: BTreeSet<TransactionNumber> = BTreeSet::new();
-        let mut records = 0;
         let may_be_compacted = compaction::is_on(self.seen, self.place.topic, Moment::MAX);
         let sends = self.seen.sends.iter().filter(|send| send.batch.place == self.place);
-        for send in sends.filter(|send| !send.operation.is_refused()) {
-            let numbers = send.batch.records.iter().map(|sent| sent.number);
-            let unseen = numbers.filter(|number| !self.log.offsets.contains_key(number)).count();
-            match send.batch.transaction {
-                Some(transaction) => {
-                    markers.insert(transaction);
-                    let is_committed = self.seen.transactions[&transaction].told(Verdict::Commit).is_some();
-                    records += if is_committed && !may_be_compacted { 0 } else { unseen };
-                }
-                None if may_be_compacted => records += unseen,
-                None => {}
-            }
-        }
+        let taken = sends.filter(|send| !send.operation.is_refused()).filter(|send| {
+            let transaction = send.batch.transaction.map(|number| &self.seen.transactions[&number]);
+            may_be_compacted || transaction.is_some_and(|known| known.told(Verdict::Commit).is_none())
+        });
+        let numbers = taken.flat_map(|send| &send.batch.records).map(|sent| sent.number);
+        let records = numbers.filter(|number| !self.log.offsets.contains_key(number)).count();
+        let transactions = self.seen.transactions.values();
+        let markers = transactions.filter(|transaction| transaction.places.contains(&self.place)).count();
         let seen_markers = self.log.stands.values().filter(|stand| stand.what == Stood::Marker).count();
-        markers.len().saturating_sub(seen_markers) + records
+        markers.saturating_sub(seen_markers) + records
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Transaction<'a> {
     pub sends: Vec<usize>,
     pub ends: Vec<(&'a Operation<'a>, Verdict)>,
     pub producer: Option<Producer>,
+    /// Where its end may be marked, whether anything of it was taken there or not.
+    pub places: BTreeSet<TopicPartition>,
     /// Its last event.
     pub last: Moment,
 }
@@ -157,6 +159,13 @@ impl<'a> Seen<'a> {
     fn take_operation(&mut self, operation: &'a Operation<'a>) {
         match operation.call {
             Call::Send(batch) => self.take_send(operation, batch),
+            Call::AddPartition { transaction, place } => {
+                let known = self.transactions.entry(*transaction).or_default();
+                known.last = known.last.max(operation.last());
+                if !operation.is_refused() {
+                    known.places.insert(*place);
+                }
+            }
             Call::EndTransaction { transaction, verdict } => {
                 let known = self.transactions.entry(*transaction).or_default();
                 known.ends.push((operation, *verdict));
@@ -211,6 +220,7 @@ impl<'a> Seen<'a> {
         if let Some(transaction) = batch.transaction {
             let known = self.transactions.entry(transaction).or_default();
             known.sends.push(index);
+            known.places.insert(batch.place);
             known.producer = known.producer.or(batch.producer);
             known.last = known.last.max(operation.last());
         }

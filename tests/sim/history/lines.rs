@@ -34,6 +34,7 @@ impl Display for Call {
                 write!(f, "init-producer{}", Named("id=", transactional_id.as_ref()))
             }
             Call::Send(batch) => write!(f, "{batch}"),
+            Call::AddPartition { transaction, place } => write!(f, "add t{transaction} {place}"),
             Call::EndTransaction { transaction, verdict } => write!(f, "{verdict} t{transaction}"),
             Call::Fetch(fetch) => write!(f, "{fetch}"),
             Call::ListOffsets { place, spec } => write!(f, "list-offsets {place} {spec:?}"),

@@ -30,6 +30,18 @@ fn an_offset_at_which_nobody_ever_saw_anything_is_caught() {
 }
 
 #[test]
+fn a_marker_stands_where_its_transaction_was_added_and_nowhere_else() {
+    twins(Anomaly::Hole, |story| {
+        let place = story.pick(PLACE, OTHER);
+        story.done(1, Call::AddPartition { transaction: 1, place }, Answer::Done);
+        story.done(1, Call::EndTransaction { transaction: 1, verdict: Verdict::Abort }, Answer::Done);
+        story.sent(2, PLACE, 1, &[11]);
+        let [read, _] = story.finals(PLACE, &[(1, 11)], 2);
+        vec![read]
+    });
+}
+
+#[test]
 fn records_of_an_answer_in_another_order_are_caught() {
     twins(Anomaly::Disordered, |story| {
         story.sent(1, PLACE, 0, &[10, 11]);
