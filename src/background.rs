@@ -1,13 +1,23 @@
 //! Threads for work that takes a processor's time and may wait: decoding segments for readers far behind, encoding
-//! those that are archived.
+//! those that are archived. Also the runtime's own for work that blocks. A simulation has none of them: work is done at once.
 //!
 //! There are few of them, and where each thread of a process has its own priority theirs is lower: whoever produces, and
 //! whoever reads at the tail, goes first. Turns come in the order of asking; how many may wait is for those to limit
 //! who ask. Never waits for a store or for a lock of the log.
 
+use crate::clock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinError;
+
+/// Does `work` on one of the runtime's threads that may block. An error: it panicked, or the runtime is ending.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    if clock::is_simulated() {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await
+}
 
 /// A handle; all clones are one. The threads end with the last of them.
 #[derive(Clone, Debug)]
@@ -40,7 +50,8 @@ impl Background {
     pub fn start(name: &str, threads: usize) -> Background {
         let (sender, receiver) = mpsc::channel(threads);
         let receiver = Arc::new(parking_lot::Mutex::new(receiver));
-        for number in 0..threads {
+        let started = if clock::is_simulated() { 0 } else { threads };
+        for number in 0..started {
             let receiver = Arc::clone(&receiver);
             let named = std::thread::Builder::new().name(format!("{name}-{number}"));
             if let Err(error) = named.spawn(move || run(&receiver)) {
@@ -53,6 +64,9 @@ impl Background {
     /// Half of the processors, one at least.
     #[must_use]
     pub fn share_of_processors() -> usize {
+        if clock::is_simulated() {
+            return 1;
+        }
         std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2)
     }
 
@@ -77,6 +91,9 @@ impl Turn {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NotDone> {
+        if clock::is_simulated() {
+            return Ok(work());
+        }
         let (done, outcome) = oneshot::channel();
         let Turn { work: queue, permit } = self;
         #[cfg(test)]

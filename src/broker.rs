@@ -52,6 +52,27 @@ pub struct Foundation {
     stopping: CancellationToken,
 }
 
+/// What a foundation stands on, each thing open.
+#[derive(Debug)]
+pub struct Grounds {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// What clients are told of where this broker is.
+    pub listeners: Vec<AdvertisedListener>,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
+    /// Wall-clock time.
+    pub clock: Clock,
+    /// Other brokers, if there may be any.
+    pub neighbours: Option<Neighbours>,
+    /// The metadata store.
+    pub metadata: Arc<dyn MetadataStore>,
+    /// The object store.
+    pub store: ObjectStore,
+    /// The cache.
+    pub cache: Cache,
+}
+
 /// A broker that serves.
 #[derive(Debug)]
 pub struct Broker {
@@ -141,11 +162,19 @@ impl Foundation {
         neighbours: Option<Neighbours>,
     ) -> Result<Foundation, StartError> {
         let metadata = open_metadata(&config, &metrics).await?;
+        let store = ObjectStore::open(&config.store)?;
+        let cache = Cache::open(config.cache, &config.data.join("cache"), Arc::clone(&metrics)).await?;
+        let grounds = Grounds { config, listeners, metrics, clock, neighbours, metadata, store, cache };
+        Foundation::upon(grounds).await
+    }
+
+    /// Sees that stores which are open do what they must, and belong together.
+    pub async fn upon(grounds: Grounds) -> Result<Foundation, StartError> {
+        let Grounds { config, listeners, metrics, clock, neighbours, metadata, store, cache } = grounds;
         let metadata: Arc<dyn MetadataStore> = Arc::new(CountedStore::new(metadata, Arc::clone(&metrics)));
-        let store = ObjectStore::open(&config.store)?.counted(Arc::clone(&metrics));
+        let store = store.counted(Arc::clone(&metrics));
         store.probe().await?;
         let cluster_id = patiently(neighbours.is_some(), || claim(metadata.as_ref(), &store)).await?;
-        let cache = Cache::open(config.cache, &config.data.join("cache"), Arc::clone(&metrics)).await?;
         Ok(Foundation {
             config,
             clock,

@@ -1,5 +1,8 @@
 //! The one place that reads the real clock and draws chance. Everything else takes values.
 
+#[cfg(feature = "simulation")]
+pub mod simulated;
+
 use crate::types::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -31,9 +34,23 @@ fn system_millis() -> i64 {
     since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// Whether this thread simulates: then nothing goes to other threads, and chance comes from a seed.
+#[must_use]
+pub fn is_simulated() -> bool {
+    #[cfg(feature = "simulation")]
+    return simulated::is_on();
+    #[cfg(not(feature = "simulation"))]
+    false
+}
+
 /// A fresh random id, for sessions, topics and clusters.
 #[must_use]
 pub fn random_id() -> Uuid {
+    #[cfg(feature = "simulation")]
+    if let Some((high, low)) = simulated::draw().zip(simulated::draw()) {
+        return uuid::Builder::from_random_bytes((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+            .into_uuid();
+    }
     Uuid::new_v4()
 }
 

@@ -4,8 +4,11 @@
 
 pub mod types;
 
-pub mod background;
 pub mod clock;
+pub mod hashing;
+pub mod planted;
+
+pub mod background;
 pub mod config;
 mod disk;
 pub mod limits;

@@ -12,9 +12,9 @@ mod terms;
 pub use gains::{Gained, Gains};
 pub use terms::{NoTerm, term_of};
 
+use crate::hashing::HashMap;
 use crate::meta::Term;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::hash::Hash;
 use tokio::sync::{mpsc, watch};
 

@@ -22,6 +22,7 @@ pub use report::{Checked, Count, FsckReport, Orphans, Problem};
 use super::error::LoadError;
 use super::kept::KeptManifest;
 use crate::clock::Clock;
+use crate::hashing::{HashMap, HashSet};
 use crate::meta::keys::{DecodeKeyError, cluster, view};
 use crate::meta::{MetadataError, MetadataStore, Revision, Standing};
 use crate::segment::manifest::{ManifestPointer, POINTERS, UnreadablePointer};
@@ -30,7 +31,7 @@ use crate::topic::{Catalog, CatalogError};
 use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use futures_util::TryStreamExt;
 use journals::JournalEnds;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What to do with orphans.
@@ -118,7 +119,7 @@ impl<'a> Fsck<'a> {
         let cluster_id = cluster::Cluster::decode(&cluster)?.cluster_id;
         // With a history nothing is marked: a store without a mark is not ours.
         store::claim(store, cluster_id, ClusterHistory::Committed).await?;
-        let mut listed = HashMap::new();
+        let mut listed = HashMap::default();
         let mut objects = store.list(None);
         while let Some(object) = objects.try_next().await? {
             if listed.len() == OBJECTS_MAX {
@@ -142,7 +143,7 @@ impl<'a> Fsck<'a> {
             catalog,
             view: LeaderEpoch(view.map_or(0, |view| view.number.0)),
             listed,
-            references: HashSet::new(),
+            references: HashSet::default(),
             archived: BTreeMap::new(),
             in_doubt: BTreeSet::new(),
             deleted: BTreeSet::new(),

@@ -32,6 +32,7 @@ use super::archiver::ArchiveStart;
 use super::error::LoadError;
 use super::kept::KeptManifest;
 use crate::cluster::PlacementKey;
+use crate::hashing::{HashMap, HashSet};
 use crate::leadership::Leader;
 use crate::meta::Standing;
 use crate::meta::keys::view;
@@ -39,7 +40,7 @@ use crate::segment::manifest::{ManifestPointer, POINTERS};
 use crate::store::{ListedObject, ObjectPath, ObjectStore, StoreError, paths};
 use crate::types::{LeaderEpoch, MergeNumber, Timestamp, TopicPartition};
 use futures_util::TryStreamExt;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 /// What lay in the store before the references were read.
 #[derive(Debug, Default)]
@@ -111,7 +112,7 @@ pub(super) async fn litter(
     let mut references = References {
         served,
         view: LeaderEpoch(0),
-        objects: HashSet::new(),
+        objects: HashSet::default(),
         gone: BTreeSet::new(),
         unsettled: unsettled.clone(),
     };

@@ -10,6 +10,7 @@ use super::cut::PutShare;
 use super::error::ArchiveError;
 use super::journal_merge::JournalMerge;
 use crate::background::Background;
+use crate::hashing::{HashMap, HashSet};
 use crate::journal::{ObjectIndex, ObjectName, ObjectNumber, Row, encode};
 use crate::log::{
     BrokerLog, IndexEntry, JournalNeeds, JournalUse, MergeSources, MergedPartition, MergedSpans, Reader,
@@ -18,7 +19,7 @@ use crate::meta::keys::journal_starts::MergedObject;
 use crate::store::ObjectStore;
 use crate::types::{MergeNumber, Offset, SessionId, TopicPartition};
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 /// What is to be copied.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl JournalCopy {
         partitions.extend(log.left_in(session, &sources));
         partitions.retain(|partition: &MergedPartition| !partition.spans.is_empty());
         // One that went meanwhile is found twice, one that came is not found.
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::default();
         let once = partitions.iter().all(|partition| seen.insert(partition.topic_partition));
         let found: usize = partitions.iter().map(|partition| partition.spans.len()).sum();
         let shares = partitions.iter().flat_map(|partition| &partition.spans);

@@ -1,7 +1,7 @@
 //! Partitions that are left alone for a while, as something went wrong there.
 
+use crate::hashing::HashMap;
 use crate::types::{Moment, TopicPartition};
-use std::collections::HashMap;
 
 /// Those that rest, and until when.
 #[derive(Debug, Default)]

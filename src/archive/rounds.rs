@@ -21,6 +21,7 @@ use super::left::Look;
 use super::resting::Resting;
 use super::retention::{self, Piece, Retained, RetentionSettings};
 use super::upkeep::Upkeep;
+use crate::hashing::HashMap;
 use crate::log::{IndexEntry, Partition, Unarchived};
 use crate::meta::Write;
 use crate::meta::{Change, SettleError, Settled};
@@ -33,7 +34,7 @@ use futures_util::TryStreamExt;
 use journals::Merging;
 use keeping::Keeping;
 use litter::Litter;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +110,7 @@ impl Rounds {
             origin: Instant::now(),
             kept: kept.into_iter().map(|loaded| (loaded.topic_partition, loaded.kept)).collect(),
             archiving: Archiving::default(),
-            waiting: HashMap::new(),
+            waiting: HashMap::default(),
             failed: Resting::default(),
             unsettled: BTreeSet::new(),
             graveyard,

@@ -2,6 +2,7 @@
 
 use super::error::LoadError;
 use super::kept::KeptManifest;
+use crate::hashing::HashSet;
 use crate::log::ArchivedLog;
 use crate::meta::{Entry, MetadataStore, Transaction};
 use crate::segment::manifest::{ManifestPointer, POINTERS, pointer_key};
@@ -9,7 +10,7 @@ use crate::store::{ObjectPath, ObjectStore, paths};
 use crate::topic::Catalog;
 use crate::types::{TopicId, TopicName, TopicPartition};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 /// The manifests of partitions.
 #[derive(Debug, Default)]

@@ -12,16 +12,30 @@ use std::sync::Arc;
 /// What a process needs to have other brokers.
 #[derive(Clone, Debug)]
 pub struct Neighbours {
-    settings: MeshSettings,
-    credentials: MeshCredentials,
+    road: Road,
     door: MeshDoor,
+}
+
+/// How others are reached.
+#[derive(Clone, Debug)]
+enum Road {
+    Quic(Box<(MeshSettings, MeshCredentials)>),
+    #[cfg(feature = "simulation")]
+    Simulated(Arc<dyn crate::mesh::simulated::Network>),
 }
 
 impl Neighbours {
     /// A process that is known by `credentials`, and listens as `settings` say.
     #[must_use]
     pub fn new(settings: MeshSettings, credentials: MeshCredentials) -> Neighbours {
-        Neighbours { settings, credentials, door: MeshDoor::new() }
+        Neighbours { road: Road::Quic(Box::new((settings, credentials))), door: MeshDoor::new() }
+    }
+
+    /// A process on a simulated network.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn simulated(network: Arc<dyn crate::mesh::simulated::Network>) -> Neighbours {
+        Neighbours { road: Road::Simulated(network), door: MeshDoor::new() }
     }
 
     /// From now on `handler` answers other brokers.
@@ -42,15 +56,26 @@ impl Neighbours {
     ) -> Result<(MeshEndpoint, String), StartError> {
         let Foundation { config, metrics, cluster_id, .. } = foundation;
         let name = MeshName { cluster: *cluster_id, broker: config.broker_id, session };
+        let mesh = MeshConfig { seed: session.0.as_u64_pair().1, ..MeshConfig::default() };
+        let (serve, metrics) = (Arc::new(self.door.clone()), metrics.mesh.clone());
+        let (settings, credentials) = match &self.road {
+            Road::Quic(known) => (&known.0, &known.1),
+            #[cfg(feature = "simulation")]
+            Road::Simulated(network) => {
+                let endpoint = MeshEndpoint::simulated(network.as_ref(), name, mesh, serve, metrics);
+                let address = endpoint.address().to_string();
+                return Ok((endpoint, address));
+            }
+        };
         let endpoint = listen(MeshStart {
-            address: self.settings.listen,
-            identity: self.credentials.identity(name)?,
-            config: MeshConfig { seed: session.0.as_u64_pair().1, ..MeshConfig::default() },
-            serve: Arc::new(self.door.clone()),
-            metrics: metrics.mesh.clone(),
+            address: settings.listen,
+            identity: credentials.identity(name)?,
+            config: mesh,
+            serve,
+            metrics,
         })
         .await?;
-        let address = advertised(&self.settings, endpoint.address(), members(config)).await;
+        let address = advertised(settings, endpoint.address(), members(config)).await;
         Ok((endpoint, address.map_err(StartError::NoAddress)?))
     }
 }

@@ -3,6 +3,9 @@
 //! What is cached never changes, so a key is never updated and never removed: entries leave by age alone.
 //! The cache may be deleted at any time; losing it costs time. Never: it decides nothing, and reads no store.
 
+#[cfg(feature = "simulation")]
+mod plain;
+
 use crate::config::CacheConfig;
 use crate::metrics::Metrics;
 use crate::types::SessionId;
@@ -72,8 +75,16 @@ impl Code for CacheKey {
 /// The cache of a broker. Clones are the same cache.
 #[derive(Clone)]
 pub struct Cache {
-    inner: HybridCache<CacheKey, Bytes>,
+    inner: Inner,
     metrics: Arc<Metrics>,
+}
+
+#[derive(Clone)]
+enum Inner {
+    Foyer(HybridCache<CacheKey, Bytes>),
+    /// foyer has threads and a clock of its own, which no simulation can have.
+    #[cfg(feature = "simulation")]
+    Plain(plain::PlainCache),
 }
 
 impl std::fmt::Debug for Cache {
@@ -120,39 +131,62 @@ impl Cache {
             memory.storage().with_engine_config(engine).with_recover_mode(RecoverMode::Quiet).build().await
         };
         let inner = inner.map_err(|error| failed(error.to_string()))?;
-        Ok(Cache { inner, metrics })
+        Ok(Cache { inner: Inner::Foyer(inner), metrics })
+    }
+
+    /// A cache of a simulation: a map of the newest `entries_max`.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn simulated(entries_max: usize, metrics: Arc<Metrics>) -> Cache {
+        Cache { inner: Inner::Plain(plain::PlainCache::new(entries_max)), metrics }
     }
 
     /// Puts fresh bytes in.
     pub fn insert(&self, key: CacheKey, bytes: Bytes) {
-        self.inner.insert(key, bytes);
+        match &self.inner {
+            Inner::Foyer(foyer) => drop(foyer.insert(key, bytes)),
+            #[cfg(feature = "simulation")]
+            Inner::Plain(plain) => plain.insert(key, bytes),
+        }
     }
 
     /// Puts bytes in that were read from the store with others.
     pub fn insert_read(&self, key: CacheKey, bytes: Bytes) {
         self.metrics.cache.misses.inc();
         self.metrics.cache.store_bytes.inc_by(bytes.len() as u64);
-        self.inner.insert(key, bytes);
+        self.insert(key, bytes);
     }
 
     /// Whether the bytes are probably at hand, in memory or on the disk.
     #[must_use]
     pub fn may_hold(&self, key: &CacheKey) -> bool {
-        self.inner.contains(key)
+        match &self.inner {
+            Inner::Foyer(foyer) => foyer.contains(key),
+            #[cfg(feature = "simulation")]
+            Inner::Plain(plain) => plain.get(key).is_some(),
+        }
     }
 
     /// Whether the bytes are at hand in memory.
     #[must_use]
     pub fn holds(&self, key: &CacheKey) -> bool {
-        self.inner.memory().contains(key)
+        match &self.inner {
+            Inner::Foyer(foyer) => foyer.memory().contains(key),
+            #[cfg(feature = "simulation")]
+            Inner::Plain(plain) => plain.get(key).is_some(),
+        }
     }
 
     /// The bytes, if they are at hand in memory.
     #[must_use]
     pub fn get(&self, key: &CacheKey) -> Option<Bytes> {
-        let entry = self.inner.memory().get(key)?;
+        let bytes = match &self.inner {
+            Inner::Foyer(foyer) => foyer.memory().get(key)?.value().clone(),
+            #[cfg(feature = "simulation")]
+            Inner::Plain(plain) => plain.get(key)?,
+        };
         self.metrics.cache.hits.inc();
-        Some(entry.value().clone())
+        Some(bytes)
     }
 
     /// The bytes, from memory, from disk, or by `load`, which runs once for all who ask at the same time. A `load` that
@@ -167,19 +201,29 @@ impl Cache {
             return Ok(bytes);
         }
         let metrics = Arc::clone(&self.metrics);
-        let entry = self.inner.get_or_fetch(&key, || async move {
+        let load = || async move {
             metrics.cache.misses.inc();
             let loaded = load().await.map_err(anyhow::Error::new)?;
             metrics.cache.store_bytes.inc_by(loaded.len() as u64);
             anyhow::Ok(loaded)
-        });
-        Ok(entry.await?.value().clone())
+        };
+        match &self.inner {
+            Inner::Foyer(foyer) => Ok(foyer.get_or_fetch(&key, load).await?.value().clone()),
+            #[cfg(feature = "simulation")]
+            Inner::Plain(plain) => plain.load(key, load()).await,
+        }
     }
 
     /// Writes what is still on its way to the disk.
     pub async fn close(&self) {
-        if let Err(error) = self.inner.close().await {
-            tracing::warn!(%error, "the cache was not closed cleanly");
+        match &self.inner {
+            Inner::Foyer(foyer) => {
+                if let Err(error) = foyer.close().await {
+                    tracing::warn!(%error, "the cache was not closed cleanly");
+                }
+            }
+            #[cfg(feature = "simulation")]
+            Inner::Plain(_) => {}
         }
     }
 }

@@ -20,10 +20,11 @@
 
 use super::placement::{Placement, PlacementKey, UnknownPlacement};
 use super::standings::{Known, Standings};
+use crate::hashing::HashMap;
 use crate::meta::Revision;
 use crate::meta::keys::view::{Member, View};
 use crate::types::{SessionId, ViewNumber};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Whether this session may serve a partition that it does not serve yet.
@@ -113,7 +114,7 @@ impl Barrier {
             always: always.into_iter().collect(),
             standings: Arc::default(),
             groups: Vec::new(),
-            by_sessions: HashMap::new(),
+            by_sessions: HashMap::default(),
             scratch: Vec::new(),
         })
     }

@@ -7,9 +7,9 @@ use super::consumer::ConsumerGroup;
 use super::coordinator::{GroupsConfig, Shared};
 use super::kept::{Core, KeepError, KeptGroup};
 use super::{GroupError, GroupId, MemberId, Ticket, migrate};
+use crate::hashing::HashMap;
 use crate::meta::{SettleError, Term};
 use crate::types::Moment;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -67,7 +67,7 @@ impl GroupTask {
             term,
             settings_changes,
             paced: 0,
-            waiting: HashMap::new(),
+            waiting: HashMap::default(),
             next_ticket: 0,
             after: Vec::new(),
             tells_offsets: false,

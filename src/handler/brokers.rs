@@ -14,12 +14,13 @@ use super::ConnectionInfo;
 use super::context::Context;
 use super::zone_hint::zone_hint;
 use crate::cluster::PlacementKey;
+use crate::hashing::{HashMap, HashSet};
 use crate::leadership::{Leader, ViewImage};
 use crate::meta::keys::view::Member;
 use crate::types::{BrokerId, SessionId, TopicPartition};
 use crate::wire::StrBytes;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The brokers of one view.
@@ -139,7 +140,7 @@ impl Brokers {
 
 /// Leaves one broker for each address, and tells by which id each of all is known then. Its rack is that of all, or none.
 fn join_addresses(told: &mut BTreeMap<BrokerId, ToldBroker>) -> BTreeMap<BrokerId, BrokerId> {
-    let mut by_address: HashMap<(StrBytes, i32), BrokerId> = HashMap::new();
+    let mut by_address: HashMap<(StrBytes, i32), BrokerId> = HashMap::default();
     let mut told_as = BTreeMap::new();
     for (id, broker) in std::mem::take(told) {
         let first = *by_address.entry((broker.host.clone(), broker.port)).or_insert(id);

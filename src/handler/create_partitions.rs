@@ -3,15 +3,15 @@
 
 use super::catalog_error;
 use super::context::Context;
+use crate::hashing::HashSet;
 use crate::wire::messages::create_partitions_request::CreatePartitionsTopic;
 use crate::wire::messages::create_partitions_response::CreatePartitionsTopicResult;
 use crate::wire::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use crate::wire::{ErrorCode, StrBytes};
-use std::collections::HashSet;
 
 /// Answers the request, topic by topic.
 pub async fn handle(context: &Context, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     let names = request.topics.iter().map(|topic| topic.name.clone());
     let twice: HashSet<_> = names.filter(|name| !seen.insert(name.clone())).collect();
     let mut results: Vec<CreatePartitionsTopicResult> = Vec::with_capacity(request.topics.len());

@@ -2,13 +2,14 @@
 
 use super::context::Context;
 use super::{catalog_error, describe_configs};
+use crate::hashing::HashSet;
 use crate::topic::{NewTopic, Topic};
 use crate::types::{TopicId, TopicName};
 use crate::wire::messages::create_topics_request::CreatableTopic;
 use crate::wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use crate::wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use crate::wire::{ErrorCode, StrBytes};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Kafka's own log of itself. Clients know the name, and it must not be somebody's topic.
@@ -32,14 +33,14 @@ pub async fn handle(
     request: CreateTopicsRequest,
     api_version: i16,
 ) -> CreateTopicsResponse {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     let twice: HashSet<_> = request
         .topics
         .iter()
         .map(|topic| topic.name.clone())
         .filter(|name| !seen.insert(name.clone()))
         .collect();
-    let mut refused = HashSet::new();
+    let mut refused = HashSet::default();
     let mut results: Vec<CreatableTopicResult> = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let name = topic.name.clone();

@@ -2,13 +2,13 @@
 
 use super::catalog_error;
 use super::context::Context;
+use crate::hashing::HashMap;
 use crate::topic::Topic;
 use crate::types::TopicId;
 use crate::wire::messages::delete_topics_request::DeleteTopicState;
 use crate::wire::messages::delete_topics_response::DeletableTopicResult;
 use crate::wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
 use crate::wire::{ErrorCode, StrBytes};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Answers the request, topic by topic. A topic that is named twice is not deleted: the client is confused.
@@ -17,7 +17,7 @@ pub async fn handle(context: &Context, request: DeleteTopicsRequest) -> DeleteTo
         request.topic_names.into_iter().map(|name| DeleteTopicState::default().with_name(Some(name)));
     let wanted: Vec<_> = request.topics.into_iter().chain(by_name).collect();
     let key = |topic: &DeleteTopicState| (topic.name.clone(), topic.topic_id);
-    let mut times: HashMap<_, usize> = HashMap::new();
+    let mut times: HashMap<_, usize> = HashMap::default();
     for topic in &wanted {
         *times.entry(key(topic)).or_default() += 1;
     }

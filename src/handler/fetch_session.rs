@@ -1,8 +1,9 @@
 //! Fetch sessions (KIP-227): the broker remembers what a consumer fetches, so that neither the request nor
 //! the answer names partitions that have not changed. A pure core: time comes in as a value.
 
+use crate::hashing::HashMap;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -2,12 +2,12 @@
 
 use super::config_resource::{Alterable, Refused};
 use super::context::Context;
+use crate::hashing::HashSet;
 use crate::settings::{Overrides, Setting, SettingError, Table, elements};
 use crate::wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use crate::wire::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use crate::wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 use crate::wire::{ErrorCode, StrBytes};
-use std::collections::HashSet;
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -39,7 +39,7 @@ async fn alter(
     resource: &AlterConfigsResource,
     validate_only: bool,
 ) -> Result<(), Refused> {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     if let Some(twice) = resource.configs.iter().find(|config| !seen.insert(config.name.clone())) {
         return Err((
             ErrorCode::InvalidRequest,

@@ -2,13 +2,13 @@
 
 use super::context::Context;
 use super::fetch::isolation;
+use crate::hashing::HashSet;
 use crate::log::{FoundOffset, IsolationLevel, Partition, ReadError, TimeQuery};
 use crate::types::Timestamp;
 use crate::wire::ErrorCode;
 use crate::wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use crate::wire::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use crate::wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
-use std::collections::HashSet;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -51,7 +51,7 @@ fn named_twice(topics: &[ListOffsetsTopic]) -> HashSet<(&str, i32)> {
     let all = topics.iter().flat_map(|topic| {
         topic.partitions.iter().map(|partition| (topic.name.as_str(), partition.partition_index))
     });
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     all.filter(|partition| !seen.insert(*partition)).collect()
 }
 

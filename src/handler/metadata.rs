@@ -5,6 +5,7 @@
 use super::brokers::{Brokers, ToldBroker};
 use super::context::Context;
 use super::{ConnectionInfo, authorized, catalog_error};
+use crate::hashing::HashSet;
 use crate::topic::{NewTopic, Topic};
 use crate::types::{PartitionIndex, TopicId, TopicName, TopicPartition};
 use crate::wire::messages::metadata_request::MetadataRequestTopic;
@@ -13,7 +14,7 @@ use crate::wire::messages::metadata_response::{
 };
 use crate::wire::messages::{self, BrokerId, MetadataRequest, MetadataResponse};
 use crate::wire::{ErrorCode, StrBytes};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const NOBODY: BrokerId = BrokerId(-1);
@@ -62,7 +63,7 @@ fn broker(told: &ToldBroker) -> MetadataResponseBroker {
 
 /// Each topic once, so that an answer is no longer than all topics are.
 fn without_repeats(wanted: Vec<MetadataRequestTopic>) -> impl Iterator<Item = MetadataRequestTopic> {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     wanted.into_iter().filter(move |topic| seen.insert((topic.name.clone(), topic.topic_id)))
 }
 

@@ -18,6 +18,7 @@ use super::ticket::{Outcome, TicketIssuer};
 use crate::limits::MemoryPermit;
 use crate::meta::MetadataError;
 use crate::metrics::Metrics;
+use crate::planted::{self, Mistake};
 use crate::store::ObjectStore;
 use crate::types::ViewNumber;
 use bytes::Bytes;
@@ -154,6 +155,9 @@ impl Committer {
     async fn commit(&mut self, last: u64, ack: Option<ViewNumber>) -> CommitOutcome {
         let started = Instant::now();
         let mut pause = RETRY_PAUSE_MIN;
+        if planted::is_planted(Mistake::AcknowledgeBeforeCommit) {
+            self.publish(last);
+        }
         let outcome = loop {
             match self.session.commit_journal(last, ack).await {
                 Ok(outcome) => break outcome,

@@ -295,7 +295,7 @@ async fn encode_beside(id: ObjectId, rows: Vec<Row>, bytes: usize) -> EncodedObj
     if bytes < ENCODE_INLINE_BYTES_MAX {
         return encode(id, rows);
     }
-    tokio::task::spawn_blocking(move || encode(id, rows)).await.expect("encoding does not panic")
+    crate::background::blocking(move || encode(id, rows)).await.expect("encoding does not panic")
 }
 
 const ENCODE_INLINE_BYTES_MAX: usize = 128 * 1024;

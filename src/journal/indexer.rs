@@ -97,7 +97,7 @@ async fn put(
     last: u64,
     block: Vec<impl Borrow<IndexedObject> + Send + 'static>,
 ) {
-    let encoded = tokio::task::spawn_blocking(move || encode_index_object(session, last, &block)).await;
+    let encoded = crate::background::blocking(move || encode_index_object(session, last, &block)).await;
     let bytes = encoded.expect("encoding does not panic");
     if let Err(error) = store.put_bulk(&paths::index_object(session, last), bytes).await {
         tracing::debug!(%session, last, %error, "an index object was not written");

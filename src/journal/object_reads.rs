@@ -9,13 +9,13 @@ use super::decode::{DecodeError, ObjectIndex, PREFIX_BYTES, decode_index};
 use super::index_object::decode_index_object;
 use super::recovery::{RecoveredObject, RecoveryError};
 use super::row::{ObjectId, ObjectName, PUT_MILLIONTHS, Partitions};
+use crate::hashing::HashMap;
 use crate::meta::keys::journal_starts::MergedObject;
 use crate::store::{ObjectStore, StoreError, paths};
 use crate::types::SessionId;
 use crate::wire::batch::BatchHeader;
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -97,7 +97,7 @@ impl ObjectReads {
                     Err(why) => {
                         let object = paths::index_object(session, last);
                         tracing::warn!(%object, why, "an index object is of no use, the objects themselves are read");
-                        HashMap::new()
+                        HashMap::default()
                     }
                 };
                 let told = |seq| (seq, told.remove(&seq));

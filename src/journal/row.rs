@@ -1,12 +1,12 @@
 //! One record batch in a journal object, and where it lies.
 
+use crate::hashing::HashSet;
 use crate::store::{ObjectPath, paths};
 use crate::types::{
     LeaderEpoch, MergeNumber, Offset, ProducerEpoch, ProducerId, SessionId, Timestamp, TopicPartition,
     TransactionOrdinal, Verdict, ViewNumber,
 };
 use bytes::Bytes;
-use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;

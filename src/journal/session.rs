@@ -8,6 +8,7 @@ use super::proposal::Base;
 use super::recovery::RecoveryError;
 use crate::clock;
 use crate::cluster::{Change, NoNextView};
+use crate::hashing::HashMap;
 use crate::meta::keys::journal_starts::JournalStart;
 use crate::meta::keys::sessions::Session;
 use crate::meta::keys::view::{Member, View};
@@ -16,9 +17,9 @@ use crate::meta::{
     Compare, Durability, MetadataError, MetadataStore, Revision, Standing, Transaction, TransactionAnswer,
     Write,
 };
+use crate::planted::{self, Mistake};
 use crate::store::ObjectStore;
 use crate::types::{BrokerId, SessionId, Timestamp, ViewNumber};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -192,6 +193,9 @@ impl BrokerSession {
             reads: vec![self.standing.key().to_owned(), key],
             durability: if is_deferred { Durability::Deferred } else { Durability::Immediate },
         };
+        if planted::is_planted(Mistake::SkipCompare) {
+            transaction.compares.clear();
+        }
         if !sole {
             // A broker that commits cannot miss a view.
             transaction.reads.push(view::KEY.to_owned());
@@ -340,7 +344,7 @@ impl Joining {
 /// journal that is forgotten meanwhile is not listed. The other way round its start would be missing, and all its objects
 /// would be looked for.
 pub async fn read_journals(metadata: &dyn MetadataStore) -> Result<Vec<(EndedJournal, bool)>, SessionError> {
-    let mut starts = HashMap::new();
+    let mut starts = HashMap::default();
     for entry in metadata.list(journal_starts::PREFIX).await?.entries {
         let Some(session) = journal_starts::session_of(&entry.key) else {
             return Err(SessionError::UnknownKey(entry.key));

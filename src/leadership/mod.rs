@@ -19,12 +19,13 @@ pub use control::{ClusterControl, ControlError, NoCluster, Ordered};
 pub use image::{Leader, Sessions, ViewImage};
 
 use crate::cluster::{Barrier, Place, PlacementKey, Standings, UnknownPlacement, Verdict};
+use crate::hashing::HashMap;
 use crate::meta::keys::view::View;
 use crate::meta::{Revision, Term};
 use crate::types::{SessionId, ViewNumber};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -72,7 +73,7 @@ impl Leadership {
     pub fn new(view: &View, revision: Revision, own: SessionId) -> Result<Leadership, UnknownPlacement> {
         let barrier = Barrier::new(view, revision, own)?;
         let image = ViewImage::new(view, barrier.placement().clone(), own);
-        let state = State { barrier, terms: HashMap::new(), is_over: false };
+        let state = State { barrier, terms: HashMap::default(), is_over: false };
         let shared = Shared {
             own,
             image: ArcSwap::from_pointee(image),

@@ -2,8 +2,9 @@
 
 use super::checkpoint::{Checkpoint, CheckpointView};
 use super::index::IndexEntry;
-use super::partition::Partition;
+use super::partition::{Partition, State};
 use super::producer_state::ProducerTable;
+use crate::planted::{self, Mistake};
 use crate::segment::manifest::{EpochStart, Manifest, Segment};
 use crate::store::{ObjectPath, paths};
 use crate::types::{Offset, Timestamp, TopicName, TopicPartition};
@@ -130,7 +131,7 @@ impl Partition {
     #[must_use]
     pub fn archivable(&self) -> (Range<Offset>, u64) {
         let state = self.state();
-        (state.archived_offset()..state.last_stable_offset(), state.index.bytes())
+        (state.archived_offset()..archivable_to(&state), state.index.bytes())
     }
 
     /// The latest timestamp and the bytes of the oldest piece of the log, a segment or a span. Costs nothing.
@@ -148,7 +149,7 @@ impl Partition {
     #[must_use]
     pub fn unarchived(&self, bytes_max: u64) -> Unarchived {
         let state = self.state();
-        let (from, stable) = (state.archived_offset(), state.last_stable_offset());
+        let (from, stable) = (state.archived_offset(), archivable_to(&state));
         let mut unarchived = Unarchived { from, to: from, ..Unarchived::default() };
         for entry in state.index.from(from).iter().take_while(|entry| entry.offsets.start < stable) {
             if unarchived.bytes >= bytes_max && !unarchived.spans.is_empty() {
@@ -210,4 +211,12 @@ impl Partition {
     pub fn journal_spans(&self) -> Vec<IndexEntry> {
         self.state().index.entries().to_vec()
     }
+}
+
+/// Nothing from here on may be archived.
+fn archivable_to(state: &State) -> Offset {
+    if planted::is_planted(Mistake::ArchiveUnstable) {
+        return state.high_watermark;
+    }
+    state.last_stable_offset()
 }

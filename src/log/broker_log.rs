@@ -6,12 +6,12 @@ use super::leftovers::Leftovers;
 use super::objects::{JournalNeeds, ObjectUse};
 use super::partition::Partition;
 use crate::cache::{Cache, CacheKey};
+use crate::hashing::HashMap;
 use crate::journal::{CommittedObject, ObjectName};
 #[cfg(test)]
 use crate::types::PartitionIndex;
 use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use parking_lot::{Mutex, RwLock};
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -12,10 +12,10 @@ use super::broker_log::BrokerLog;
 use super::index::IndexEntry;
 use super::objects::{NeededJournal, ObjectUse};
 use super::partition::Partition;
+use crate::hashing::HashMap;
 use crate::journal::{ObjectName, ObjectNumber, Span};
 use crate::meta::keys::journal_starts::{JournalStart, MergedObject};
 use crate::types::{MergeNumber, Offset, SessionId, TopicPartition};
-use std::collections::HashMap;
 
 /// What one partition has in the objects that are merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl BrokerLog {
             return;
         }
         let name = ObjectName::merged(merged.session, merged.object.number);
-        let mut new: HashMap<TopicPartition, Vec<IndexEntry>> = HashMap::new();
+        let mut new: HashMap<TopicPartition, Vec<IndexEntry>> = HashMap::default();
         for span in &merged.spans {
             new.entry(span.topic_partition).or_default().push(IndexEntry::new(name, span));
         }

@@ -8,11 +8,12 @@
 //! ```
 
 use super::index::IndexEntry;
+use crate::hashing::HashMap;
 use crate::journal::{EndedJournal, ObjectName, ObjectNumber, PUT_MILLIONTHS};
 use crate::meta::keys::journal_starts::MergedObject;
 use crate::types::{MergeNumber, SessionId};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// The objects of the journals that are kept here, by how many spans of theirs are needed.
 #[derive(Debug, Default)]

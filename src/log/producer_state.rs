@@ -7,10 +7,11 @@
 
 use super::append::AppendError;
 use super::transaction::{Marker, MarkerError, Question, Verified};
+use crate::hashing::HashMap;
 use crate::journal::{CommitTicket, RowTransaction};
 use crate::segment::manifest::{BatchSnapshot, OpenTransactionSnapshot, ProducerSnapshot};
 use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp, TransactionOrdinal, ViewNumber};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 
 /// A producer may have this many batches in flight, so this many are remembered.

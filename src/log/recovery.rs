@@ -15,11 +15,12 @@ use super::broker_log::{BrokerLog, LogError};
 use super::index::IndexEntry;
 use super::objects::{JournalNeeds, ObjectUse};
 use super::partition::Partition;
+use crate::hashing::HashMap;
 use crate::journal::{ObjectName, ObjectNumber, RecoveredObject, RowIndex};
 use crate::meta::keys::journal_starts::MergedObject;
 use crate::types::{Offset, Timestamp, TopicPartition};
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A recovery that is under way.

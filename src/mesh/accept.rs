@@ -3,6 +3,7 @@
 //! Before a peer has proven to be of the cluster it holds a place among the handshakes, and a time; nothing of what it sends is
 //! kept beyond what a handshake needs.
 
+use super::carrier::{Connection, RecvStream, SendStream};
 use super::config::MeshConfig;
 use super::name::MeshName;
 use super::preamble::Preamble;
@@ -12,8 +13,7 @@ use crate::metrics::MeshMetrics;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use prometheus_client::metrics::gauge::Gauge;
-use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream};
-use rustls::pki_types::CertificateDer;
+use quinn::{Endpoint, Incoming};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -88,7 +88,11 @@ fn on_incoming(incoming: Incoming, doorway: &Doorway) {
     doorway.tasks.spawn(async move {
         let _place = place;
         let address = incoming.remote_address();
-        let greeting = timeout(task.config.timing.handshake, greet(incoming, &task)).await;
+        let greeting = async {
+            let connection = incoming.await.map_err(|error| error.to_string())?;
+            greet(Connection::Quic(connection), &task).await
+        };
+        let greeting = timeout(task.config.timing.handshake, greeting).await;
         drop(handshake);
         match greeting {
             Ok(Ok((connection, peer))) => serve(&connection, peer, &task).await,
@@ -98,12 +102,33 @@ fn on_incoming(incoming: Incoming, doorway: &Doorway) {
     });
 }
 
-/// The handshake, then names on the first stream.
-async fn greet(incoming: Incoming, doorway: &Doorway) -> Result<(Connection, MeshName), String> {
-    let connection = incoming.await.map_err(|error| error.to_string())?;
+/// Accepts connections of a simulation, which has no strangers, until its place is closed.
+#[cfg(feature = "simulation")]
+pub(super) async fn accept_simulated(place: Arc<dyn super::simulated::Place>, doorway: Doorway) {
+    loop {
+        let line = tokio::select! {
+            biased;
+            () = doorway.stop.cancelled() => return,
+            line = place.accept() => line,
+        };
+        let Some(line) = line else { return };
+        let task = doorway.clone();
+        doorway.tasks.spawn(async move {
+            let connection = Connection::Simulated(line);
+            let address = connection.remote_address();
+            match timeout(task.config.timing.handshake, greet(connection, &task)).await {
+                Ok(Ok((connection, peer))) => serve(&connection, peer, &task).await,
+                Ok(Err(reason)) => task.turn_away(address, &reason),
+                Err(_) => task.turn_away(address, "not in time"),
+            }
+        });
+    }
+}
+
+/// Names on the first stream of a connection.
+async fn greet(connection: Connection, doorway: &Doorway) -> Result<(Connection, MeshName), String> {
     let (mut send, mut receive) = connection.accept_bi().await.map_err(|error| error.to_string())?;
-    let certificate = certificate_of(&connection);
-    let heard = doorway.name.hear(&mut receive, certificate.as_ref()).await;
+    let heard = doorway.name.hear(&mut receive, &connection.proof()).await;
     let peer = match heard.map_err(|error| error.to_string())? {
         Ok(peer) => peer,
         Err(error) => {
@@ -113,14 +138,8 @@ async fn greet(incoming: Incoming, doorway: &Doorway) -> Result<(Connection, Mes
     };
     doorway.name.tell(&mut send).await.map_err(|error| error.to_string())?;
     // The last that is said on this stream.
-    let _ = send.finish();
+    send.finish();
     Ok((connection, peer))
-}
-
-/// The peer's own certificate, whose chain the handshake has verified.
-pub(super) fn certificate_of(connection: &Connection) -> Option<CertificateDer<'static>> {
-    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    chain.into_iter().next()
 }
 
 async fn serve(connection: &Connection, peer: MeshName, doorway: &Doorway) {
@@ -177,9 +196,8 @@ impl Doorway {
 }
 
 fn refuse(reader: &mut RecvStream, writer: &mut SendStream) {
-    // Either fails only if the stream has ended already.
-    let _ = reader.stop(code::REFUSED);
-    let _ = writer.reset(code::REFUSED);
+    reader.stop(code::REFUSED);
+    writer.reset(code::REFUSED);
 }
 
 /// One on a gauge, for as long as it lives.

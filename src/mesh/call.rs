@@ -4,13 +4,14 @@
 //! never given to the connection and never will be; or the peer says that it refused the stream before it read a request.
 //! From the last byte on everything else is *unknown*.
 
+use super::carrier::{Connection, RecvStream, SendStream};
 use super::cause::ConnectError;
 use super::frame::{self, AnswerError};
 use super::preamble::PreambleError;
 use super::transport::code;
 use crate::limits::{MemoryBudget, MemoryPermit};
 use bytes::{BufMut, Bytes, BytesMut};
-use quinn::{ConnectionError, RecvStream, SendStream, WriteError};
+use quinn::{ConnectionError, WriteError};
 use tokio::time::{Instant, timeout_at};
 
 /// Why there is no answer.
@@ -101,14 +102,12 @@ impl RequestSender {
 
     /// What the peer has of the stream's end is not a whole request, and it is told so.
     fn give_up(&mut self) {
-        // It fails only where the stream has ended already, which its reader sees.
-        let _ = self.stream.reset(code::ABANDONED);
+        self.stream.reset(code::ABANDONED);
     }
 
     /// Nothing comes after this.
     pub(super) fn finish(&mut self) {
-        // As above.
-        let _ = self.stream.finish();
+        self.stream.finish();
     }
 }
 
@@ -140,7 +139,7 @@ pub(super) struct Answering<'a> {
 
 /// Sends `request` on a fresh stream and waits for its answer.
 pub(super) async fn exchange(
-    connection: &quinn::Connection,
+    connection: &Connection,
     preamble: &[u8],
     request: Bytes,
     deadline: Instant,
@@ -158,7 +157,7 @@ pub(super) async fn exchange(
         Ok(answer) => answer.map_err(CallError::from),
         Err(_) => {
             // The peer need not go on; whether it does is unknown all the same.
-            let _ = receive.stop(code::ABANDONED);
+            receive.stop(code::ABANDONED);
             Err(Unknown::Deadline.into())
         }
     }

@@ -1,6 +1,7 @@
 //! A broker's place on the mesh: one UDP port for QUIC both ways, and the TCP port of the same number for tell-tales.
 
 use super::accept::{self, Doorway, ServeStream};
+use super::carrier::{Carrier, QuicCarrier};
 use super::config::MeshConfig;
 use super::drivers::Drivers;
 use super::identity::{MeshIdentity, MeshIdentityError, TELL_TALE_ALPN};
@@ -10,10 +11,10 @@ use super::tell_tale::TellTaleDoor;
 use super::transport::{self, code};
 use crate::metrics::MeshMetrics;
 use quinn::Endpoint;
-use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -24,14 +25,23 @@ use tokio_util::task::TaskTracker;
 /// Accepts other brokers and knows those that we speak to. Dropped, everything ends at once.
 #[derive(Debug)]
 pub struct MeshEndpoint {
-    endpoint: Endpoint,
+    end: End,
     address: SocketAddr,
     peers: Peers,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// Ends what drives connections, those that were closed and drain as well.
-    drivers_end: CancellationToken,
     _stop_on_drop: DropGuard,
+}
+
+/// What is closed at last.
+enum End {
+    Quic {
+        endpoint: Endpoint,
+        /// Ends what drives connections, those that were closed and drain as well.
+        drivers_end: CancellationToken,
+    },
+    #[cfg(feature = "simulation")]
+    Simulated(Arc<dyn super::simulated::Place>),
 }
 
 /// Why there is no endpoint.
@@ -76,21 +86,36 @@ impl MeshEndpoint {
         let address = endpoint.local_addr().map_err(failed)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let config = Arc::new(config);
-        let dialer = Dialer {
-            name: identity.name(),
-            endpoint: endpoint.clone(),
-            client,
-            connector,
-            config: Arc::clone(&config),
-            metrics: metrics.clone(),
-            address,
-        };
+        let carrier = Carrier::Quic(QuicCarrier { endpoint: endpoint.clone(), client, connector, address });
+        let dialer =
+            Dialer { name: identity.name(), carrier, config: Arc::clone(&config), metrics: metrics.clone() };
         let doorway = doorway(identity.name(), config, handler, metrics, &stop, &tasks);
         tasks.spawn(tell_tale_door(listener, acceptor, &doorway).accept());
         tasks.spawn(accept::accept(endpoint.clone(), doorway));
         let peers = Peers::new(dialer, stop.clone(), tasks.clone());
         let guard = stop.clone().drop_guard();
-        Ok(MeshEndpoint { endpoint, address, peers, tasks, stop, drivers_end, _stop_on_drop: guard })
+        let end = End::Quic { endpoint, drivers_end };
+        Ok(MeshEndpoint { end, address, peers, tasks, stop, _stop_on_drop: guard })
+    }
+
+    /// A session's place on a simulated network. Must be called within a runtime.
+    #[cfg(feature = "simulation")]
+    pub fn simulated(
+        network: &dyn super::simulated::Network,
+        name: MeshName,
+        config: MeshConfig,
+        handler: Arc<dyn ServeStream>,
+        metrics: MeshMetrics,
+    ) -> MeshEndpoint {
+        let place = network.listen(name);
+        let (stop, tasks, config) = (CancellationToken::new(), TaskTracker::new(), Arc::new(config));
+        let carrier = Carrier::Simulated(Arc::clone(&place));
+        let dialer = Dialer { name, carrier, config: Arc::clone(&config), metrics: metrics.clone() };
+        let doorway = doorway(name, config, handler, metrics, &stop, &tasks);
+        tasks.spawn(accept::accept_simulated(Arc::clone(&place), doorway));
+        let peers = Peers::new(dialer, stop.clone(), tasks.clone());
+        let (address, guard) = (place.address(), stop.clone().drop_guard());
+        MeshEndpoint { end: End::Simulated(place), address, peers, tasks, stop, _stop_on_drop: guard }
     }
 
     /// Where it listens.
@@ -108,22 +133,59 @@ impl MeshEndpoint {
     /// Ends everything, and gives peers a moment to hear of it.
     pub async fn close(&self) {
         self.stop.cancel();
-        self.endpoint.close(code::CLOSED, b"this broker is leaving");
+        self.end.close(b"this broker is leaving");
         self.tasks.close();
         let closing = async {
             self.tasks.wait().await;
-            self.endpoint.wait_idle().await;
+            self.end.wait_idle().await;
         };
         if timeout(CLOSE_TIME_MAX, closing).await.is_err() {
             tracing::debug!("the mesh did not end in time");
         }
-        self.drivers_end.cancel();
+        self.end.end_drivers();
     }
 }
 
 impl Drop for MeshEndpoint {
     fn drop(&mut self) {
-        self.endpoint.close(code::CLOSED, b"this broker has ended");
+        self.end.close(b"this broker has ended");
+    }
+}
+
+impl End {
+    fn close(&self, reason: &[u8]) {
+        match self {
+            End::Quic { endpoint, .. } => endpoint.close(code::CLOSED, reason),
+            #[cfg(feature = "simulation")]
+            End::Simulated(place) => place.close(code::CLOSED, reason),
+        }
+    }
+
+    /// Waits until the other sides know.
+    async fn wait_idle(&self) {
+        match self {
+            End::Quic { endpoint, .. } => endpoint.wait_idle().await,
+            #[cfg(feature = "simulation")]
+            End::Simulated(_) => {}
+        }
+    }
+
+    fn end_drivers(&self) {
+        match self {
+            End::Quic { drivers_end, .. } => drivers_end.cancel(),
+            #[cfg(feature = "simulation")]
+            End::Simulated(_) => {}
+        }
+    }
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            End::Quic { .. } => "Quic",
+            #[cfg(feature = "simulation")]
+            End::Simulated(_) => "Simulated",
+        })
     }
 }
 

@@ -1,8 +1,9 @@
 //! Frames as the sending side of a stream sees them: a length, then as many bytes; in both, the correlation id.
 
+use super::carrier::RecvStream;
 use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
 use bytes::{BufMut, Bytes, BytesMut};
-use quinn::{ReadError, RecvStream, VarInt};
+use quinn::{ReadError, VarInt};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -94,8 +95,7 @@ async fn answer_length(stream: &mut RecvStream, bytes_max: usize) -> Result<usiz
 async fn read_body(stream: &mut RecvStream, wanted: i32, length: usize) -> Result<Bytes, AnswerError> {
     let mut answer = BytesMut::with_capacity(length.min(FIRST_BUFFER_BYTES));
     while answer.len() < length {
-        let chunk = stream.read_chunk(length - answer.len(), true).await?.ok_or(AnswerError::End)?;
-        answer.put(chunk.bytes);
+        answer.put(stream.read_chunk(length - answer.len()).await?.ok_or(AnswerError::End)?);
     }
     let got = i32::from_be_bytes(*answer.first_chunk().expect("four bytes at least"));
     if got == wanted { Ok(answer.freeze()) } else { Err(AnswerError::Correlation { got, wanted }) }

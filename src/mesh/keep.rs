@@ -7,9 +7,10 @@
 //! ```
 //! The three run for as long as there is a handle, with pauses that grow while nothing answers.
 
-use super::accept::{Counted, certificate_of};
+use super::accept::Counted;
 use super::backoff::Backoff;
 use super::call::NotSent;
+use super::carrier::Connection;
 use super::cause::ConnectError;
 use super::name::MeshName;
 use super::peer::Dialer;
@@ -18,8 +19,6 @@ use super::tell_tale;
 use super::transport::code;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use quinn::Connection;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,13 +143,7 @@ impl Shared {
     }
 
     async fn connect(&self) -> Result<Connection, ConnectError> {
-        let dialer = &self.dialer;
-        let address = self.resolve().await?;
-        let connecting = dialer
-            .endpoint
-            .connect_with(dialer.client.clone(), address, &self.peer.broker_name())
-            .map_err(|error| ConnectError::Other(error.to_string()))?;
-        let connection = connecting.await?;
+        let connection = self.dialer.carrier.connect(&self.peer, &self.address).await?;
         match self.greet(&connection).await {
             Ok(()) => Ok(connection),
             Err(error) => {
@@ -166,8 +159,7 @@ impl Shared {
         let lost =
             |error| connection.close_reason().map_or_else(|| ConnectError::from(error), ConnectError::from);
         self.dialer.name.tell(&mut send).await.map_err(lost)?;
-        let certificate = certificate_of(connection);
-        let peer = self.dialer.name.hear(&mut receive, certificate.as_ref()).await.map_err(lost)??;
+        let peer = self.dialer.name.hear(&mut receive, &connection.proof()).await.map_err(lost)??;
         if peer == self.peer { Ok(()) } else { Err(ConnectError::Replaced(peer.session)) }
     }
 
@@ -203,8 +195,7 @@ impl Shared {
     }
 
     async fn connect_tell_tale(&self) -> Result<tell_tale::TellTaleStream, ConnectError> {
-        let address = self.resolve().await?;
-        tell_tale::connect(&self.dialer.connector, &self.dialer.name, &self.peer, address).await
+        self.dialer.carrier.tell_tale(&self.dialer.name, &self.peer, &self.address).await
     }
 
     /// Looks again and again whether the peer has answered since.
@@ -230,8 +221,7 @@ impl Shared {
     /// A figure that changes when the peer's process answers: acknowledgements of what we sent, and what it sends.
     fn answers(&self) -> Option<(usize, u64)> {
         let Link::Up(connection) = &*self.link.borrow() else { return None };
-        let frames = connection.stats().frame_rx;
-        Some((connection.stable_id(), frames.acks + frames.stream))
+        Some(connection.answers())
     }
 
     fn watch(&self, saw: impl FnOnce(&mut Watchman)) {
@@ -257,16 +247,6 @@ impl Shared {
             connection.close(code::CLOSED, b"no longer needed");
         }
         self.watched.lock().up = None;
-    }
-
-    /// An address of the kind that our socket can send to.
-    async fn resolve(&self) -> Result<SocketAddr, ConnectError> {
-        let failed = |reason: String| ConnectError::Address { address: self.address.clone(), reason };
-        let found =
-            tokio::net::lookup_host(&self.address).await.map_err(|error| failed(error.to_string()))?;
-        let v4_only = self.dialer.address.is_ipv4();
-        let mut usable = found.filter(|address| address.is_ipv4() || !v4_only);
-        usable.next().ok_or_else(|| failed("it has no address that this broker's mesh can reach".to_owned()))
     }
 
     async fn within<T>(

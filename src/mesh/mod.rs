@@ -21,6 +21,7 @@ mod accept;
 mod advertise;
 mod backoff;
 mod call;
+mod carrier;
 mod cause;
 mod config;
 mod credentials;
@@ -37,6 +38,8 @@ mod peer;
 mod preamble;
 mod reachability;
 mod secret;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 mod stream;
 mod tell_tale;
 mod transport;

@@ -8,12 +8,12 @@
 //! without an answer is unknown, and nothing more can be sent on it.
 
 use super::call::{self, CallError, NotSent, RequestSender, Unknown};
+use super::carrier::{RecvStream, SendStream};
 use super::frame;
 use super::peer::Peer;
 use super::transport::code;
 use crate::metrics::MeshMetrics;
 use bytes::Bytes;
-use quinn::RecvStream;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -65,7 +65,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
 impl OrderedStream {
     /// Takes an open stream. The preamble leaves with the first request.
     pub(super) fn new(
-        (send, receive): (quinn::SendStream, RecvStream),
+        (send, receive): (SendStream, RecvStream),
         preamble: Bytes,
         terms: OrderedTerms,
     ) -> OrderedStream {
@@ -212,7 +212,7 @@ impl AnswerReader {
             None => Unknown::Deadline.into(),
         };
         // Ends the sending side too: whatever comes after an answer that is missing cannot be told apart.
-        let _ = self.receive.stop(code::ABANDONED);
+        self.receive.stop(code::ABANDONED);
         self.queue.close();
         while let Some(waiting) = self.queue.recv().await {
             let _ = waiting.answer.send(Err(error.clone()));

@@ -4,25 +4,23 @@
 //! the last could not be made.
 
 use super::call::{self, Answering, CallError, NotSent};
+use super::carrier::Carrier;
 use super::config::MeshConfig;
 use super::keep::Shared;
 use super::name::MeshName;
 use super::ordered::{self, OrderedStream, OrderedTerms};
 use super::preamble::Preamble;
 use super::reachability::Sighting;
+use crate::hashing::HashMap;
 use crate::limits::{MemoryBudget, MemoryPermit};
 use crate::metrics::MeshMetrics;
 use crate::types::{BrokerId, SessionId};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use quinn::Endpoint;
-use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -53,12 +51,9 @@ struct Handle {
 /// What makes connections.
 pub(super) struct Dialer {
     pub name: MeshName,
-    pub endpoint: Endpoint,
-    pub client: quinn::ClientConfig,
-    pub connector: TlsConnector,
+    pub carrier: Carrier,
     pub config: Arc<MeshConfig>,
     pub metrics: MeshMetrics,
-    pub address: SocketAddr,
 }
 
 /// The sessions that somebody has a handle to.
@@ -213,7 +208,7 @@ impl Peer {
 #[cfg(test)]
 impl Peer {
     /// The connection that calls use.
-    pub(super) async fn connection(&self, deadline: Instant) -> Result<quinn::Connection, NotSent> {
+    pub(super) async fn connection(&self, deadline: Instant) -> Result<super::carrier::Connection, NotSent> {
         self.handle.shared.connection(deadline).await
     }
 }

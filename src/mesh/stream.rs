@@ -1,7 +1,7 @@
 //! Both ends of a served stream, as bytes: whoever serves can read and write, and cannot end it with a code that means something
 //! to its sender. A stream that is dropped ends in the ordinary way, and what had no answer on it is unknown.
 
-use quinn::{RecvStream, SendStream};
+use super::carrier::{RecvStream, SendStream};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};

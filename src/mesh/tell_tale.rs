@@ -9,7 +9,7 @@
 use super::accept::Doorway;
 use super::cause::ConnectError;
 use super::name::MeshName;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,8 +27,11 @@ const BEAT_BYTES_MAX: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The end that is made by whoever wants to know.
-pub(super) struct TellTaleStream {
-    stream: client::TlsStream<TcpStream>,
+pub(super) enum TellTaleStream {
+    Tls(Box<client::TlsStream<TcpStream>>),
+    /// A future that is over when the peer's process is.
+    #[cfg(feature = "simulation")]
+    Simulated(futures_util::future::BoxFuture<'static, ()>),
 }
 
 /// Makes a tell-tale to a peer. The session at its other end is `wanted`'s, or it is an error.
@@ -42,12 +45,12 @@ pub(super) async fn connect(
     stream.set_nodelay(true)?;
     let mut stream = connector.connect(server_name(wanted), stream).await?;
     own.tell(&mut stream).await?;
-    let certificate = first(stream.get_ref().1.peer_certificates());
-    let peer = own.hear(&mut stream, certificate.as_ref()).await??;
+    let proof = stream.get_ref().1.peer_certificates().into();
+    let peer = own.hear(&mut stream, &proof).await??;
     if peer != *wanted {
         return Err(ConnectError::Replaced(peer.session));
     }
-    Ok(TellTaleStream { stream })
+    Ok(TellTaleStream::Tls(Box::new(stream)))
 }
 
 /// What the peer's certificate has to be for.
@@ -55,33 +58,36 @@ fn server_name(peer: &MeshName) -> ServerName<'static> {
     ServerName::try_from(peer.broker_name()).expect("letters, digits, hyphens and dots")
 }
 
-fn first(chain: Option<&[CertificateDer<'static>]>) -> Option<CertificateDer<'static>> {
-    chain.and_then(|chain| chain.first()).cloned()
-}
-
 impl TellTaleStream {
     /// Waits until it ends.
-    pub(super) async fn ended(mut self, beat: Duration) {
+    pub(super) async fn ended(self, beat: Duration) {
+        #[cfg(not(feature = "simulation"))]
+        let TellTaleStream::Tls(mut stream) = self;
+        #[cfg(feature = "simulation")]
+        let mut stream = match self {
+            TellTaleStream::Tls(stream) => stream,
+            TellTaleStream::Simulated(ended) => return ended.await,
+        };
         let mut buffer = [0; BEAT_BYTES_MAX];
         let mut beat_at = Instant::now() + beat;
         loop {
-            match timeout_at(beat_at, self.stream.read(&mut buffer)).await {
+            match timeout_at(beat_at, stream.read(&mut buffer)).await {
                 Ok(Ok(0) | Err(_)) => return,
                 Ok(Ok(_)) => {}
                 Err(_) => {
                     beat_at = Instant::now() + beat;
-                    if self.beat().await.is_err() {
+                    if send_beat(&mut stream).await.is_err() {
                         return;
                     }
                 }
             }
         }
     }
+}
 
-    async fn beat(&mut self) -> io::Result<()> {
-        self.stream.write_all(&[0]).await?;
-        self.stream.flush().await
-    }
+async fn send_beat(stream: &mut client::TlsStream<TcpStream>) -> io::Result<()> {
+    stream.write_all(&[0]).await?;
+    stream.flush().await
 }
 
 /// What the accepting side needs besides the doorway.
@@ -143,8 +149,8 @@ async fn greet(
 ) -> Result<server::TlsStream<TcpStream>, ConnectError> {
     stream.set_nodelay(true)?;
     let mut stream = acceptor.accept(stream).await?;
-    let certificate = first(stream.get_ref().1.peer_certificates());
-    own.hear(&mut stream, certificate.as_ref()).await??;
+    let proof = stream.get_ref().1.peer_certificates().into();
+    own.hear(&mut stream, &proof).await??;
     own.tell(&mut stream).await?;
     Ok(stream)
 }

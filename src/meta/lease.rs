@@ -14,7 +14,7 @@ pub struct LeaseId(pub i64);
 
 /// What its keeper knows of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LeaseState {
+pub enum LeaseState {
     /// Until then; none: while the process lives.
     ValidUntil(Option<Instant>),
     /// It is over, and stays so.
@@ -22,7 +22,7 @@ pub(super) enum LeaseState {
 }
 
 /// Asks the keeper to end the lease now.
-pub(super) type Revocation = oneshot::Sender<Result<(), MetadataError>>;
+pub type Revocation = oneshot::Sender<Result<(), MetadataError>>;
 
 /// A lease that is kept by a task of its own while this lives. Dropped, it ends when its time has passed.
 #[derive(Debug)]
@@ -34,7 +34,8 @@ pub struct Lease {
 
 /// The keeper's half of a lease.
 #[derive(Debug)]
-pub(super) struct LeaseKeeper {
+pub struct LeaseKeeper {
+    /// What the owner is told.
     pub state: watch::Sender<LeaseState>,
     /// At most one comes; closed: the lease was dropped.
     pub revocations: mpsc::Receiver<Revocation>,
@@ -42,7 +43,7 @@ pub(super) struct LeaseKeeper {
 
 impl Lease {
     /// A lease and its keeper's half.
-    pub(super) fn new(id: LeaseId, valid_until: Option<Instant>) -> (Lease, LeaseKeeper) {
+    pub fn new(id: LeaseId, valid_until: Option<Instant>) -> (Lease, LeaseKeeper) {
         let (sender, state) = watch::channel(LeaseState::ValidUntil(valid_until));
         let (revoke, revocations) = mpsc::channel(1);
         (Lease { id, state, revoke }, LeaseKeeper { state: sender, revocations })

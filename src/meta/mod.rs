@@ -25,6 +25,8 @@ pub use embedded::{EmbeddedStore, OpenError};
 pub use etcd::{EtcdFileError, EtcdStore};
 pub use gather::Gatherer;
 pub use lease::{Lease, LeaseId};
+#[cfg(feature = "simulation")]
+pub use lease::{LeaseKeeper, LeaseState, Revocation};
 pub use settle::{Change, SettleError, Settled};
 pub use standing::{Standing, StandingError};
 pub use term::Term;
@@ -112,7 +114,7 @@ impl Transaction {
         if bytes > TRANSACTION_BYTES_MAX {
             return refused(format!("{bytes} bytes in a transaction, at most {TRANSACTION_BYTES_MAX}"));
         }
-        let mut written = std::collections::HashSet::new();
+        let mut written = crate::hashing::HashSet::default();
         match self.writes.iter().find(|write| !written.insert(write.key())) {
             Some(write) => refused(format!("key {} is written twice in a transaction", write.key())),
             None => Ok(()),

@@ -53,7 +53,7 @@ pub struct Watch {
 
 impl Watch {
     /// A watch whose events `run` sends.
-    pub(super) fn start<F>(run: impl FnOnce(mpsc::Sender<WatchEvent>) -> F) -> Watch
+    pub fn start<F>(run: impl FnOnce(mpsc::Sender<WatchEvent>) -> F) -> Watch
     where
         F: Future<Output = ()> + Send + 'static,
     {

@@ -101,7 +101,7 @@ async fn blocking<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
+    match crate::background::blocking(work).await {
         Ok(answer) => answer,
         Err(error) => Err(StoreError::unavailable(&what, &error)),
     }
@@ -126,7 +126,7 @@ async fn on_blocking_thread(
     path: &ObjectPath,
     work: impl FnOnce() -> io::Result<()> + Send + 'static,
 ) -> Result<(), StoreError> {
-    match tokio::task::spawn_blocking(work).await {
+    match crate::background::blocking(work).await {
         Ok(answer) => answer.map_err(|error| StoreError::from_io(path, error).refuse_missing()),
         Err(error) => Err(StoreError::unavailable(path, &error)),
     }

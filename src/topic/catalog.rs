@@ -93,7 +93,7 @@ impl Catalog {
         clock: Clock,
     ) -> Result<Catalog, CatalogError> {
         let listing = store.list(stored::TOPICS).await?;
-        let (mut snapshot, mut told) = (Snapshot::default(), follow::Told::new());
+        let (mut snapshot, mut told) = (Snapshot::default(), follow::Told::default());
         for entry in &listing.entries {
             let topic = stored::decode_topic(entry)?;
             told.insert(topic.id, topic.partitions);

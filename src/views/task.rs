@@ -10,13 +10,14 @@ use super::propose::{Outcome, Proposer};
 use super::reports::{Report, Reporting};
 use super::watching::Watching;
 use crate::cluster::{PlacementKey, Standings};
+use crate::hashing::HashSet;
 use crate::journal::{JournalClosed, SessionError};
 use crate::leadership::Leader;
 use crate::meta::keys::view::View;
 use crate::meta::keys::{alive as alive_keys, drained as drained_keys, sessions, view};
 use crate::meta::{Revision, Watch};
 use crate::types::{BrokerId, TopicPartition, ViewNumber};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use taking::Taking;
@@ -99,7 +100,7 @@ impl Task {
             taking: None,
             taking_from: Instant::now(),
             contradictions: 0,
-            broken: HashSet::new(),
+            broken: HashSet::default(),
             acking: None,
             proposing: None,
             propose_from: Instant::now(),

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms in reading order: each uses only those before it.
-const ROOMS: [&str; 33] = [
+const ROOMS: [&str; 35] = [
     "types",
-    "background",
     "clock",
+    "hashing",
+    "planted",
+    "background",
     "config",
     "disk",
     "limits",
@@ -256,6 +258,46 @@ fn conditions_are_awaited() {
     check_none("sleeps", &found);
     let found = find_lines(&rust_files(&["tests"]), |line| line.contains("thread::sleep("));
     check_none("sleeps in tests", &found);
+}
+
+/// What a simulation has to have in its hands, and the places that may do it.
+const ONE_PLACE: [(&str, &[&str]); 5] = [
+    ("spawn_blocking(", &["src/background.rs"]),
+    ("thread::Builder", &["src/background.rs", "src/meta/embedded/syncer.rs"]),
+    ("thread::spawn(", &[]),
+    ("Uuid::new_v4", &["src/clock.rs"]),
+    ("SystemTime::now", &["src/clock.rs"]),
+];
+
+/// Maps that nobody walks, or that others want so, may be the standard library's.
+const STANDARD_MAPS: [&str; 7] = [
+    "src/hashing.rs",
+    "src/cli/",
+    "src/client/",
+    "src/journal/encode.rs",
+    "src/meta/embedded/",
+    "src/segment/schema.rs",
+    "src/store/local.rs",
+];
+
+#[test]
+fn what_a_simulation_must_have_in_its_hands_is_done_in_one_place() {
+    let files: Vec<SourceFile> = rust_files(&["src"]).into_iter().filter(|file| !file.is_test()).collect();
+    for (word, places) in ONE_PLACE {
+        let others = files.iter().filter(|file| !places.contains(&file.path.as_str()));
+        let found: Vec<String> = others
+            .filter(|file| file.text.split("#[cfg(test)]").next().is_some_and(|code| code.contains(word)))
+            .map(|file| file.path.clone())
+            .collect();
+        check_none(&format!("`{word}` outside of its place"), &found);
+    }
+    let others = files.iter().filter(|file| !STANDARD_MAPS.iter().any(|place| file.path.starts_with(place)));
+    let walks = |file: &&SourceFile| {
+        let code = file.text.split("#[cfg(test)]").next().unwrap_or_default();
+        code.lines().any(|line| line.contains("std::collections::") && line.contains("Hash"))
+    };
+    let found: Vec<String> = others.filter(walks).map(|file| file.path.clone()).collect();
+    check_none("maps whose order no seed has: take those of `hashing`", &found);
 }
 
 #[test]

@@ -36,9 +36,9 @@ fn part(topic_id: TopicId, unique: u128) -> ObjectPath {
 
 fn check(objects: &[(ObjectPath, u64)], expected: &Verdict) {
     let references = References {
-        served: HashMap::from([(of(TOPIC), SINCE), (of(UNSETTLED), SINCE)]),
+        served: HashMap::from_iter([(of(TOPIC), SINCE), (of(UNSETTLED), SINCE)]),
         view: VIEW,
-        objects: HashSet::from([segment(TOPIC, 4, 1), root(TOPIC, 1)]),
+        objects: HashSet::from_iter([segment(TOPIC, 4, 1), root(TOPIC, 1)]),
         gone: BTreeSet::from([of(DELETED)]),
         unsettled: BTreeSet::from([of(UNSETTLED)]),
     };

@@ -17,6 +17,7 @@ use crate::archive::upkeep::JOB_TIMEOUT;
 use crate::archive::write::WriteJob;
 use crate::clock;
 use crate::log::{Partition, Unarchived};
+use crate::planted::{self, Mistake};
 use crate::segment::SegmentOptions;
 use crate::segment::manifest::{Archived, Made, ProducerSnapshot, Segment};
 use crate::store::ObjectPath;
@@ -236,7 +237,10 @@ impl Rounds {
         let ArchiveStart { reader, store, background, .. } = &self.start;
         let (reader, store, background) = (reader.clone(), store.clone(), background.clone());
         let work = async move {
-            let producers = background.run(move || checkpoint.producers(now)).await?;
+            let mut producers = background.run(move || checkpoint.producers(now)).await?;
+            if planted::is_planted(Mistake::ForgetProducers) {
+                producers.clear();
+            }
             let segment = job.run(&reader, &store, &background).await?;
             Ok(Written { segment, producers })
         };

@@ -14,10 +14,10 @@ use crate::archive::error::ArchiveError;
 use crate::archive::journal_copy::JournalCopy;
 use crate::archive::journal_merge::{JournalLife, JournalMergeSettings, choose};
 use crate::archive::upkeep::JOB_TIMEOUT;
+use crate::hashing::HashMap;
 use crate::journal::ObjectName;
 use crate::log::MergedSpans;
 use crate::types::{MergeNumber, Moment, SessionId, ViewNumber};
-use std::collections::HashMap;
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 

@@ -9,9 +9,10 @@ use crate::archive::graveyard::GRACE;
 use crate::archive::keeping::{Claimed, Undertaker};
 use crate::archive::upkeep::JOB_TIMEOUT;
 use crate::cluster::PlacementKey;
+use crate::hashing::HashMap;
 use crate::leadership::{Leader, ViewImage};
 use crate::types::{Moment, SessionId, ViewNumber};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -59,7 +60,7 @@ impl Default for Keeping {
             wanted: VecDeque::new(),
             claim_at: Moment(AFTER_A_VIEW),
             claiming: None,
-            kept: HashMap::new(),
+            kept: HashMap::default(),
         }
     }
 }

@@ -5,8 +5,8 @@
 
 use super::Rounds;
 use crate::archive::start::LoadedManifests;
+use crate::hashing::HashSet;
 use crate::types::TopicPartition;
-use std::collections::HashSet;
 
 impl Rounds {
     /// These partitions are led here from now on. What is known of one already is newer than what was read.

@@ -2,10 +2,11 @@
 
 use super::super::compact::*;
 use super::{manifest, segment};
+use crate::hashing::HashMap;
 use crate::segment::manifest::{Archived, CleanPass, Manifest, Segment};
 use crate::types::{Offset, Timestamp};
 use proptest::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 const SETTINGS: CompactionSettings =
@@ -72,7 +73,7 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let (files, history, first_seen) = (HashMap::new(), Vec::new(), BTreeMap::new());
+        let (files, history, first_seen) = (HashMap::default(), Vec::new(), BTreeMap::new());
         let manifest = manifest(Vec::new());
         World { now: 1_000, ids: 0, manifest, files, history, attempted_up_to: 0, first_seen }
     }

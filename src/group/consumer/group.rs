@@ -5,8 +5,9 @@ use super::member::Member;
 use super::reconcile::Holding;
 use super::subscription::{SubscribedTopic, TopicsImage, all_ids, resolve_all, subscribed_topics};
 use crate::group::{GroupError, GroupInstanceId, MemberId};
+use crate::hashing::HashMap;
 use crate::types::{Moment, TopicId, TopicName, TopicPartition};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What an operator may set.
@@ -83,7 +84,7 @@ impl ConsumerGroup {
             members: BTreeMap::new(),
             instances: BTreeMap::new(),
             topics: BTreeMap::new(),
-            owners: HashMap::new(),
+            owners: HashMap::default(),
             dirty: false,
         }
     }

@@ -20,10 +20,11 @@ use super::partitions::{PartitionSet, RangesReader, by_topic, encode_ranges};
 use super::reconcile::{HeldPartitions, Holding, MemberState};
 use super::subscription::{SubscribedTopic, Subscription, TopicSize, TopicsImage, resolve_all};
 use crate::group::{GroupInstanceId, MemberId};
+use crate::hashing::HashMap;
 use crate::types::{Moment, PartitionIndex, TopicId, TopicName, TopicPartition};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -124,7 +125,7 @@ impl ConsumerGroup {
     pub fn stored(&self) -> StoredConsumerGroup {
         let mut places = Places::new(self);
         let mut subscriptions = Vec::new();
-        let mut known: HashMap<&Subscription, usize> = HashMap::new();
+        let mut known: HashMap<&Subscription, usize> = HashMap::default();
         let mut members = Vec::with_capacity(self.members.len());
         for (member_id, member) in &self.members {
             let subscription = *known.entry(&member.profile.subscription).or_insert_with(|| {
@@ -200,7 +201,7 @@ struct Places {
 
 impl Places {
     fn new(group: &ConsumerGroup) -> Places {
-        let mut places = Places { topics: Vec::new(), places: HashMap::new() };
+        let mut places = Places { topics: Vec::new(), places: HashMap::default() };
         for (id, topic) in &group.topics {
             places.add(*id, Some(topic));
         }

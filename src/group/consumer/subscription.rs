@@ -4,9 +4,10 @@
 //! names are looked up and not kept, so that a member's expression costs memory only for that moment.
 
 use crate::group::GroupError;
+use crate::hashing::HashMap;
 use crate::types::{TopicId, TopicName};
 use regex::RegexBuilder;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What of a topic matters to groups.
@@ -64,7 +65,7 @@ pub(super) fn resolve_all<'a>(
     subscriptions: impl Iterator<Item = &'a Subscription>,
     topics: &TopicsImage,
 ) -> Vec<SubscribedIds> {
-    let mut known: HashMap<&Subscription, SubscribedIds> = HashMap::new();
+    let mut known: HashMap<&Subscription, SubscribedIds> = HashMap::default();
     subscriptions
         .map(|subscription| {
             let ids = known.entry(subscription).or_insert_with(|| Arc::new(subscription.resolve(topics)));

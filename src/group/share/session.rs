@@ -5,8 +5,9 @@
 //! is refused. When one ends, what its member has acquired is to be released: the caller is told so.
 
 use crate::group::{GroupId, MemberId};
+use crate::hashing::HashMap;
 use crate::types::{Moment, TopicPartition};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The epoch by which a session is opened.
@@ -102,7 +103,7 @@ impl ShareSessions {
     /// A table for so many sessions.
     #[must_use]
     pub fn new(sessions_max: usize) -> ShareSessions {
-        ShareSessions { sessions: HashMap::new(), partitions: 0, sessions_max }
+        ShareSessions { sessions: HashMap::default(), partitions: 0, sessions_max }
     }
 
     /// A ShareFetch.

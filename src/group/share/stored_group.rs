@@ -12,9 +12,10 @@
 use super::group::{Profile, ShareGroup, ShareGroupConfig, ShareMember};
 use crate::group::MemberId;
 use crate::group::consumer::{PartitionSet, RangesReader, TopicSize, by_topic, encode_ranges};
+use crate::hashing::HashMap;
 use crate::types::{Moment, PartitionIndex, TopicId, TopicName, TopicPartition};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 const STORED_VERSION: u32 = 1;
@@ -71,7 +72,7 @@ impl ShareGroup {
     pub fn stored(&self) -> StoredShareGroup {
         let mut places = Places::new(self);
         let mut subscriptions: Vec<Vec<String>> = Vec::new();
-        let mut known: HashMap<&BTreeSet<TopicName>, usize> = HashMap::new();
+        let mut known: HashMap<&BTreeSet<TopicName>, usize> = HashMap::default();
         let mut members = Vec::with_capacity(self.members.len());
         for (member_id, member) in &self.members {
             let subscription = *known.entry(&member.profile.names).or_insert_with(|| {
@@ -135,7 +136,7 @@ struct Places {
 
 impl Places {
     fn new(group: &ShareGroup) -> Places {
-        let mut places = Places { topics: Vec::new(), places: HashMap::new() };
+        let mut places = Places { topics: Vec::new(), places: HashMap::default() };
         for (name, topic) in &group.topics {
             places.add(topic.topic_id, Some(name), topic.partitions);
         }

@@ -18,6 +18,7 @@ use crate::handler::fetch::{Fetched, Terms};
 use crate::handler::fetch_here::{fetch_here, part, resolve};
 use crate::handler::fetch_session::{PartitionRef, TopicRef, Wanted};
 use crate::handler::nearer::Nearer;
+use crate::hashing::HashMap;
 use crate::limits::MemoryPermit;
 use crate::log::IsolationLevel;
 use crate::mesh::{CallError, Unknown};
@@ -33,7 +34,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -267,7 +268,7 @@ fn read(answer: Bytes, ask: &Ask, api_version: i16) -> Option<Vec<FetchAnswerPar
     if response.error_code != 0 {
         return None;
     }
-    let mut parts: HashMap<PartitionRef, FetchAnswerPartition> = HashMap::new();
+    let mut parts: HashMap<PartitionRef, FetchAnswerPartition> = HashMap::default();
     for topic in response.responses {
         let topic_ref = if api_version >= TOPIC_ID_VERSION {
             TopicRef::Id(topic.topic_id)

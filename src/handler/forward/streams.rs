@@ -5,11 +5,11 @@
 use super::At;
 use super::route::Route;
 use crate::handler::ConnectionInfo;
+use crate::hashing::HashMap;
 use crate::mesh::{NotSent, OrderedStream, PendingAnswer};
 use crate::types::SessionId;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;

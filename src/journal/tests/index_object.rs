@@ -159,7 +159,7 @@ async fn an_index_object_gives_the_rows_of_wanted_partitions_alone() {
     let objects = put_journal(&store, BLOCK).await;
     let bytes = encode_index_object(of(), BLOCK, &objects);
     let wanted = partition(1, 0);
-    let these = Partitions::These(Arc::new([wanted].into()));
+    let these = Partitions::These(Arc::new([wanted].into_iter().collect()));
     let block = decode_index_object(of(), BLOCK, &bytes, &these).expect("whole");
     assert_eq!(block.len(), objects.len());
     for ((_, size, index), object) in block.iter().zip(&objects) {

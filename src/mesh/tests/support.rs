@@ -1,6 +1,7 @@
 //! A broker's mesh whose server does what the test says, and a line between two that can be cut.
 
 use crate::clock::random_id;
+use crate::mesh::carrier::SendStream;
 use crate::mesh::{
     CallError, ClientSecurity, ClusterSecret, MeshConfig, MeshEndpoint, MeshIdentity, MeshName, MeshReader,
     MeshStream, Peer, PeerAddress, Preamble, Reachability, ServeStream, Sighting,
@@ -70,7 +71,9 @@ impl Server {
         let manners = *self.manners.lock();
         let (mut read, mut held) = (0, VecDeque::new());
         if manners == Manners::Deaf {
-            let _ = stream.writer.0.stopped().await;
+            if let SendStream::Quic(sending) = &mut stream.writer.0 {
+                let _ = sending.stopped().await;
+            }
             return 0;
         }
         let mut gate = self.gate.subscribe();
@@ -98,7 +101,7 @@ impl Server {
             self.seen.lock().push(i32::from_be_bytes(request[4..8].try_into().unwrap()));
             match manners {
                 Manners::Break => {
-                    let _ = stream.writer.0.reset(9_u32.into());
+                    stream.writer.0.reset(9_u32.into());
                     return read;
                 }
                 Manners::Confused => request[7] ^= 1,

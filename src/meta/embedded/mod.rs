@@ -244,7 +244,7 @@ impl MetadataStore for EmbeddedStore {
 async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, MetadataError> + Send + 'static,
 ) -> Result<T, MetadataError> {
-    match tokio::task::spawn_blocking(work).await {
+    match crate::background::blocking(work).await {
         Ok(answer) => answer,
         // The runtime is ending, or redb panicked: the work may have been done.
         Err(error) => Err(MetadataError::Unknown(error.to_string())),

@@ -11,11 +11,11 @@
 //! `first` stands for several, from that number to its own, and has the sessions that may have led anything in them.
 
 use super::{BrokerIdNumber, DecodeKeyError, ViewNumberNumber, text};
+use crate::hashing::HashSet;
 use crate::meta::Entry;
 use crate::types::{BrokerId, SessionId, ViewNumber};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 use std::hash::Hash;
 
 /// The key.
@@ -189,7 +189,7 @@ pub(super) fn check_place(zone: Option<&str>, weight: u8) -> Result<(), String> 
 }
 
 fn has_repeats<T: Eq + Hash>(mut items: impl Iterator<Item = T>) -> bool {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     !items.all(|item| seen.insert(item))
 }
 

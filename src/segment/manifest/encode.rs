@@ -10,9 +10,9 @@ use super::frame::{self, Kind, ObjectRef, crc32c};
 use super::lookup::Manifest;
 use super::state::ProducerSnapshot;
 use super::stored::{Line, StoredPart, StoredProducer, StoredRef, StoredSegment, StoredState};
+use crate::hashing::HashMap;
 use crate::types::TopicPartition;
 use bytes::Bytes;
-use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -165,6 +165,6 @@ fn producer_lines(producers: &[ProducerSnapshot]) -> impl Iterator<Item = Line> 
 }
 
 fn dropped(previous: &EncodedLayout, layout: &EncodedLayout) -> Vec<ObjectRef> {
-    let kept: std::collections::HashSet<Uuid> = layout.parts().map(|object| object.id).collect();
+    let kept: crate::hashing::HashSet<Uuid> = layout.parts().map(|object| object.id).collect();
     previous.parts().filter(|object| !kept.contains(&object.id)).collect()
 }

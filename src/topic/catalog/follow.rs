@@ -6,10 +6,10 @@
 use super::knowledge::{Knowledge, News};
 use super::snapshot::Known;
 use super::{CatalogError, Topic};
+use crate::hashing::{HashMap, HashSet};
 use crate::meta::{Entry, KeyChange, Listing, Revision, Watch, WatchEvent};
 use crate::topic::stored;
 use crate::types::TopicId;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -80,7 +80,7 @@ fn news(change: &KeyChange, revision: Revision, told: &mut Told) -> Option<News>
 }
 
 fn listed(listing: &Listing) -> Event {
-    let (mut topics, mut unreadable) = (Vec::with_capacity(listing.entries.len()), HashSet::new());
+    let (mut topics, mut unreadable) = (Vec::with_capacity(listing.entries.len()), HashSet::default());
     for entry in &listing.entries {
         match decode(entry) {
             Some(topic) => topics.push(Known::found(Arc::new(topic), entry.mod_revision)),

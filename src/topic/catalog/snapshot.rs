@@ -5,9 +5,10 @@
 //! of two such that are told, the one with the later revision is there now, and the other one was deleted before.
 
 use super::{CatalogError, PARTITIONS_MAX, PARTITIONS_TOTAL_MAX, Topic};
+use crate::hashing::HashMap;
 use crate::meta::Revision;
 use crate::types::{PartitionIndex, TopicId, TopicName};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 

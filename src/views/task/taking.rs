@@ -2,11 +2,11 @@
 
 use super::{PROPOSAL_PAUSE, Task};
 use crate::cluster::PlacementKey;
+use crate::hashing::HashSet;
 use crate::log::Partition;
 use crate::types::{LeaderEpoch, TopicPartition};
 use crate::views::door::Progress;
 use crate::views::take_over::{TakeOver, TakeOverError, TakenOver};
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};

@@ -9,11 +9,11 @@ mod random;
 mod sizes;
 
 use super::*;
+use crate::hashing::HashMap;
 use crate::types::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp, TopicId, TopicPartition,
     TransactionOrdinal, ViewNumber,
 };
-use std::collections::HashMap;
 use uuid::Uuid;
 
 fn topic_partition() -> TopicPartition {

@@ -40,7 +40,7 @@ fn put(entry: &Entry) -> WatchEvent {
 
 /// Has the catalogue hear something, late.
 async fn hear(catalog: &Catalog, event: WatchEvent) {
-    catalog.knowledge.hear(&understand(event, &mut Told::new())).await.expect("in memory");
+    catalog.knowledge.hear(&understand(event, &mut Told::default())).await.expect("in memory");
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn what_is_told_late_brings_nothing_back() {
     // Nobody tells this one anything but what it hears here: a catalogue's own watch may do so at any moment.
     let knowledge = Knowledge::new(Arc::clone(&world.metadata), Snapshot::default());
     assert_eq!(knowledge.fetch(other.id).await.expect("in memory"), None);
-    let late = understand(put(&as_created), &mut Told::new());
+    let late = understand(put(&as_created), &mut Told::default());
     knowledge.hear(&late).await.expect("in memory");
     assert!(knowledge.snapshot.load().by_id(other.id).is_none(), "found absent by a read");
 
@@ -273,7 +273,7 @@ async fn what_could_not_be_read_is_not_born_when_it_can_be_read() {
         Event::Listed(..) => 0,
     };
     for first in [later(at + 1, unreadable.clone()), listing(&unreadable)] {
-        let mut told = Told::new();
+        let mut told = Told::default();
         assert_eq!(births(understand(first, &mut told)), 0);
         assert_eq!(births(understand(later(at + 2, readable.value.clone()), &mut told)), 0);
     }

@@ -1,0 +1,290 @@
+//! Members of groups, by the classic protocol: they share the partitions of a topic, and commit how far they came.
+
+use super::consumer::{Ask, Fetched, fetch, list_offsets};
+use crate::client::{Client, Topic, text};
+use crate::history::{Answer, Call, Isolation, OffsetCommit, OffsetSpec, Outcome, Role, TopicPartition};
+use bytes::Bytes;
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::{
+    HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest,
+    SyncGroupRequest, TopicName,
+};
+use std::collections::BTreeMap;
+
+const COORDINATOR_OF_GROUPS: i8 = 0;
+const MEMBER_ID_REQUIRED: i16 = 79;
+const UNKNOWN_MEMBER_ID: i16 = 25;
+const ILLEGAL_GENERATION: i16 = 22;
+/// Session and rebalance timeout.
+const TIMEOUT_MS: i32 = 10_000;
+
+struct Member {
+    client: Client,
+    group: String,
+    topic: Topic,
+    id: String,
+    generation: i32,
+    /// How far it came in what it has.
+    positions: BTreeMap<TopicPartition, i64>,
+    assignment: u64,
+}
+
+/// A member of a group that reads a topic.
+pub async fn run(mut client: Client, group: String, topic: String, role: Role) {
+    client.started("member", role);
+    let mut assignment = 0;
+    while !client.shared.is_over() {
+        let Some(topic) = client.await_topic(&topic).await else { break };
+        let mut member = Member {
+            client,
+            group: group.clone(),
+            topic,
+            id: String::new(),
+            generation: -1,
+            positions: BTreeMap::new(),
+            assignment,
+        };
+        member.run().await;
+        (client, assignment) = (member.client, member.assignment);
+    }
+    client.stopped();
+}
+
+impl Member {
+    /// For a while, then it leaves.
+    async fn run(&mut self) {
+        let mut rounds = self.client.dice.between(20..200);
+        while rounds > 0 && !self.client.shared.is_over() {
+            if !self.join().await {
+                self.client.pause(20..200).await;
+                rounds -= 1;
+                continue;
+            }
+            while rounds > 0 && !self.client.shared.is_over() {
+                rounds -= 1;
+                if !self.read().await || !self.heartbeat().await {
+                    break;
+                }
+            }
+        }
+        self.leave().await;
+    }
+
+    /// Joins and syncs; what it has then, and how far that was read.
+    async fn join(&mut self) -> bool {
+        let call = self.client.begins(Call::Join {
+            group: self.group.clone(),
+            member: self.id.clone(),
+            instance: None,
+        });
+        let joined = self.join_and_sync().await;
+        let Some(places) = joined else {
+            self.client.ends(call, Outcome::Unknown);
+            return false;
+        };
+        let answer = Answer::Assigned {
+            member: self.id.clone(),
+            epoch: self.generation,
+            places: Some(places.clone()),
+        };
+        self.client.ends(call, Outcome::Ok(answer));
+        self.positions.clear();
+        self.assignment += 1;
+        for place in places {
+            let Some(position) = self.committed(place).await else { return false };
+            self.positions.insert(place, position);
+        }
+        true
+    }
+
+    async fn join_and_sync(&mut self) -> Option<Vec<TopicPartition>> {
+        let protocol = JoinGroupRequestProtocol::default().with_name(text("sim")).with_metadata(Bytes::new());
+        let request = JoinGroupRequest::default()
+            .with_group_id(text(&self.group).into())
+            .with_session_timeout_ms(TIMEOUT_MS)
+            .with_rebalance_timeout_ms(TIMEOUT_MS)
+            .with_member_id(text(&self.id))
+            .with_protocol_type(text("consumer"))
+            .with_protocols(vec![protocol]);
+        let answer = self.ask(7, &request).await?;
+        match answer.error_code {
+            0 | MEMBER_ID_REQUIRED => self.id = answer.member_id.to_string(),
+            UNKNOWN_MEMBER_ID => self.id.clear(),
+            _ => self.client.leave_coordinator(),
+        }
+        if answer.error_code != 0 {
+            return None;
+        }
+        self.generation = answer.generation_id;
+        let assignments = answer.members.iter().enumerate().map(|(index, member)| {
+            let mine = (0..self.topic.partitions).filter(|partition| {
+                usize::try_from(*partition).expect("few") % answer.members.len() == index
+            });
+            let bytes: Vec<u8> = mine.map(|partition| u8::try_from(partition).expect("few")).collect();
+            SyncGroupRequestAssignment::default()
+                .with_member_id(member.member_id.clone())
+                .with_assignment(bytes.into())
+        });
+        let request = SyncGroupRequest::default()
+            .with_group_id(text(&self.group).into())
+            .with_generation_id(self.generation)
+            .with_member_id(text(&self.id))
+            .with_protocol_type(Some(text("consumer")))
+            .with_protocol_name(Some(text("sim")))
+            .with_assignments(assignments.collect());
+        let answer = self.ask(5, &request).await?;
+        if answer.error_code != 0 {
+            self.on_error(answer.error_code);
+            return None;
+        }
+        let place =
+            |partition: &u8| TopicPartition { topic: self.topic.id, partition: i32::from(*partition) };
+        Some(answer.assignment.iter().map(place).collect())
+    }
+
+    /// The group's offset; where there is none, the log's start.
+    async fn committed(&mut self, place: TopicPartition) -> Option<i64> {
+        let call = self.client.begins(Call::OffsetFetch { group: self.group.clone(), place, stable: true });
+        let topic = OffsetFetchRequestTopics::default()
+            .with_name(TopicName(text(&self.topic.name)))
+            .with_partition_indexes(vec![place.partition]);
+        let group = OffsetFetchRequestGroup::default()
+            .with_group_id(text(&self.group).into())
+            .with_topics(Some(vec![topic]));
+        let request = OffsetFetchRequest::default().with_groups(vec![group]).with_require_stable(true);
+        let answer = self.ask(8, &request).await;
+        let part = answer.and_then(|answer| {
+            let group = answer.groups.into_iter().next().filter(|group| group.error_code == 0)?;
+            group.topics.into_iter().next()?.partitions.into_iter().next()
+        });
+        let Some(part) = part.filter(|part| part.error_code == 0) else {
+            self.client.ends(call, Outcome::Unknown);
+            self.client.leave_coordinator();
+            return None;
+        };
+        let offset = (part.committed_offset >= 0).then_some(part.committed_offset);
+        self.client.ends(call, Outcome::Ok(Answer::Committed(offset)));
+        match offset {
+            Some(offset) => Some(offset),
+            None => list_offsets(&mut self.client, &self.topic, place, OffsetSpec::Earliest).await,
+        }
+    }
+
+    /// Reads on in all that it has, and commits.
+    async fn read(&mut self) -> bool {
+        for (place, from) in self.positions.clone() {
+            let ask =
+                Ask { from, isolation: Isolation::Committed, assignment: Some(self.assignment), wait_ms: 50 };
+            match fetch(&mut self.client, &self.topic, place, ask).await {
+                Fetched::Read(reading) => {
+                    self.positions.insert(place, reading.next);
+                }
+                Fetched::OutOfRange => {
+                    let start =
+                        list_offsets(&mut self.client, &self.topic, place, OffsetSpec::Earliest).await;
+                    let Some(start) = start else { continue };
+                    self.assignment += 1;
+                    self.positions.insert(place, start);
+                }
+                Fetched::Gone => return false,
+                Fetched::Failed => {}
+            }
+            if self.client.dice.permille(300) && !self.commit(place).await {
+                return false;
+            }
+        }
+        self.client.pause(1..150).await;
+        true
+    }
+
+    async fn commit(&mut self, place: TopicPartition) -> bool {
+        let offset = self.positions[&place];
+        let call = self.client.begins(Call::Commit(OffsetCommit {
+            group: self.group.clone(),
+            member: self.id.clone(),
+            epoch: self.generation,
+            place,
+            offset,
+            transaction: None,
+        }));
+        let partition = OffsetCommitRequestPartition::default()
+            .with_partition_index(place.partition)
+            .with_committed_offset(offset);
+        let topic = OffsetCommitRequestTopic::default()
+            .with_name(TopicName(text(&self.topic.name)))
+            .with_partitions(vec![partition]);
+        let request = OffsetCommitRequest::default()
+            .with_group_id(text(&self.group).into())
+            .with_generation_id_or_member_epoch(self.generation)
+            .with_member_id(text(&self.id))
+            .with_topics(vec![topic]);
+        let answer = self.ask(8, &request).await;
+        let code = answer.and_then(|answer| Some(answer.topics.first()?.partitions.first()?.error_code));
+        match code {
+            Some(0) => {
+                self.client.ends(call, Outcome::Ok(Answer::Done));
+                self.client.got_on();
+                true
+            }
+            Some(code @ (UNKNOWN_MEMBER_ID | ILLEGAL_GENERATION | 27)) => {
+                self.client.ends(call, Outcome::Refused(code));
+                self.on_error(code);
+                false
+            }
+            other => {
+                self.client.ends(call, Outcome::Unknown);
+                other.into_iter().for_each(|code| self.on_error(code));
+                false
+            }
+        }
+    }
+
+    async fn heartbeat(&mut self) -> bool {
+        let request = HeartbeatRequest::default()
+            .with_group_id(text(&self.group).into())
+            .with_generation_id(self.generation)
+            .with_member_id(text(&self.id));
+        match self.ask(4, &request).await {
+            Some(answer) if answer.error_code == 0 => true,
+            Some(answer) => {
+                self.on_error(answer.error_code);
+                false
+            }
+            None => false,
+        }
+    }
+
+    async fn leave(&mut self) {
+        if self.id.is_empty() {
+            return;
+        }
+        let call = self.client.begins(Call::Leave { group: self.group.clone(), member: self.id.clone() });
+        let request = LeaveGroupRequest::default()
+            .with_group_id(text(&self.group).into())
+            .with_member_id(text(&self.id));
+        let done = self.ask(2, &request).await.is_some_and(|answer| answer.error_code == 0);
+        self.client.ends(call, if done { Outcome::Ok(Answer::Done) } else { Outcome::Unknown });
+        self.id.clear();
+    }
+
+    fn on_error(&mut self, code: i16) {
+        match code {
+            UNKNOWN_MEMBER_ID => self.id.clear(),
+            ILLEGAL_GENERATION | 27 => {}
+            _ => self.client.leave_coordinator(),
+        }
+    }
+
+    async fn ask<R: kafka_protocol::protocol::Request>(
+        &mut self,
+        version: i16,
+        request: &R,
+    ) -> Option<R::Response> {
+        self.client.ask_coordinator(COORDINATOR_OF_GROUPS, &self.group, version, request).await.ok()
+    }
+}

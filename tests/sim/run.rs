@@ -1,0 +1,330 @@
+//! One seed from its beginning to its end: a cluster, those who use it, what goes wrong, and at last a look at what is left.
+
+use crate::actors::{consumer, group, operator, producer, reader, transactional};
+use crate::checker::{self, Breach};
+use crate::client::{Client, Clients, seconds};
+use crate::cluster::{Grounding, Process};
+use crate::dice::Dice;
+use crate::faults::{CLOCK_OFF_MAX_MS, Faults};
+use crate::history::{Bounds, Fact, History, Isolation, Role, TopicSettings};
+use crate::machine::{Machine, SECOND, TURN};
+use crate::metadata::Metadata;
+use crate::network::{Life, Net, Node};
+use crate::objects::Objects;
+use crate::panics;
+use crate::remains::Remains;
+use crate::settings::Settings;
+use crate::tally::Tally;
+use cenote::clock::simulated;
+use cenote::planted::{self, Mistake};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What makes a simulation: the same options, the same history to the byte.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub seed: u64,
+    pub mistake: Option<Mistake>,
+}
+
+/// What came of it.
+pub struct Outcome {
+    pub options: Options,
+    pub history: History,
+    pub breaches: Vec<Breach>,
+    /// It ended in a panic, with this message.
+    pub panic: Option<String>,
+    pub simulated: u64,
+    pub tally: BTreeMap<&'static str, u64>,
+}
+
+impl Outcome {
+    pub fn is_clean(&self) -> bool {
+        self.breaches.is_empty() && self.panic.is_none()
+    }
+}
+
+/// After the faults every client gets on within this time.
+const PROGRESS_WITHIN: u64 = seconds(60);
+/// What is still under way then ends within this time.
+const END_WITHIN: u64 = seconds(120);
+
+/// How long objects lie in graveyards, and a little longer.
+const GRAVES_REST: u64 = seconds(70);
+/// What crashes may leave until a janitor comes, where graveyards are empty.
+const UNREFERENCED_BYTES_MAX: u64 = 4 << 20;
+
+/// Simulates one seed on this thread.
+pub fn simulate(options: Options) -> Outcome {
+    simulated::begin(options.seed);
+    planted::plant(options.mistake);
+    panics::begin();
+    let world = Mutex::new(None);
+    let run = catch_unwind(AssertUnwindSafe(|| {
+        let mut made = World::new(options.seed);
+        *world.lock() =
+            Some((Arc::clone(&made.clients), made.grounding.tally.clone(), Arc::clone(&made.clock)));
+        made.run();
+    }));
+    let (clients, tally, clock) = world.into_inner().expect("a world is made in any case");
+    planted::plant(None);
+    simulated::end();
+    let history = std::mem::take(&mut *clients.history.lock());
+    let breaches = checker::check(&history);
+    // Also those that a runtime has caught: an assertion of a broker.
+    let panic = panics::end().or(run.err().map(|_| "a panic".to_owned()));
+    Outcome {
+        options,
+        history,
+        breaches,
+        panic,
+        simulated: clock.load(Ordering::Relaxed),
+        tally: tally.all(),
+    }
+}
+
+struct World {
+    dice: Dice,
+    grounding: Grounding,
+    clients: Arc<Clients>,
+    /// The clients' and the stores'.
+    machine: Machine,
+    processes: Vec<Process>,
+    clock: Arc<AtomicU64>,
+    /// At the end there is time for graveyards to be emptied.
+    rests: bool,
+}
+
+const EPOCH_MS: i64 = 1_750_000_000_000;
+
+impl World {
+    fn new(seed: u64) -> World {
+        let dice = Dice::new(seed);
+        let machine = Machine::new(0, dice.next());
+        let tally = Tally::default();
+        let net = Net::new(dice.fork());
+        let objects = Objects::new(dice.fork(), Arc::clone(&net.links), machine.handle(), tally.clone());
+        let metadata = Metadata::new(dice.fork(), Arc::clone(&net.links), machine.handle(), tally.clone());
+        let grounding = Grounding { net: Arc::clone(&net), objects, metadata, tally, epoch_ms: EPOCH_MS };
+        let brokers = Node::try_from(1 + dice.below(5)).expect("few");
+        let settings = Settings::drawn(&dice);
+        let process = |node| Process::new(node, grounding.clone(), dice.fork(), settings.clone());
+        let processes = (1..=brokers).map(process).collect();
+        let bounds = Bounds {
+            clock_error: u64::try_from(CLOCK_OFF_MAX_MS).expect("positive") * 2_000_000,
+            session_timeout: seconds(10),
+            rebalance_timeout: seconds(10),
+            progress_within: PROGRESS_WITHIN,
+            bytes_per_offset_max: 100_000,
+            began_at_ms: EPOCH_MS,
+        };
+        let clients = Arc::new(Clients {
+            net,
+            life: Life::new(),
+            brokers,
+            history: Mutex::new(History::new(bounds)),
+            records: AtomicU64::new(1),
+            is_calm: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            progress: Mutex::default(),
+            epoch_ms: EPOCH_MS,
+        });
+        let rests = dice.permille(50);
+        World { rests, dice, grounding, clients, machine, processes, clock: Arc::default() }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    /// A turn of every machine, in an order that chance has.
+    fn turn(&mut self) {
+        let (before, moment) = (self.now(), self.now() + TURN);
+        let mut order: Vec<usize> = (0..=self.processes.len()).collect();
+        self.dice.shuffle(&mut order);
+        for index in order {
+            match self.processes.get_mut(index) {
+                Some(process) => process.run_until(before, moment),
+                None => self.machine.run_until(moment),
+            }
+        }
+        self.clock.store(moment, Ordering::Relaxed);
+    }
+
+    fn note(&self, what: String) {
+        self.clients.history.lock().fact(self.now(), 0, Fact::Note(what));
+    }
+
+    /// Turns until something is so; false if it is not within a time.
+    fn turn_until(&mut self, within: u64, is_so: impl Fn(&World) -> bool) -> bool {
+        let until = self.now() + within;
+        while !is_so(self) {
+            if self.now() >= until {
+                return false;
+            }
+            self.turn();
+        }
+        true
+    }
+
+    fn run(&mut self) {
+        let topics = self.begin();
+        let mut faults = Faults::new(self.dice.fork(), self.grounding.clone());
+        let end = self.dice.between(seconds(5)..seconds(13));
+        while self.now() < end {
+            for said in faults.step(self.now(), &mut self.processes) {
+                self.note(said);
+            }
+            self.turn();
+        }
+        faults.end(self.now(), &mut self.processes);
+        self.clients.history.lock().fact(self.now(), 0, Fact::FaultsEnded);
+        self.clients.is_calm.store(true, Ordering::Relaxed);
+        self.turn_until(PROGRESS_WITHIN, |world| world.clients.all_got_on());
+        self.clients.is_over.store(true, Ordering::Relaxed);
+        let ended = self.turn_until(END_WITHIN, |world| world.clients.progress.lock().is_empty());
+        assert!(ended, "clients do not end: {:?}", self.clients.progress.lock().keys());
+        self.read_all(&topics);
+        if self.rests {
+            self.turn_until(GRAVES_REST, |_| false);
+        }
+        self.stop_all();
+        self.look_at_remains();
+        self.clients.life.end();
+    }
+
+    /// All brokers are asked to end.
+    fn stop_all(&mut self) {
+        for process in &mut self.processes {
+            process.start_at = u64::MAX;
+            process.stop();
+        }
+        let ended =
+            self.turn_until(END_WITHIN, |world| world.processes.iter().all(|process| !process.is_running()));
+        assert!(ended, "brokers do not end");
+    }
+
+    /// The real fsck, when no broker runs any more.
+    fn look_at_remains(&mut self) {
+        // What lies in graveyards may be all that was ever put.
+        let allowed = if self.rests { UNREFERENCED_BYTES_MAX } else { self.grounding.objects.put_bytes() };
+        let found = self.machine.run(self.remains().fsck(allowed));
+        self.clients.fact_at(self.now(), found);
+    }
+
+    /// Those who use the cluster begin.
+    fn begin(&mut self) -> Vec<String> {
+        let topics: Vec<String> =
+            (0..self.dice.between(1..3)).map(|number| format!("topic-{number}")).collect();
+        let (handle, mut next) = (self.machine.handle(), 1);
+        let mut client = |dice: &Dice, clients: &Arc<Clients>| {
+            next += 1;
+            Client::new(clients, next, dice.fork())
+        };
+        let mut wanted = Vec::new();
+        for topic in &topics {
+            let partitions = i32::try_from(self.dice.between(1..4)).expect("few");
+            let settings = self.topic_settings();
+            wanted.push((topic.clone(), partitions, settings));
+            let keys = settings.compact.then(|| self.dice.between(2..12));
+            for _ in 0..self.dice.between(0..2) {
+                handle.spawn(producer::run_plain(client(&self.dice, &self.clients), topic.clone(), keys));
+            }
+            for _ in 0..self.dice.between(1..2) {
+                handle.spawn(producer::run_idempotent(
+                    client(&self.dice, &self.clients),
+                    topic.clone(),
+                    keys,
+                ));
+            }
+            for isolation in [Isolation::Uncommitted, Isolation::Committed] {
+                handle.spawn(consumer::run_assigned(
+                    client(&self.dice, &self.clients),
+                    topic.clone(),
+                    isolation,
+                ));
+            }
+        }
+        handle.spawn(operator::run(client(&self.dice, &self.clients), wanted));
+        for number in 0..self.dice.between(0..3) {
+            let id = format!("transactions-{number}");
+            handle.spawn(transactional::run(client(&self.dice, &self.clients), id, topics.clone(), Some(8)));
+        }
+        for number in 0..self.dice.between(0..3) {
+            // There may be fewer partitions than members: only the first has to commit something.
+            let role = if number == 0 { Role::Member } else { Role::Operator };
+            let (member, topic) = (client(&self.dice, &self.clients), topics[0].clone());
+            handle.spawn(group::run(member, "group".to_owned(), topic, role));
+        }
+        topics
+    }
+
+    /// Mostly all is kept; some topics are compacted, some lose what is old.
+    fn topic_settings(&self) -> TopicSettings {
+        let kept =
+            TopicSettings { delete: true, delete_retention_ms: 86_400_000, ..TopicSettings::default() };
+        match self.dice.below(4) {
+            0 => TopicSettings { compact: true, delete: false, delete_retention_ms: 2_000, ..kept },
+            1 => TopicSettings { retention_bytes: Some(self.dice.between(2_000..30_000)), ..kept },
+            _ => kept,
+        }
+    }
+
+    /// Everything that is there is read once more, and the files of the archive with it: those of partitions whose files did
+    /// not change meanwhile.
+    fn read_all(&mut self, topics: &[String]) {
+        let before = self.segments();
+        self.read(topics);
+        let after = self.segments();
+        let still = before.into_iter().filter(|fact| after.contains(fact));
+        for fact in still {
+            self.clients.fact_at(self.now(), fact);
+        }
+    }
+
+    fn read(&mut self, topics: &[String]) {
+        let done = Arc::new(AtomicBool::new(false));
+        let client = Client::new(&self.clients, 1, self.dice.fork());
+        let (read, topics) = (Arc::clone(&done), topics.to_vec());
+        self.machine.handle().spawn(async move {
+            reader::read_all(client, topics).await;
+            read.store(true, Ordering::Relaxed);
+        });
+        let in_time = self.turn_until(END_WITHIN, |_| done.load(Ordering::Relaxed));
+        assert!(in_time, "what is left cannot be read");
+    }
+
+    /// What the archive's files have. No broker gets on meanwhile.
+    fn segments(&self) -> Vec<Fact> {
+        self.machine.run(self.remains().segments())
+    }
+
+    fn remains(&self) -> Remains {
+        Remains::new(&self.grounding.metadata, &self.grounding.objects)
+    }
+}
+
+/// More say nothing more.
+const BREACHES_SHOWN_MAX: usize = 20;
+
+/// Lines for whoever repeats a seed.
+pub fn describe(outcome: &Outcome) -> String {
+    let mut text = format!("{:?}\n{}", outcome.options, outcome.history);
+    for breach in outcome.breaches.iter().take(BREACHES_SHOWN_MAX) {
+        text.push_str(&format!("{breach:?}\n"));
+    }
+    if let Some(panic) = &outcome.panic {
+        text.push_str(&format!("panic: {panic}\n"));
+    }
+    text
+}
+
+/// Simulated time in hours.
+pub fn hours(nanos: u64) -> f64 {
+    std::time::Duration::from_nanos(nanos).as_secs_f64() / 3600.0
+}
+
+const _: () = assert!(SECOND > TURN);
