@@ -6,9 +6,9 @@ use super::index_object::{
     BLOCK, HEAD_BYTES, IndexedObject, ROW_BYTES, ROWS_MAX, decode_index_object, encode_index_object,
 };
 use super::row::{ObjectId, ObjectName, Partitions, Row};
+use crate::hashing::HashSet;
 use crate::types::SessionId;
 use bytes::Bytes;
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use uuid::Uuid;
