@@ -47,6 +47,8 @@ fn what_is_acknowledged_outlives_the_broker_and_its_disk() {
             broker = broker_on(&etcd, &store).start();
         }
         let mut client = broker.connect();
+        // Who asks for an end waits until the partition is taken over; who produces is soon told to try again.
+        client.list_offset(&topic, LATEST);
         assert_eq!(client.produce(&topic, &batch), i64::from(round) * 2, "a repeat is known");
         assert_eq!(client.all_values(&topic), expected);
         assert_eq!(client.list_offset(&topic, LATEST).offset, i64::from(round) * 2 + 2);
