@@ -281,7 +281,9 @@ impl Idempotent<'_> {
         }
         if is_lost {
             self.client.disconnect();
-            self.client.pause(20..200).await;
+            // Some come again only when what they sent has long been archived, and is led elsewhere.
+            let pause = if self.client.dice.permille(300) { 1_000..12_000 } else { 20..200 };
+            self.client.pause(pause).await;
         }
         self.underway.front().is_none_or(|batch| batch.attempts < ATTEMPTS_MAX)
     }
