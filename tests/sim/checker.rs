@@ -66,6 +66,8 @@ pub enum Anomaly {
     SentBelowEnd,
     /// A batch is missing between two that its producer numbered as its neighbours.
     SequenceSkipped,
+    /// A batch that follows all that its producer was acknowledged was refused as one that does not.
+    SequenceForgotten,
     /// A reader of committed records saw what was aborted.
     AbortedSeen,
     /// A reader of committed records saw what nobody had yet asked to commit.

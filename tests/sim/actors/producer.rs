@@ -3,7 +3,9 @@
 
 use super::refusal;
 use crate::client::{Client, Connection, Lost, PATIENCE, Topic, text};
-use crate::history::{Answer, Batch, Call, Outcome, Producer, RequestNumber, Role, Sent, TopicPartition};
+use crate::history::{
+    Answer, Batch, Call, Fact, Outcome, Producer, RequestNumber, Role, Sent, TopicPartition,
+};
 use crate::records;
 use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -290,6 +292,13 @@ impl Idempotent<'_> {
 
     async fn on_error(&mut self, code: i16) -> bool {
         let front = self.underway.front().expect("it failed");
+        if matches!(code, 45 | 59) {
+            self.client.fact(Fact::OutOfSequence {
+                place: self.place,
+                producer: self.producer,
+                base_sequence: front.base_sequence,
+            });
+        }
         // Out of order, fenced, unknown, or the topic is gone: nothing more is to be had by this session.
         let is_over = matches!(code, 3 | 45 | 47 | 59)
             && (code != 3 || front.attempts > 10)

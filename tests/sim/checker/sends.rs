@@ -4,7 +4,7 @@
 //! look cannot find: partitions at which nobody looked in the end, logs that end too early, and repeats of batches whose
 //! place was forgotten.
 
-use super::history::{Answer, Isolation, Producer, RecordNumber, TopicId, TopicPartition};
+use super::history::{Answer, Fact, Isolation, Producer, RecordNumber, TopicId, TopicPartition};
 use super::seen::{Seen, Send};
 use super::{Anomaly, Found, Moment, compaction, ends};
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ pub fn check(seen: &Seen<'_>, found: &mut Found) {
         }
     }
     check_order(seen, found);
+    check_sequences(seen, found);
     check_moments(seen, found);
 }
 
@@ -115,6 +116,30 @@ fn check_order(seen: &Seen<'_>, found: &mut Found) {
             }
             missing = None;
             known = Some(sequence + count);
+        }
+    }
+}
+
+/// Whoever sends the batch after the last one that was acknowledged is known, and its batch is the next, or a repeat.
+fn check_sequences(seen: &Seen<'_>, found: &mut Found) {
+    for &(moment, fact) in &seen.facts {
+        let Fact::OutOfSequence { place, producer, base_sequence } = fact else { continue };
+        let of_session = seen.sends.iter().filter(|send| {
+            send.batch.producer == Some(*producer)
+                && send.batch.place == *place
+                && send.operation.called < moment
+        });
+        let mut acknowledged = None;
+        let mut is_next = true;
+        for send in of_session {
+            let told = send.operation.done().filter(|told| *told < moment);
+            let is_before = send.batch.base_sequence.is_some_and(|sequence| sequence < *base_sequence);
+            is_next &= is_before == told.is_some();
+            acknowledged = acknowledged.max(told);
+        }
+        if is_next && !seen.may_be_gone(place.topic, moment) {
+            let what = format!("{producer} in {place}: {base_sequence} is the next sequence");
+            found.add(Anomaly::SequenceForgotten, acknowledged.into_iter().chain([moment]), what);
         }
     }
 }

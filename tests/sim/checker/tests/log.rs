@@ -103,6 +103,22 @@ fn a_plain_producer_may_have_sent_it_twice() {
 }
 
 #[test]
+fn a_producer_that_is_forgotten_is_caught() {
+    twins(Anomaly::SequenceForgotten, |story| {
+        let how = by(5, 0);
+        let [_, told] = story.sent_how(1, PLACE, 0, &[10], how);
+        let request = story.send(1, PLACE, &[11], by(5, 1));
+        // With a sequence left out it would be right to refuse it.
+        let base_sequence = story.pick(2, 1);
+        let producer = how.producer.expect("it has one");
+        let refused = story.fact(1, Fact::OutOfSequence { place: PLACE, producer, base_sequence });
+        story.end(request, Outcome::Unknown);
+        story.finals(PLACE, &[(0, 10)], 1);
+        vec![told, refused]
+    });
+}
+
+#[test]
 fn a_record_that_is_passed_over_in_the_end_is_lost() {
     twins(Anomaly::Lost, |story| {
         let [_, first] = story.sent(1, PLACE, 0, &[10]);
