@@ -12,7 +12,7 @@ use crate::background::Background;
 use crate::clock;
 use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupsConfig, GroupsStart};
-use crate::handler::{ClusterInfo, Context, FetchSessions, MissingListeners, Streams};
+use crate::handler::{ClusterInfo, Context, FetchSessions, MissingListeners, SharedAddresses, Streams};
 use crate::journal::{BrokerSession, Joining, Journal, JournalEnd, JournalStart};
 use crate::leadership::{Leadership, NoCluster};
 use crate::limits::MemoryBudget;
@@ -207,6 +207,7 @@ pub(super) async fn begin(
         leadership: leadership.clone(),
         control: if metadata.sole_writer() { Arc::new(NoCluster) } else { Arc::new(views.control().clone()) },
         missing_listeners: MissingListeners::default(),
+        shared_addresses: SharedAddresses::default(),
         cluster: ClusterInfo {
             cluster_id: foundation.cluster_id,
             broker_id: config.broker_id,

@@ -3,8 +3,9 @@
 //! A broker that has no listener of that name, or that this one knows nothing of yet, is left out, and this broker is named in
 //! its place: every broker takes every request, and sends on what others lead.
 //!
-//! *One address for several.* Brokers that advertise the same address, as behind a load balancer, are told of as one, by the
-//! least of their ids: clients keep brokers by id, and librdkafka before 2.10 forgets all but the last id of an address.
+//! *One address for several.* Brokers that advertise the same address, as behind a load balancer, are told of as one: clients
+//! keep brokers by id, and librdkafka before 2.10 forgets all but the last id of an address. The id is made from the address, so
+//! that it stays whoever comes and goes: with an id, librdkafka from 2.10 on drops all requests that are on their way to it.
 //!
 //! *Zones.* Of each zone one broker reads a partition for the consumers there (`forward/nearby.rs`), so it is told of as a
 //! replica. To a client that names its zone in its client id (`zone_hint.rs`) that broker is told of as the leader, so that
@@ -14,11 +15,11 @@ use super::ConnectionInfo;
 use super::context::Context;
 use super::zone_hint::zone_hint;
 use crate::cluster::PlacementKey;
-use crate::hashing::{HashMap, HashSet};
+use crate::hashing::HashSet;
 use crate::leadership::{Leader, ViewImage};
 use crate::meta::keys::view::Member;
 use crate::types::{BrokerId, SessionId, TopicPartition};
-use crate::wire::StrBytes;
+use crate::wire::{StrBytes, messages};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,7 +68,7 @@ impl Brokers {
         if told.is_empty() || told.len() < image.members().len() {
             told.entry(own).or_insert_with(here);
         }
-        let told_as = join_addresses(&mut told);
+        let told_as = join_addresses(&mut told, &context.shared_addresses);
         Brokers { own, image, told, told_as, zone: None }
     }
 
@@ -80,6 +81,27 @@ impl Brokers {
     /// All of them, in the order of their ids; at least one.
     pub fn all(&self) -> impl Iterator<Item = &ToldBroker> {
         self.told.values()
+    }
+
+    /// By which id clients know this broker; its own if they are not told of it.
+    pub fn own_id(&self) -> BrokerId {
+        self.told_as(self.own).unwrap_or(self.own)
+    }
+
+    /// Whether clients know this broker by that id.
+    pub fn is_own(&self, id: BrokerId) -> bool {
+        id == self.own || id == self.own_id()
+    }
+
+    /// Whether a manual assignment of a partition may read so: copies are the object store's business, so it is one broker.
+    pub fn is_assignable(&self, broker_ids: &[messages::BrokerId]) -> bool {
+        matches!(broker_ids, [id] if self.told.contains_key(&BrokerId(id.0)))
+    }
+
+    /// What [`Brokers::is_assignable`] takes, in words.
+    pub fn assignable(&self) -> String {
+        let ids: Vec<String> = self.told.keys().map(|id| id.0.to_string()).collect();
+        ids.join(" or ")
     }
 
     /// Who is named as controller: any takes what clients send there, and the first is named by all.
@@ -139,18 +161,65 @@ impl Brokers {
 }
 
 /// Leaves one broker for each address, and tells by which id each of all is known then. Its rack is that of all, or none.
-fn join_addresses(told: &mut BTreeMap<BrokerId, ToldBroker>) -> BTreeMap<BrokerId, BrokerId> {
-    let mut by_address: HashMap<(StrBytes, i32), BrokerId> = HashMap::default();
+fn join_addresses(
+    told: &mut BTreeMap<BrokerId, ToldBroker>,
+    shared: &SharedAddresses,
+) -> BTreeMap<BrokerId, BrokerId> {
+    let mut by_address: BTreeMap<(StrBytes, i32), Vec<ToldBroker>> = BTreeMap::new();
+    for broker in std::mem::take(told).into_values() {
+        by_address.entry((broker.host.clone(), broker.port)).or_default().push(broker);
+    }
     let mut told_as = BTreeMap::new();
-    for (id, broker) in std::mem::take(told) {
-        let first = *by_address.entry((broker.host.clone(), broker.port)).or_insert(id);
-        told_as.insert(id, first);
-        let joined = told.entry(first).or_insert_with(|| broker.clone());
-        if joined.rack != broker.rack {
-            joined.rack = None;
+    let (one_each, several): (Vec<_>, Vec<_>) =
+        by_address.into_iter().partition(|(address, brokers)| !shared.is_shared(address, brokers.len()));
+    for (_, brokers) in one_each {
+        for broker in brokers {
+            told_as.insert(broker.id, broker.id);
+            told.insert(broker.id, broker);
         }
     }
+    for ((host, port), brokers) in several {
+        let mut id = shared_id(&host, port);
+        while told.contains_key(&id) {
+            id.0 += 1;
+        }
+        told_as.extend(brokers.iter().map(|broker| (broker.id, id)));
+        let rack =
+            brokers[0].rack.clone().filter(|rack| brokers.iter().all(|one| one.rack.as_ref() == Some(rack)));
+        told.insert(id, ToldBroker { id, host, port, rack });
+    }
     told_as
+}
+
+/// Ids of shared addresses: above those that people give to brokers, and below what the Java client makes of them for
+/// its connections to coordinators, the largest number less the id.
+const SHARED_IDS: u64 = 1 << 28;
+
+/// The same at every broker.
+fn shared_id(host: &str, port: i32) -> BrokerId {
+    let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+    digest.update(format!("{host}:{port}").as_bytes());
+    let number = SHARED_IDS + digest.finalize() % SHARED_IDS;
+    BrokerId(i32::try_from(number).expect("below 2^29"))
+}
+
+/// Addresses that several brokers had: each keeps the id of a shared one when all brokers but one have left.
+#[derive(Debug, Default)]
+pub struct SharedAddresses {
+    known: Mutex<HashSet<(StrBytes, i32)>>,
+}
+
+/// So many are remembered.
+const SHARED_MAX: usize = 1000;
+
+impl SharedAddresses {
+    fn is_shared(&self, address: &(StrBytes, i32), brokers: usize) -> bool {
+        let mut known = self.known.lock();
+        if brokers > 1 && known.len() < SHARED_MAX && !known.contains(address) {
+            known.insert(address.clone());
+        }
+        brokers > 1 || known.contains(address)
+    }
 }
 
 fn own_address(context: &Context, listener: &str) -> ToldBroker {

@@ -1,11 +1,13 @@
 //! What has settings, by Kafka's numbers; and the change of those that can be changed.
 
+use super::brokers::Brokers;
 use super::catalog_error::{self, setting_code};
 use super::context::Context;
 use super::{group_error, group_settings_error};
 use crate::group::{self, GroupId};
 use crate::settings::{Overrides, SettingError, Table};
 use crate::topic::{self, CatalogError, Topic};
+use crate::types::BrokerId;
 use crate::wire::ErrorCode;
 use std::sync::Arc;
 
@@ -49,7 +51,6 @@ impl Alterable {
             }
             GROUP => find_group(name).map(Alterable::Group),
             BROKER => {
-                check_broker(context, name)?;
                 let names: Vec<String> = settings.collect();
                 let message = format!("Cannot update these configs dynamically: {}", names.join(", "));
                 Err((ErrorCode::InvalidRequest, message))
@@ -111,11 +112,11 @@ pub fn find_group(name: &str) -> Result<GroupId, Refused> {
 }
 
 /// An empty name is the default of all brokers, and means this one here.
-pub fn check_broker(context: &Context, name: &str) -> Result<(), Refused> {
-    let here = context.cluster.broker_id.0.to_string();
-    if name.is_empty() || name == here {
+pub fn check_broker(brokers: &Brokers, name: &str) -> Result<(), Refused> {
+    if name.is_empty() || name.parse().is_ok_and(|id| brokers.is_own(BrokerId(id))) {
         return Ok(());
     }
+    let here = brokers.own_id().0;
     Err((
         ErrorCode::InvalidRequest,
         format!("Unexpected broker id, expected {here} or empty string, but received {name}"),

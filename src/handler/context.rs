@@ -1,6 +1,6 @@
 //! What handlers answer from: the rooms of this broker, and how clients reach it.
 
-use super::brokers::MissingListeners;
+use super::brokers::{MissingListeners, SharedAddresses};
 use super::fetch_session::FetchSessions;
 use super::forward::{Streams, route};
 use crate::archive::Archive;
@@ -18,7 +18,7 @@ use crate::peers::{Peers, PrivateServices};
 use crate::topic::{Catalog, CatalogError, Topic};
 use crate::txn::TxnCoordinator;
 use crate::types::{BrokerId, ClusterId, PartitionIndex, TopicId, TopicPartition};
-use crate::wire::{ErrorCode, messages};
+use crate::wire::ErrorCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -45,6 +45,8 @@ pub struct Context {
     pub control: Arc<dyn ClusterControl>,
     /// Of which listeners of other brokers the log has said that they are missing.
     pub missing_listeners: MissingListeners,
+    /// Addresses that several brokers had.
+    pub shared_addresses: SharedAddresses,
     /// The broker's settings.
     pub config: Arc<Config>,
     /// Wall-clock time.
@@ -174,26 +176,6 @@ impl Context {
             epoch if epoch > self.leadership.image().number().0 => Err(ErrorCode::UnknownLeaderEpoch),
             _ => Ok(()),
         }
-    }
-
-    /// The brokers of the cluster, in the order of their ids; this one at least.
-    pub fn broker_ids(&self) -> Vec<BrokerId> {
-        let (image, own) = (self.leadership.image(), self.leadership.own());
-        let members = image.members().iter();
-        let id = |session, id| if session == own { self.cluster.broker_id } else { id };
-        let ids: Vec<_> = members.map(|member| id(member.session, member.broker_id)).collect();
-        if ids.is_empty() { vec![self.cluster.broker_id] } else { ids }
-    }
-
-    /// Whether a manual assignment of a partition may read so: copies are the object store's business, so it is one broker.
-    pub fn is_assignable(&self, broker_ids: &[messages::BrokerId]) -> bool {
-        matches!(broker_ids, [id] if self.broker_ids().contains(&BrokerId(id.0)))
-    }
-
-    /// What [`Context::is_assignable`] takes, in words.
-    pub fn assignable(&self) -> String {
-        let ids: Vec<_> = self.broker_ids().iter().map(|id| id.0.to_string()).collect();
-        ids.join(" or ")
     }
 }
 

@@ -1,6 +1,8 @@
 //! CreatePartitions, versions 0 to 3. Records of a key may go to another partition than before from then on;
 //! the catalogue says so in the log, as the protocol has no place for a warning.
 
+use super::ConnectionInfo;
+use super::brokers::Brokers;
 use super::catalog_error;
 use super::context::Context;
 use crate::hashing::HashSet;
@@ -10,7 +12,12 @@ use crate::wire::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use crate::wire::{ErrorCode, StrBytes};
 
 /// Answers the request, topic by topic.
-pub async fn handle(context: &Context, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+pub async fn handle(
+    context: &Context,
+    connection: &ConnectionInfo,
+    request: CreatePartitionsRequest,
+) -> CreatePartitionsResponse {
+    let brokers = Brokers::of(context, connection);
     let mut seen = HashSet::default();
     let names = request.topics.iter().map(|topic| topic.name.clone());
     let twice: HashSet<_> = names.filter(|name| !seen.insert(name.clone())).collect();
@@ -18,7 +25,7 @@ pub async fn handle(context: &Context, request: CreatePartitionsRequest) -> Crea
     for topic in request.topics {
         let name = topic.name.clone();
         let grown = if !twice.contains(&name) {
-            grow(context, &topic, request.validate_only).await
+            grow(context, &brokers, &topic, request.validate_only).await
         } else if results.iter().any(|result| result.name == name) {
             continue;
         } else {
@@ -37,6 +44,7 @@ pub async fn handle(context: &Context, request: CreatePartitionsRequest) -> Crea
 
 async fn grow(
     context: &Context,
+    brokers: &Brokers,
     wanted: &CreatePartitionsTopic,
     validate_only: bool,
 ) -> Result<(), (ErrorCode, String)> {
@@ -44,7 +52,7 @@ async fn grow(
     let topic = context.topic_by_name(&wanted.name).await.map_err(unknown)?;
     let refused = |error| (catalog_error::code(&error), error.to_string());
     context.catalog.check_growth(&topic, wanted.count).map_err(refused)?;
-    check_assignments(context, wanted, topic.partitions)?;
+    check_assignments(brokers, wanted, topic.partitions)?;
     if validate_only {
         return Ok(());
     }
@@ -55,17 +63,17 @@ async fn grow(
 
 /// A manual assignment must name one broker of the cluster for each new partition: the view says who leads it.
 fn check_assignments(
-    context: &Context,
+    brokers: &Brokers,
     wanted: &CreatePartitionsTopic,
     partitions: i32,
 ) -> Result<(), (ErrorCode, String)> {
     let Some(assignments) = &wanted.assignments else { return Ok(()) };
     let added = wanted.count - partitions;
-    let is_here = assignments.iter().all(|assignment| context.is_assignable(&assignment.broker_ids));
+    let is_here = assignments.iter().all(|assignment| brokers.is_assignable(&assignment.broker_ids));
     if usize::try_from(added).is_ok_and(|added| added == assignments.len()) && is_here {
         return Ok(());
     }
-    let brokers = context.assignable();
+    let brokers = brokers.assignable();
     let message = format!(
         "Increasing the number of partitions by {added} needs {added} assignments, each to broker {brokers}."
     );

@@ -1,5 +1,7 @@
 //! CreateTopics, versions 2 to 7.
 
+use super::ConnectionInfo;
+use super::brokers::Brokers;
 use super::context::Context;
 use super::{catalog_error, describe_configs};
 use crate::hashing::HashSet;
@@ -32,6 +34,7 @@ pub async fn handle(
     context: &Context,
     request: CreateTopicsRequest,
     api_version: i16,
+    connection: &ConnectionInfo,
 ) -> CreateTopicsResponse {
     let mut seen = HashSet::default();
     let twice: HashSet<_> = request
@@ -50,7 +53,7 @@ pub async fn handle(
             }
             Err(Refused::new(ErrorCode::InvalidRequest, "Duplicate topic name."))
         } else {
-            create(context, topic, request.validate_only).await
+            create(context, connection, topic, request.validate_only).await
         };
         let result = CreatableTopicResult::default().with_name(name);
         results.push(match created {
@@ -65,7 +68,12 @@ pub async fn handle(
     CreateTopicsResponse::default().with_topics(results)
 }
 
-async fn create(context: &Context, wanted: CreatableTopic, validate_only: bool) -> Result<Topic, Refused> {
+async fn create(
+    context: &Context,
+    connection: &ConnectionInfo,
+    wanted: CreatableTopic,
+    validate_only: bool,
+) -> Result<Topic, Refused> {
     let name = TopicName::parse(&wanted.name).map_err(|error| {
         Refused::new(ErrorCode::InvalidTopicException, format!("Topic name is invalid: {error}"))
     })?;
@@ -73,7 +81,7 @@ async fn create(context: &Context, wanted: CreatableTopic, validate_only: bool) 
         let message = format!("Creation of internal topic {CLUSTER_METADATA} is prohibited.");
         return Err(Refused::new(ErrorCode::InvalidRequest, message));
     }
-    let partitions = partitions(context, &wanted)?;
+    let partitions = partitions(context, connection, &wanted)?;
     let mut overrides = BTreeMap::new();
     for config in wanted.configs {
         let no_value = || {
@@ -98,7 +106,11 @@ async fn create(context: &Context, wanted: CreatableTopic, validate_only: bool) 
 
 /// How many partitions, after the number of replicas and the assignment were seen to suit: copies are the object store's
 /// business, and who leads is the view's.
-fn partitions(context: &Context, wanted: &CreatableTopic) -> Result<i32, Refused> {
+fn partitions(
+    context: &Context,
+    connection: &ConnectionInfo,
+    wanted: &CreatableTopic,
+) -> Result<i32, Refused> {
     if wanted.assignments.is_empty() {
         return match (wanted.replication_factor, wanted.num_partitions) {
             (-1 | 1, -1) => Ok(context.config.topics.num_partitions),
@@ -125,13 +137,13 @@ fn partitions(context: &Context, wanted: &CreatableTopic) -> Result<i32, Refused
         wanted.assignments.iter().map(|assignment| assignment.partition_index).collect();
     indexes.sort_unstable();
     let count = i32::try_from(indexes.len()).unwrap_or(i32::MAX);
-    let assignable = |broker_ids: &[crate::wire::messages::BrokerId]| context.is_assignable(broker_ids);
+    let brokers = Brokers::of(context, connection);
     if !indexes.iter().copied().eq(0..count)
-        || !wanted.assignments.iter().all(|assignment| assignable(&assignment.broker_ids))
+        || !wanted.assignments.iter().all(|assignment| brokers.is_assignable(&assignment.broker_ids))
     {
         let message = format!(
             "The manual assignment must name partitions from 0 without a gap, each on broker {}.",
-            context.assignable()
+            brokers.assignable()
         );
         return Err(Refused::new(ErrorCode::InvalidReplicaAssignment, message));
     }

@@ -1,5 +1,7 @@
 //! DescribeConfigs, versions 1 to 4: the settings of topics, of groups and of this broker.
 
+use super::ConnectionInfo;
+use super::brokers::Brokers;
 use super::config_resource::{BROKER, GROUP, Refused, TOPIC, check_broker, find_group, unsupported};
 use super::context::Context;
 use crate::group;
@@ -57,13 +59,15 @@ pub async fn handle(
     context: &Context,
     request: DescribeConfigsRequest,
     api_version: i16,
+    connection: &ConnectionInfo,
 ) -> DescribeConfigsResponse {
+    let brokers = Brokers::of(context, connection);
     let mut results = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
-        results.push(match describe(context, &resource).await {
+        results.push(match describe(context, &brokers, &resource).await {
             Ok(mut configs) => {
                 configs.retain(|config| is_wanted(&resource, &config.name));
                 for config in &mut configs {
@@ -98,6 +102,7 @@ fn trim(config: &mut DescribeConfigsResourceResult, synonyms: &bool, documentati
 
 async fn describe(
     context: &Context,
+    brokers: &Brokers,
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refused> {
     match resource.resource_type {
@@ -118,7 +123,7 @@ async fn describe(
             Ok(settings.into_iter().map(setting_result).collect())
         }
         BROKER => {
-            check_broker(context, &resource.resource_name)?;
+            check_broker(brokers, &resource.resource_name)?;
             Ok(broker_settings(context).into_iter().map(broker_result).collect())
         }
         other => Err(unsupported(other)),

@@ -1,6 +1,8 @@
 //! ListConfigResources, versions 0 and 1: what has settings (KIP-1142). Version 0 knows client metrics only, which
 //! nobody has here.
 
+use super::ConnectionInfo;
+use super::brokers::Brokers;
 use super::config_resource::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use super::context::Context;
 use crate::wire::messages::list_config_resources_response::ConfigResource;
@@ -15,6 +17,7 @@ pub fn handle(
     context: &Context,
     request: &ListConfigResourcesRequest,
     api_version: i16,
+    connection: &ConnectionInfo,
 ) -> ListConfigResourcesResponse {
     let wanted = match request.resource_types.as_slice() {
         _ if api_version == 0 => &[CLIENT_METRICS][..],
@@ -27,7 +30,7 @@ pub fn handle(
     }
     // A kind that is named twice is listed once.
     let listed = ALL.iter().filter(|kind| wanted.contains(kind)).flat_map(|kind| {
-        names(context, *kind).into_iter().map(|name| {
+        names(context, connection, *kind).into_iter().map(|name| {
             let name = StrBytes::from_string(name);
             ConfigResource::default().with_resource_name(name).with_resource_type(*kind)
         })
@@ -36,10 +39,10 @@ pub fn handle(
 }
 
 /// Every topic and broker has settings; of groups, those for which some were set.
-fn names(context: &Context, kind: i8) -> Vec<String> {
+fn names(context: &Context, connection: &ConnectionInfo, kind: i8) -> Vec<String> {
     match kind {
         TOPIC => context.catalog.all().iter().map(|topic| topic.name.to_string()).collect(),
-        BROKER => context.broker_ids().iter().map(|id| id.0.to_string()).collect(),
+        BROKER => Brokers::of(context, connection).all().map(|told| told.id.0.to_string()).collect(),
         GROUP => context.group_settings.groups().iter().map(ToString::to_string).collect(),
         _ => Vec::new(),
     }

@@ -64,7 +64,7 @@ mod txn_offset_commit;
 mod verification;
 mod zone_hint;
 
-pub use brokers::MissingListeners;
+pub use brokers::{MissingListeners, SharedAddresses};
 pub use context::{AdvertisedListener, ClusterInfo, Context};
 pub use fetch_session::FetchSessions;
 pub use forward::Streams;
@@ -273,7 +273,8 @@ async fn answer_here(
         }
         ApiKey::ApiVersions => answer(frame, async |request| api_versions::handle(&request, version)).await,
         ApiKey::CreateTopics => {
-            answer(frame, async |request| create_topics::handle(context, request, version).await).await
+            answer(frame, async |request| create_topics::handle(context, request, version, connection).await)
+                .await
         }
         ApiKey::DeleteTopics => {
             answer(frame, async |request| delete_topics::handle(context, request).await).await
@@ -334,7 +335,10 @@ async fn answer_here(
             answer(frame, async |request| offset_for_leader_epoch::handle(context, request).await).await
         }
         ApiKey::DescribeConfigs => {
-            answer(frame, async |request| describe_configs::handle(context, request, version).await).await
+            answer(frame, async |request| {
+                describe_configs::handle(context, request, version, connection).await
+            })
+            .await
         }
         ApiKey::AlterConfigs => {
             answer(frame, async |request| alter_configs::handle(context, request).await).await
@@ -343,13 +347,16 @@ async fn answer_here(
             answer(frame, async |request| describe_log_dirs::handle(context, request)).await
         }
         ApiKey::CreatePartitions => {
-            answer(frame, async |request| create_partitions::handle(context, request).await).await
+            answer(frame, async |request| create_partitions::handle(context, connection, request).await).await
         }
         ApiKey::IncrementalAlterConfigs => {
             answer(frame, async |request| incremental_alter_configs::handle(context, request).await).await
         }
         ApiKey::ListConfigResources => {
-            answer(frame, async |request| list_config_resources::handle(context, &request, version)).await
+            answer(frame, async |request| {
+                list_config_resources::handle(context, &request, version, connection)
+            })
+            .await
         }
         ApiKey::DescribeCluster => {
             let respond = async |request| describe_cluster::handle(context, &request, version, connection);

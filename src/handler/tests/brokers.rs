@@ -9,11 +9,13 @@ use crate::topic::Topic;
 use crate::types::{BrokerId, SessionId, ViewNumber};
 use crate::wire::ErrorCode;
 use crate::wire::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
+use crate::wire::messages::describe_configs_request::DescribeConfigsResource;
 use crate::wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use crate::wire::messages::metadata_response::MetadataResponse;
 use crate::wire::messages::{
-    self, CreateTopicsRequest, DescribeClusterRequest, DescribeTopicPartitionsRequest,
-    FindCoordinatorRequest, ListConfigResourcesRequest, ListOffsetsRequest, MetadataRequest,
+    self, CreateTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeTopicPartitionsRequest, FindCoordinatorRequest, ListConfigResourcesRequest, ListOffsetsRequest,
+    MetadataRequest,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -101,22 +103,78 @@ async fn all_members_are_told_with_the_addresses_of_the_listener_that_was_asked(
     assert_eq!(names, ["1", "2"]);
 }
 
+/// By which id the address "here:9092" is told of, if several brokers have it.
+const SHARED: i32 = 279_935_278;
+
 #[tokio::test]
 async fn brokers_behind_one_address_are_told_of_as_one() {
     let world = World::new().await;
     world.create("t", 16).await;
     join_at(&world, "PLAINTEXT", "here", 9092);
     let answer = metadata(&world).await;
-    assert_eq!(brokers(&answer), [(1, "here".to_owned(), 9092)]);
-    assert_eq!((answer.controller_id.0, &answer.brokers[0].rack), (1, &None), "they are in several zones");
-    assert!(leaders(&answer).iter().all(|leader| *leader == 1));
+    assert_eq!(brokers(&answer), [(SHARED, "here".to_owned(), 9092)]);
+    assert_eq!(
+        (answer.controller_id.0, &answer.brokers[0].rack),
+        (SHARED, &None),
+        "they are in several zones"
+    );
+    assert!(leaders(&answer).iter().all(|leader| *leader == SHARED));
     for partition in &answer.topics[0].partitions {
         let nodes: Vec<i32> = partition.replica_nodes.iter().map(|node| node.0).collect();
-        assert_eq!(nodes, [1]);
+        assert_eq!(nodes, [SHARED]);
     }
     for number in 0..16 {
         let keys = FindCoordinatorRequest::default().with_coordinator_keys(vec![text(&format!("g{number}"))]);
-        assert_eq!(world.ask(6, &keys).await.coordinators[0].node_id.0, 1);
+        assert_eq!(world.ask(6, &keys).await.coordinators[0].node_id.0, SHARED);
+    }
+}
+
+#[tokio::test]
+async fn the_id_of_a_shared_address_stays_whoever_leaves() {
+    let world = World::new().await;
+    world.create("t", 4).await;
+    assert_eq!(brokers(&metadata(&world).await)[0].0, 1);
+    join_at(&world, "PLAINTEXT", "here", 9092);
+    assert_eq!(brokers(&metadata(&world).await), [(SHARED, "here".to_owned(), 9092)]);
+    leave(&world);
+    let answer = metadata(&world).await;
+    assert_eq!(
+        (brokers(&answer), leaders(&answer)),
+        (vec![(SHARED, "here".to_owned(), 9092)], vec![SHARED; 4])
+    );
+}
+
+#[tokio::test]
+async fn what_is_asked_of_a_shared_address_is_answered_by_whoever_is_there() {
+    let world = World::new().await;
+    join_at(&world, "PLAINTEXT", "here", 9092);
+    for (name, code) in [("1", 0), (&SHARED.to_string(), 0), ("2", ErrorCode::InvalidRequest.code())] {
+        let resource =
+            DescribeConfigsResource::default().with_resource_type(4).with_resource_name(text(name));
+        let asked = DescribeConfigsRequest::default().with_resources(vec![resource]);
+        assert_eq!(world.ask(4, &asked).await.results[0].error_code, code, "broker {name}");
+    }
+    let kinds = ListConfigResourcesRequest::default().with_resource_types(vec![4]);
+    let kinds = world.ask(1, &kinds).await.config_resources;
+    assert_eq!(
+        kinds.iter().map(|kind| kind.resource_name.to_string()).collect::<Vec<_>>(),
+        [SHARED.to_string()]
+    );
+    for (broker, code) in [(SHARED, 0), (2, ErrorCode::InvalidReplicaAssignment.code())] {
+        let assignment =
+            CreatableReplicaAssignment::default().with_broker_ids(vec![messages::BrokerId(broker)]);
+        let topic = CreatableTopic::default()
+            .with_name(messages::TopicName(text("assigned")))
+            .with_num_partitions(-1)
+            .with_replication_factor(-1)
+            .with_assignments(vec![assignment]);
+        let asked = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
+        let answer = world.ask(7, &asked).await;
+        assert_eq!(
+            answer.topics[0].error_code, code,
+            "broker {broker}: {:?}",
+            answer.topics[0].error_message
+        );
     }
 }
 
