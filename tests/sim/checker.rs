@@ -66,7 +66,7 @@ pub enum Anomaly {
     SentBelowEnd,
     /// A batch is missing between two that its producer numbered as its neighbours.
     SequenceSkipped,
-    /// A batch that follows all that its producer was acknowledged was refused as one that does not.
+    /// A producer is not known any more, or not as far as it was acknowledged.
     SequenceForgotten,
     /// A reader of committed records saw what was aborted.
     AbortedSeen,

@@ -339,9 +339,9 @@ pub enum Fact {
     Stopped,
     /// From here on nothing fails.
     FaultsEnded,
-    /// An attempt at a batch was refused because it does not follow what its producer sent before, or because nothing is known
-    /// of that producer.
-    OutOfSequence { place: TopicPartition, producer: Producer, base_sequence: i32 },
+    /// A broker denied that this is the producer's next sequence, or a repeat: it refused an attempt for that reason, or told of
+    /// the partition's producers without this one.
+    SequenceDenied { place: TopicPartition, producer: Producer, base_sequence: i32 },
     /// Everything that could be read of a partition when all was over, from the log's start to its end.
     Final { place: TopicPartition, isolation: Isolation, reading: Reading },
     /// Its segments then: what they have below the archived offset.

@@ -194,6 +194,21 @@ fn failed(what: &'static str) -> Error {
     Error::Generic { store: "simulated", source: what.into() }
 }
 
+/// What is put, for who counts.
+fn kind(path: &Path) -> &'static str {
+    let path = path.as_ref();
+    [
+        ("manifests/", "manifests put"),
+        ("journal/merged-", "merged journal objects put"),
+        ("journal/", "journal objects put"),
+        ("indexes/", "index objects put"),
+        ("topics/", "segments put"),
+    ]
+    .into_iter()
+    .find_map(|(word, kind)| path.contains(word).then_some(kind))
+    .unwrap_or("other objects put")
+}
+
 fn missing(path: &Path) -> Error {
     Error::NotFound { path: path.to_string(), source: "no such object".into() }
 }
@@ -248,6 +263,7 @@ impl ObjectStore for ObjectsOf {
         let (path, bytes) = (path.clone(), Bytes::from(payload));
         let put = move |objects: &Objects| {
             objects.put_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            objects.tally.count(kind(&path));
             objects.all.lock().insert(path.clone(), bytes.clone());
             Ok(PutResult { e_tag: None, version: None, extensions: Default::default() })
         };

@@ -8,9 +8,10 @@ use crate::history::{
 };
 use crate::records;
 use bytes::Bytes;
+use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
-use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest};
+use kafka_protocol::messages::{DescribeProducersRequest, InitProducerIdRequest, ProduceRequest, TopicName};
 use std::collections::VecDeque;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -204,6 +205,9 @@ impl Idempotent<'_> {
                 break;
             }
             self.client.pause(1..150).await;
+            if self.underway.is_empty() && self.client.dice.permille(200) {
+                self.look().await;
+            }
         }
         let code = self.refused_by;
         for batch in self.underway {
@@ -290,21 +294,50 @@ impl Idempotent<'_> {
         self.underway.front().is_none_or(|batch| batch.attempts < ATTEMPTS_MAX)
     }
 
+    /// Sees that the partition's leader knows this producer as far as its batches are acknowledged.
+    async fn look(&mut self) {
+        let next = self.underway.front().map_or(self.next, |front| front.base_sequence);
+        if next == 0 {
+            return;
+        }
+        let topic = TopicRequest::default()
+            .with_name(TopicName(text(&self.topic.name)))
+            .with_partition_indexes(vec![self.place.partition]);
+        let request = DescribeProducersRequest::default().with_topics(vec![topic]);
+        let answer = self.client.ask(0, &request).await.ok();
+        let part = answer.and_then(|answer| answer.topics.into_iter().next()?.partitions.into_iter().next());
+        match part.filter(|part| part.error_code == 0) {
+            Some(part) => {
+                let id = self.producer.producer_id;
+                let known = part.active_producers.iter().find(|known| known.producer_id.0 == id);
+                if known.is_none_or(|known| known.last_sequence < next - 1) {
+                    self.denied(next);
+                }
+            }
+            None => self.client.disconnect(),
+        }
+    }
+
+    fn denied(&self, base_sequence: i32) {
+        let (place, producer) = (self.place, self.producer);
+        self.client.fact(Fact::SequenceDenied { place, producer, base_sequence });
+    }
+
     async fn on_error(&mut self, code: i16) -> bool {
         let front = self.underway.front().expect("it failed");
         if matches!(code, 45 | 59) {
-            self.client.fact(Fact::OutOfSequence {
-                place: self.place,
-                producer: self.producer,
-                base_sequence: front.base_sequence,
-            });
+            self.denied(front.base_sequence);
         }
         // Out of order, fenced, unknown, or the topic is gone: nothing more is to be had by this session.
         let is_over = matches!(code, 3 | 45 | 47 | 59)
             && (code != 3 || front.attempts > 10)
             && (code != 45 || front.attempts > 5);
+        let is_in_doubt = front.attempts % 4 == 3;
         if is_over || front.attempts >= ATTEMPTS_MAX {
             return false;
+        }
+        if is_in_doubt {
+            self.look().await;
         }
         self.client.pause(20..200).await;
         true

@@ -123,7 +123,7 @@ fn check_order(seen: &Seen<'_>, found: &mut Found) {
 /// Whoever sends the batch after the last one that was acknowledged is known, and its batch is the next, or a repeat.
 fn check_sequences(seen: &Seen<'_>, found: &mut Found) {
     for &(moment, fact) in &seen.facts {
-        let Fact::OutOfSequence { place, producer, base_sequence } = fact else { continue };
+        let Fact::SequenceDenied { place, producer, base_sequence } = fact else { continue };
         let of_session = seen.sends.iter().filter(|send| {
             send.batch.producer == Some(*producer)
                 && send.batch.place == *place

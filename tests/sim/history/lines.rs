@@ -90,8 +90,8 @@ impl Display for Fact {
             Fact::Started { name, role } => write!(f, "started {name} {role:?}"),
             Fact::Stopped => write!(f, "stopped"),
             Fact::FaultsEnded => write!(f, "faults-ended"),
-            Fact::OutOfSequence { place, producer, base_sequence } => {
-                write!(f, "out-of-sequence {place} {producer} s{base_sequence}")
+            Fact::SequenceDenied { place, producer, base_sequence } => {
+                write!(f, "sequence-denied {place} {producer} s{base_sequence}")
             }
             Fact::Final { place, isolation, reading } => write!(f, "final {place} {isolation} {reading}"),
             Fact::Segments { place, archived, records } => {

@@ -111,7 +111,7 @@ fn a_producer_that_is_forgotten_is_caught() {
         // With a sequence left out it would be right to refuse it.
         let base_sequence = story.pick(2, 1);
         let producer = how.producer.expect("it has one");
-        let refused = story.fact(1, Fact::OutOfSequence { place: PLACE, producer, base_sequence });
+        let refused = story.fact(1, Fact::SequenceDenied { place: PLACE, producer, base_sequence });
         story.end(request, Outcome::Unknown);
         story.finals(PLACE, &[(0, 10)], 1);
         vec![told, refused]
