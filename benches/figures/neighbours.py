@@ -1,5 +1,5 @@
-"""What producers at 10 MB/s feel of an archiver, a merger and five readers that catch up, all at full speed: their p99 alone and
-with these, in turn. The readers have a lower priority (`nice`), as they are not the broker's processor time."""
+"""What producers at 10 MB/s feel of an archiver, a merger and five readers that catch up, together at ten times that rate: their
+p99 alone and with these, in turn. The readers have a lower priority (`nice`), as they are not the broker's processor time."""
 
 import argparse
 import os
@@ -8,6 +8,8 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import time
+from pathlib import Path
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -23,6 +25,7 @@ def main():
     arguments.add_argument("--pairs", type=int, default=3)
     arguments.add_argument("--mib", type=int, default=300, help="that there is to read")
     arguments.add_argument("--readers", type=int, default=READERS)
+    arguments.add_argument("--reader-mb", type=float, default=20, help="per second and reader at most; 0: as fast as they can")
     arguments.add_argument("--other", help="host:port of another broker, measured in the same way")
     options = arguments.parse_args()
     folder = tempfile.mkdtemp(prefix="cenote-figures-")
@@ -58,11 +61,7 @@ def measure(bootstrap, old, is_beside, options):
     admin = AdminClient({"bootstrap.servers": bootstrap})
     admin.create_topics([NewTopic(topic, num_partitions=6, replication_factor=1)])[topic].result()
     libraries = f"{os.environ.get('KAFKA_HOME') or '.'}/libs/*"
-    loop = ('while :; do java -Xms256M -Xmx256M -cp "$0" "$1" "$2" "$3" "$4" >/dev/null 2>&1; done')
-    readers = [
-        subprocess.Popen(["nice", "-n", "19", "bash", "-c", loop, libraries, str(HERE.parent / "ConsumerPerf.java"), bootstrap,
-                          old, str(options.mib * 1024)], start_new_session=True)
-        for _ in range(options.readers if is_beside else 0)]
+    readers = Readers(bootstrap, old, options) if is_beside else None
     try:
         rate = 10 * 1024
         done = subprocess.run(
@@ -70,10 +69,35 @@ def measure(bootstrap, old, is_beside, options):
              "--num-records", str(rate * options.seconds), "--record-size", "1024", "--throughput", str(rate),
              "--producer-props", f"bootstrap.servers={bootstrap}", "acks=all"], capture_output=True, text=True, check=True)
     finally:
-        for reader in readers:
-            os.killpg(reader.pid, 9)
-            reader.wait()
+        if readers:
+            print(f"  read beside: {readers.end():.0f} MB/s", flush=True)
     return int(re.findall(r"(\d+) ms 99th", done.stdout)[-1])
+
+
+class Readers:
+    """Those that catch up. They are there when this returns."""
+
+    def __init__(self, bootstrap, topic, options):
+        libraries = f"{os.environ.get('KAFKA_HOME') or '.'}/libs/*"
+        self.child = subprocess.Popen(
+            ["nice", "-n", "19", "java", "-Xms512M", "-Xmx512M", "-cp", libraries, str(HERE / "Readers.java"), bootstrap, topic,
+             str(options.mib * 1024), str(options.readers), str(options.reader_mb)],
+            stdout=subprocess.PIPE, text=True, start_new_session=True)
+        group = Path(f"/proc/{self.child.pid}/autogroup")
+        if group.exists():
+            # Where sessions are scheduled against each other, `nice` says nothing between them.
+            group.write_text("19")
+        self.read = 0
+        while self.read == 0:
+            self.read = int(self.child.stdout.readline())
+        self.since = time.monotonic()
+
+    def end(self):
+        """MB a second, of all."""
+        self.child.kill()
+        last = [int(line) for line in self.child.stdout.read().split()][-1]
+        self.child.wait()
+        return (last - self.read) / (time.monotonic() - self.since) / 1e6
 
 
 if __name__ == "__main__":
