@@ -5,6 +5,7 @@ pub mod group;
 pub mod operator;
 pub mod producer;
 pub mod reader;
+pub mod transaction;
 pub mod transactional;
 
 use crate::history::Outcome;

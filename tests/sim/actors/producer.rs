@@ -10,13 +10,13 @@ use crate::records;
 use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
-use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest};
+use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest, TopicName};
 use std::collections::VecDeque;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 /// Produce by the topic's id: whoever sends by its name may meet the next topic of that name.
-pub const VERSION: i16 = 13;
+const VERSION: i16 = 13;
 /// Batches on their way at once.
 const PIPELINE_MAX: usize = 5;
 
@@ -38,15 +38,18 @@ pub fn some_records(client: &Client, keys: Option<u64>) -> Vec<Sent> {
 }
 
 pub fn request(
+    api_version: i16,
     topic: &Topic,
     partition: i32,
     transactional_id: Option<&str>,
     records: Bytes,
 ) -> ProduceRequest {
     let partition = PartitionProduceData::default().with_index(partition).with_records(Some(records));
-    let topic = TopicProduceData::default()
-        .with_topic_id(Uuid::from_u128(topic.id.0))
-        .with_partition_data(vec![partition]);
+    let named = match api_version {
+        VERSION.. => TopicProduceData::default().with_topic_id(Uuid::from_u128(topic.id.0)),
+        _ => TopicProduceData::default().with_name(TopicName(text(&topic.name))),
+    };
+    let topic = named.with_partition_data(vec![partition]);
     ProduceRequest::default()
         .with_transactional_id(transactional_id.map(|id| text(id).into()))
         .with_acks(-1)
@@ -94,7 +97,7 @@ pub async fn send_plain(client: &mut Client, topic: &Topic, keys: Option<u64>) {
     let call = client.begins(Call::Send(batch));
     let connection = client.connected().await;
     let asking = async {
-        let id = connection.send(VERSION, &request(topic, partition, None, bytes)).await?;
+        let id = connection.send(VERSION, &request(VERSION, topic, partition, None, bytes)).await?;
         sent(connection, id).await
     };
     match timeout(PATIENCE, asking).await.unwrap_or(Err(Lost)) {
@@ -245,7 +248,7 @@ impl Idempotent<'_> {
                 false,
                 self.client.wall_ms(),
             );
-            let request = request(&self.topic, self.place.partition, None, bytes);
+            let request = request(VERSION, &self.topic, self.place.partition, None, bytes);
             let connection = self.client.connected().await;
             match timeout(PATIENCE, connection.send(VERSION, &request)).await.unwrap_or(Err(Lost)) {
                 Ok(id) => ids.push(id),
