@@ -1,5 +1,6 @@
 //! Those who use the brokers. Each writes down what it did and what it was told.
 
+pub mod chain;
 pub mod consumer;
 pub mod group;
 pub mod operator;

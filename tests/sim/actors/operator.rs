@@ -75,10 +75,13 @@ pub async fn create(client: &mut Client, name: &str, partitions: i32, settings: 
     }
 }
 
-/// Creates topics, then changes them now and then.
-pub async fn run(mut client: Client, topics: Vec<(String, i32, TopicSettings)>) {
+/// A topic that is wanted: name, partitions, settings.
+pub type Wanted = (String, i32, TopicSettings);
+
+/// Creates topics, then changes them now and then; some it leaves alone.
+pub async fn run(mut client: Client, topics: Vec<Wanted>, left_alone: Vec<Wanted>) {
     client.started("operator", Role::Operator);
-    for (name, partitions, settings) in &topics {
+    for (name, partitions, settings) in topics.iter().chain(&left_alone) {
         create(&mut client, name, *partitions, *settings).await;
     }
     while !client.shared.is_over() {
