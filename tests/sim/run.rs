@@ -1,7 +1,7 @@
 //! One seed from its beginning to its end: a cluster, those who use it, what goes wrong, and at last a look at what is left.
 
 use crate::actors::chain::{self, Chain};
-use crate::actors::{consumer, group, operator, producer, reader, transactional};
+use crate::actors::{consumer, consumer_group, group, operator, producer, reader, transactional};
 use crate::checker::{self, Breach};
 use crate::client::{Client, Clients, seconds};
 use crate::cluster::{Grounding, Process};
@@ -241,11 +241,7 @@ impl World {
             let id = format!("transactions-{number}");
             self.spawn(|client| transactional::run(client, id, names.clone(), Some(8)));
         }
-        for number in 0..self.dice.between(0..3) {
-            // There may be fewer partitions than members: only the first has to commit something.
-            let role = if number == 0 { Role::Member } else { Role::Operator };
-            self.spawn(|client| group::run(client, "group".to_owned(), names[0].clone(), role));
-        }
+        self.begin_groups(&names[0]);
         let chain = self.dice.permille(400).then(|| self.begin_chain(&names));
         let made = chain.as_ref().map(|chain| (chain.output.clone(), self.some_partitions(), kept()));
         let made: Vec<operator::Wanted> = made.into_iter().collect();
@@ -268,6 +264,19 @@ impl World {
         }
         for isolation in [Isolation::Uncommitted, Isolation::Committed] {
             self.spawn(|client| consumer::run_assigned(client, name.clone(), isolation));
+        }
+    }
+
+    /// Groups of either protocol. There may be fewer partitions than members: only the first has to commit something.
+    fn begin_groups(&self, topic: &str) {
+        let role = |number| if number == 0 { Role::Member } else { Role::Operator };
+        for number in 0..self.dice.between(0..3) {
+            let (group, topic) = ("group".to_owned(), topic.to_owned());
+            self.spawn(|client| group::run(client, group, topic, role(number)));
+        }
+        for number in 0..self.dice.between(0..4) {
+            let (group, topic) = ("consumers".to_owned(), topic.to_owned());
+            self.spawn(|client| consumer_group::run(client, group, topic, role(number)));
         }
     }
 

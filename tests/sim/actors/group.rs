@@ -23,6 +23,8 @@ const COORDINATOR_OF_GROUPS: i8 = 0;
 const MEMBER_ID_REQUIRED: i16 = 79;
 const UNKNOWN_MEMBER_ID: i16 = 25;
 const ILLEGAL_GENERATION: i16 = 22;
+/// The last OffsetFetch that is the same for members and for others.
+pub const OFFSET_FETCH: i16 = 8;
 /// Session and rebalance timeout.
 const TIMEOUT_MS: i32 = 10_000;
 
@@ -166,7 +168,7 @@ impl Member {
     /// The group's offset; where there is none, the log's start.
     async fn committed(&mut self, place: TopicPartition) -> Option<i64> {
         let by = self.membership();
-        match fetch_offset(&mut self.client, &by, &self.topic, place).await? {
+        match fetch_offset(&mut self.client, OFFSET_FETCH, &by, &self.topic, place).await? {
             Some(offset) => Some(offset),
             None => list_offsets(&mut self.client, &self.topic, place, OffsetSpec::Earliest).await,
         }
@@ -304,6 +306,7 @@ impl Member {
 /// What a group has committed in a partition, once that is not pending any more. None: nobody says.
 pub async fn fetch_offset(
     client: &mut Client,
+    api_version: i16,
     by: &Membership,
     topic: &Topic,
     place: TopicPartition,
@@ -312,11 +315,15 @@ pub async fn fetch_offset(
     let wanted = OffsetFetchRequestTopics::default()
         .with_name(TopicName(text(&topic.name)))
         .with_partition_indexes(vec![place.partition]);
-    let group = OffsetFetchRequestGroup::default()
+    let mut group = OffsetFetchRequestGroup::default()
         .with_group_id(text(&by.group).into())
         .with_topics(Some(vec![wanted]));
+    // Before, nobody says who asks.
+    if api_version > OFFSET_FETCH {
+        group = group.with_member_id(Some(text(&by.member))).with_member_epoch(by.generation);
+    }
     let request = OffsetFetchRequest::default().with_groups(vec![group]).with_require_stable(true);
-    let answer = client.ask_coordinator(COORDINATOR_OF_GROUPS, &by.group, 8, &request).await.ok();
+    let answer = client.ask_coordinator(COORDINATOR_OF_GROUPS, &by.group, api_version, &request).await.ok();
     let part = answer.and_then(|answer| {
         let group = answer.groups.into_iter().next().filter(|group| group.error_code == 0)?;
         group.topics.into_iter().next()?.partitions.into_iter().next()

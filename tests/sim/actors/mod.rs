@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod consumer;
+pub mod consumer_group;
 pub mod group;
 pub mod operator;
 pub mod producer;

@@ -1,7 +1,7 @@
 //! Transactional producers: a few batches to some partitions, sometimes an offset of a group, then the verdict, again and
 //! again.
 
-use super::group::fetch_offset;
+use super::group::{OFFSET_FETCH, fetch_offset};
 use super::producer::some_records;
 use super::transaction::{Membership, Session, Step, TransactionVersion};
 use crate::client::{Client, Topic};
@@ -81,11 +81,10 @@ impl Transactional {
     /// Commits an offset that no other transaction has, and now and then asks first what there is.
     async fn commit_offset(&mut self, topics: &[Topic], number: TransactionNumber) -> Step {
         let (topic, place) = self.place(topics);
-        if self.session.client.dice.permille(300) {
-            fetch_offset(&mut self.session.client, &Membership::none(self.group.clone()), &topic, place)
-                .await;
-        }
         let by = Membership::none(self.group.clone());
+        if self.session.client.dice.permille(300) {
+            fetch_offset(&mut self.session.client, OFFSET_FETCH, &by, &topic, place).await;
+        }
         let offset = i64::try_from(number).expect("few transactions");
         self.session.commit_offset(&by, &topic, (place, offset), number).await
     }
