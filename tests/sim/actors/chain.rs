@@ -16,6 +16,7 @@ use crate::client::{Client, Topic};
 use crate::history::{
     Fact, Isolation, OffsetSpec, Reading, Role, Sent, TopicPartition, TransactionNumber, Verdict,
 };
+use crate::records::headers_told;
 
 /// Who makes what from what.
 #[derive(Clone, Debug)]
@@ -167,13 +168,17 @@ impl Worker {
 
     /// A record for each that was read, and the offset behind them.
     async fn make(&mut self, place: TopicPartition, reading: Reading, number: TransactionNumber) -> Step {
-        let made = reading.records.iter().map(|record| Sent {
-            number: self.session.client.shared.next_record(),
-            key: record.key,
-            tombstone: false,
-            headers: 0,
-            timestamp: Some(self.session.client.wall_ms()),
-            source: Some(record.number),
+        let client = &self.session.client;
+        let made = reading.records.iter().map(|record| {
+            let number = client.shared.next_record();
+            Sent {
+                number,
+                key: record.key,
+                tombstone: false,
+                headers: headers_told(number),
+                timestamp: Some(client.wall_ms()),
+                source: Some(record.number),
+            }
         });
         let mut made: Vec<Sent> = made.collect();
         while !made.is_empty() {

@@ -25,11 +25,12 @@ pub fn some_records(client: &Client, keys: Option<u64>) -> Vec<Sent> {
     let count = client.dice.between(1..6);
     let sent = |_| {
         let key = keys.map(|keys| client.dice.below(keys));
+        let number = client.shared.next_record();
         Sent {
-            number: client.shared.next_record(),
+            number,
             key,
             tombstone: key.is_some() && client.dice.permille(100),
-            headers: 0,
+            headers: records::headers_told(number),
             timestamp: Some(client.wall_ms()),
             source: None,
         }
