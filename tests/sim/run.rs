@@ -328,9 +328,11 @@ impl World {
 
     /// Mostly all is kept; some topics are compacted, some lose what is old.
     fn topic_settings(&self) -> TopicSettings {
-        match self.dice.below(4) {
+        match self.dice.below(5) {
             0 => TopicSettings { compact: true, delete: false, delete_retention_ms: 2_000, ..kept() },
             1 => TopicSettings { retention_bytes: Some(self.dice.between(2_000..30_000)), ..kept() },
+            // Some records say that they are an hour old. By most of these no other is too old, whatever a clock says.
+            2 => TopicSettings { retention_ms: Some(*self.dice.pick(&RETENTION_MS)), ..kept() },
             _ => kept(),
         }
     }
@@ -368,6 +370,9 @@ impl World {
         Remains::new(&self.grounding.metadata, &self.grounding.objects)
     }
 }
+
+/// How long records are kept in topics that lose what is old, in milliseconds.
+const RETENTION_MS: [u64; 3] = [5_000, 300_000, 1_000_000];
 
 /// Who uses a cluster.
 struct Begun {

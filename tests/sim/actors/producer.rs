@@ -20,9 +20,13 @@ const VERSION: i16 = 13;
 /// Batches on their way at once.
 const PIPELINE_MAX: usize = 5;
 
+/// How old some records say that they are, in milliseconds: what is kept for less may go at once.
+const OLD_MS: i64 = 3_600_000;
+
 /// Records for one batch. `keys`: how many different keys, none for records without.
 pub fn some_records(client: &Client, keys: Option<u64>) -> Vec<Sent> {
     let count = client.dice.between(1..6);
+    let age_ms = if client.dice.permille(200) { OLD_MS } else { 0 };
     let sent = |_| {
         let key = keys.map(|keys| client.dice.below(keys));
         let number = client.shared.next_record();
@@ -31,7 +35,7 @@ pub fn some_records(client: &Client, keys: Option<u64>) -> Vec<Sent> {
             key,
             tombstone: key.is_some() && client.dice.permille(100),
             headers: records::headers_told(number),
-            timestamp: Some(client.wall_ms()),
+            timestamp: Some(client.wall_ms() - age_ms),
             source: None,
         }
     };
