@@ -87,8 +87,13 @@ async fn fetch(
     let mut asked = Vec::new();
     let mut topics = Vec::new();
     for topic in wanted.topics.iter().flatten() {
-        // Of a topic that is gone nothing is committed.
-        let topic_id = context.topic_by_name(&topic.name).await.ok().map(|known| known.id);
+        let topic_id = match context.topic_by_name(&topic.name).await {
+            Ok(known) => Some(known.id),
+            // Of a topic that is gone nothing is committed.
+            Err(ErrorCode::UnknownTopicOrPartition) => None,
+            // Nobody knows whether it is: who was told "nothing" would begin anew. All clients repeat this one.
+            Err(_) => return Err(GroupError::CoordinatorLoadInProgress),
+        };
         let partitions = topic.partition_indexes.iter();
         if let Some(topic_id) = topic_id {
             asked.extend(partitions.clone().map(|index| (topic_id, PartitionIndex(*index))));

@@ -98,7 +98,7 @@ pub async fn admit(
         let all_sent = elsewhere.is_all_sent();
         return if all_taken && all_sent { Admitted::Silent } else { Admitted::Close };
     }
-    Admitted::Waiting(Box::pin(answer(header, topics, elsewhere, terms)))
+    Admitted::Waiting(Box::pin(answer(Arc::clone(context), header, topics, elsewhere, terms)))
 }
 
 fn accepted_acks(acks: i16) -> Result<(), Refused> {
@@ -267,7 +267,8 @@ impl Validated {
     fn append(self, context: &Context, terms: &Terms, now: Timestamp) -> Result<Taken, Refused> {
         let Validated { partition, incoming, append_time } = self;
         let appended = partition.append(&context.journal, incoming, &terms.permit, now);
-        Ok(Taken { appended: appended.map_err(|error| refused(error, terms))?, append_time })
+        let appended = appended.map_err(|error| judged(refused(error, terms), &partition))?;
+        Ok(Taken { appended, append_time })
     }
 
     async fn append_in_transaction(
@@ -278,7 +279,7 @@ impl Validated {
     ) -> Result<Taken, Refused> {
         let Validated { partition, incoming, append_time } = self;
         let appended = append_in_transaction(context, terms, &partition, incoming, now).await;
-        Ok(Taken { appended: appended?, append_time })
+        Ok(Taken { appended: appended.map_err(|refused| judged(refused, &partition))?, append_time })
     }
 }
 
@@ -360,6 +361,12 @@ fn refused(error: AppendError, terms: &Terms) -> Refused {
     Refused::new(for_client(code_of(error), terms), error)
 }
 
+/// What does not follow here may follow where more is known.
+fn judged(refused: Refused, partition: &Arc<Partition>) -> Refused {
+    let by_sequence = refused.code == ErrorCode::OutOfOrderSequenceNumber;
+    Refused { judged_by: by_sequence.then(|| Arc::clone(partition)), ..refused }
+}
+
 fn code_of(error: AppendError) -> ErrorCode {
     match error {
         AppendError::OutsideTransaction | AppendError::NoProducer | AppendError::NeedsVerification(_) => {
@@ -376,6 +383,7 @@ fn code_of(error: AppendError) -> ErrorCode {
 
 /// Holds the request's memory, in `terms`, as long as another broker may be taking its bytes.
 async fn answer(
+    context: Arc<Context>,
     header: RequestHeader,
     topics: Vec<Parts>,
     elsewhere: Elsewhere,
@@ -386,7 +394,7 @@ async fn answer(
     for Parts { topic, parts } in topics {
         let mut answers = Vec::with_capacity(parts.len());
         for part in parts {
-            answers.push(answer_part(part, deadline).await);
+            answers.push(answer_part(&context, part, deadline).await);
         }
         let response = TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id);
         responses.push(response.with_partition_responses(answers));
@@ -395,9 +403,9 @@ async fn answer(
     super::encode(&header, &ProduceResponse::default().with_responses(responses))
 }
 
-async fn answer_part(part: Part, deadline: Instant) -> PartitionProduceResponse {
+async fn answer_part(context: &Context, part: Part, deadline: Instant) -> PartitionProduceResponse {
     let response = PartitionProduceResponse::default().with_index(part.index);
-    let refuse = |Refused { code, message, records }: Refused| {
+    let refuse = |Refused { code, message, records, judged_by: _ }: Refused| {
         let response =
             response.clone().with_error_code(code.code()).with_base_offset(-1).with_log_append_time_ms(-1);
         let response = response.with_log_start_offset(-1).with_record_errors(records);
@@ -405,7 +413,7 @@ async fn answer_part(part: Part, deadline: Instant) -> PartitionProduceResponse 
     };
     let Taken { mut appended, append_time } = match part.taken {
         Ok(taken) => taken,
-        Err(refused) => return refuse(refused),
+        Err(refused) => return refuse(refused.confirmed(context, deadline).await),
     };
     let outcome = tokio::time::timeout_at(deadline, appended.ticket.settled()).await;
     match outcome {

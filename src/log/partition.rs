@@ -200,7 +200,9 @@ impl Partition {
         if isolation == IsolationLevel::ReadCommitted
             && let Some(last) = planned.spans.last()
         {
-            planned.aborted = state.stability.aborted_in(from..last.offsets.end);
+            // Of what is archived a segment has nothing that was aborted, and no marker that would end its leaving out.
+            let in_journal = from.max(state.archived_offset());
+            planned.aborted = state.stability.aborted_in(in_journal..last.offsets.end);
         }
         Ok(planned)
     }

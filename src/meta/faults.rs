@@ -16,6 +16,8 @@ pub(crate) struct FaultyStore {
     pub(crate) gets_allowed: Semaphore,
     pub(crate) gets_begun: AtomicUsize,
     pub(crate) gets_to_fail: AtomicUsize,
+    /// Transactions that only read.
+    pub(crate) reads_to_fail: AtomicUsize,
     pub(crate) answers_to_lose: AtomicUsize,
 }
 
@@ -26,6 +28,7 @@ impl FaultyStore {
             gets_allowed: Semaphore::new(gets_allowed),
             gets_begun: AtomicUsize::new(0),
             gets_to_fail: AtomicUsize::new(0),
+            reads_to_fail: AtomicUsize::new(0),
             answers_to_lose: AtomicUsize::new(0),
         }
     }
@@ -56,6 +59,9 @@ impl MetadataStore for FaultyStore {
     fn transact(&self, transaction: Transaction) -> BoxFuture<'_, Result<TransactionAnswer, MetadataError>> {
         Box::pin(async move {
             let writes = !transaction.writes.is_empty();
+            if !writes && take(&self.reads_to_fail) {
+                return Err(MetadataError::Unknown("lost".into()));
+            }
             let answer = self.inner.transact(transaction).await;
             if writes && take(&self.answers_to_lose) {
                 return Err(MetadataError::Unknown("lost".into()));

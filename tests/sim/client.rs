@@ -75,8 +75,8 @@ pub struct Client {
     pub id: ClientId,
     pub dice: Dice,
     connection: Option<Connection>,
-    /// To the coordinator of what this client has one for.
-    coordinator: Option<Connection>,
+    /// To the coordinators of groups and transactional ids that it has to do with.
+    coordinators: BTreeMap<(i8, String), Connection>,
 }
 
 /// A topic as metadata tells it.
@@ -89,7 +89,7 @@ pub struct Topic {
 
 impl Client {
     pub fn new(shared: &Arc<Clients>, id: ClientId, dice: Dice) -> Client {
-        Client { shared: Arc::clone(shared), id, dice, connection: None, coordinator: None }
+        Client { shared: Arc::clone(shared), id, dice, connection: None, coordinators: BTreeMap::new() }
     }
 
     /// Says that it is there and has to get on.
@@ -177,24 +177,28 @@ impl Client {
         version: i16,
         request: &R,
     ) -> Result<R::Response, Lost> {
-        if self.coordinator.is_none() {
-            self.coordinator = self.find_coordinator(kind, key).await;
-        }
-        let Some(connection) = &mut self.coordinator else {
-            self.disconnect();
-            self.pause(20..200).await;
-            return Err(Lost);
+        let which = (kind, key.to_owned());
+        let mut connection = match self.coordinators.remove(&which) {
+            Some(connection) => connection,
+            None => match self.find_coordinator(kind, key).await {
+                Some(connection) => connection,
+                None => {
+                    self.disconnect();
+                    self.pause(20..200).await;
+                    return Err(Lost);
+                }
+            },
         };
         let answer = timeout(LONG_PATIENCE, connection.ask(version, request)).await.unwrap_or(Err(Lost));
-        if answer.is_err() {
-            self.leave_coordinator();
+        if answer.is_ok() {
+            self.coordinators.insert(which, connection);
         }
         answer
     }
 
-    /// Whoever was the coordinator is it no more.
-    pub fn leave_coordinator(&mut self) {
-        self.coordinator = None;
+    /// Whoever was a coordinator is it no more.
+    pub fn leave_coordinators(&mut self) {
+        self.coordinators.clear();
     }
 
     async fn find_coordinator(&mut self, kind: i8, key: &str) -> Option<Connection> {

@@ -1,20 +1,55 @@
 //! Records as the history has them, to bytes and back.
 
-use crate::batches::{Batch, CONTROL, Codec, ParsedBatch, Record as Wire, parse_batches};
-use crate::history::{Ends, Isolation, Marker, Producer, Reading, Record, Sent, Verdict};
+use crate::batches::{Batch, CODECS, CONTROL, ParsedBatch, Record as Wire, parse_batches};
+use crate::history::{Ends, Isolation, Marker, Producer, Reading, Record, RecordNumber, Sent, Verdict};
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::records::{Record as Decoded, RecordBatchDecoder};
 
 /// In the batch's attributes: part of a transaction.
 const TRANSACTIONAL: i16 = 0x10;
 /// The header of a record whose value is null: there its number is.
 const NUMBER: &str = "n";
 
-/// The batch of these records.
+/// A header of a record.
+type Header = (String, Option<Vec<u8>>);
+
+/// The headers of a record follow from its number: some have none, some the same name twice, values that are null or empty.
+fn headers_of(number: RecordNumber) -> Vec<Header> {
+    let header =
+        |name: &str, value: Option<&str>| (name.to_owned(), value.map(|value| value.as_bytes().to_vec()));
+    match number % 7 {
+        0 => vec![header("trace", Some("0af7651916cd43dd"))],
+        1 => vec![header("twice", Some("one")), header("twice", Some("two"))],
+        2 => vec![header("", Some("")), header("null", None), header("long", Some(&"x".repeat(150)))],
+        _ => Vec::new(),
+    }
+}
+
+/// All headers of a record that has this number, as one number.
+pub fn headers_told(number: RecordNumber) -> u64 {
+    let headers = headers_of(number);
+    tell_headers(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_deref())))
+}
+
+/// Headers in their order as one number, without that which has the record's number; 0 if there are none.
+pub fn tell_headers<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> u64 {
+    let part = |told: u64, part: &[u8]| {
+        let bytes = part.len().to_be_bytes().into_iter().chain(part.iter().copied());
+        bytes.fold(told, |told, byte| (told ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+    };
+    let own = headers.filter(|(name, _)| *name != NUMBER.as_bytes());
+    own.fold(0, |told, (name, value)| {
+        let named = part(told.wrapping_add(0xCBF2_9CE4_8422_2325), name);
+        value.map_or(named, |value| part(named.rotate_left(1), value))
+    })
+}
+
+/// The batch of these records. Its codec follows from the first one's number, so it is the same with each attempt.
 pub fn encode(records: &[Sent], producer: Option<(Producer, i32)>, in_transaction: bool, now: i64) -> Bytes {
+    let first = records.first().map_or(0, |sent| sent.number);
+    let codec = CODECS[usize::try_from(first % 11).expect("small").saturating_sub(6)];
     let records = records.iter().map(|sent| encode_record(sent, now));
-    let mut batch = Batch::of(records).compressed(Codec::None);
+    let mut batch = Batch::of(records).compressed(codec);
     if let Some((producer, sequence)) = producer {
         batch = batch.by_producer(producer.producer_id, producer.producer_epoch, sequence);
     }
@@ -30,10 +65,14 @@ fn encode_record(sent: &Sent, now: i64) -> Wire {
     let mut value = number.clone();
     value.push(b' ');
     value.resize(value.len() + padding, b'.');
+    let mut headers = headers_of(sent.number);
+    if sent.tombstone {
+        headers.push((NUMBER.to_owned(), Some(number)));
+    }
     Wire {
         key: sent.key.map(|key| key.to_string().into_bytes()),
         value: (!sent.tombstone).then_some(value),
-        headers: if sent.tombstone { vec![(NUMBER.to_owned(), Some(number))] } else { Vec::new() },
+        headers,
         timestamp: sent.timestamp.unwrap_or(now),
     }
 }
@@ -43,15 +82,15 @@ pub fn number_in(bytes: &[u8]) -> u64 {
     digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
 }
 
-fn decode_record(wire: &Decoded, producer: Option<Producer>) -> Record {
-    let header = wire.headers.iter().find(|(name, _)| name.as_str() == NUMBER);
+fn decode_record(offset: i64, wire: &Wire, producer: Option<Producer>) -> Record {
+    let header = wire.headers.iter().find(|(name, _)| name == NUMBER);
     let number = wire.value.as_ref().or(header.and_then(|(_, value)| value.as_ref()));
     Record {
-        offset: wire.offset,
+        offset,
         number: number_in(number.expect("every record has its number")),
         key: wire.key.as_deref().map(number_in),
         tombstone: wire.value.is_none(),
-        headers: 0,
+        headers: tell_headers(wire.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_deref()))),
         timestamp: wire.timestamp,
         producer,
     }
@@ -73,10 +112,6 @@ fn head(batch: &ParsedBatch) -> Head {
         is_transactional: attributes & TRANSACTIONAL != 0,
         producer: (producer_id >= 0).then_some(Producer { producer_id, producer_epoch }),
     }
-}
-
-fn decode(batch: &ParsedBatch) -> Vec<Decoded> {
-    RecordBatchDecoder::decode(&mut batch.bytes.clone()).expect("a batch that can be read").records
 }
 
 /// An answer for one partition, as an application sees it that asked from `from` on.
@@ -104,7 +139,7 @@ pub fn reading(from: i64, isolation: Isolation, data: &PartitionData) -> Reading
         }
         if head.is_control {
             let producer = head.producer.expect("a marker has a producer");
-            let kind = decode(&batch).first().and_then(|record| record.key.as_ref()?.get(3).copied());
+            let kind = batch.records().first().and_then(|record| record.key.as_ref()?.get(3).copied());
             let verdict = if kind == Some(1) { Verdict::Commit } else { Verdict::Abort };
             if verdict == Verdict::Abort {
                 aborted.retain(|id| *id != producer.producer_id);
@@ -118,8 +153,8 @@ pub fn reading(from: i64, isolation: Isolation, data: &PartitionData) -> Reading
         if head.is_transactional && is_aborted {
             continue;
         }
-        let seen = decode(&batch).into_iter().filter(|record| record.offset >= from);
-        reading.records.extend(seen.map(|record| decode_record(&record, head.producer)));
+        let seen = batch.records_at().into_iter().filter(|(offset, _)| *offset >= from);
+        reading.records.extend(seen.map(|(offset, record)| decode_record(offset, &record, head.producer)));
     }
     reading
 }

@@ -4,7 +4,7 @@ use crate::history::{Fact, Producer, Record, TopicId, TopicPartition};
 use crate::metadata::{Metadata, MetadataOf};
 use crate::network::Node;
 use crate::objects::{Objects, ObjectsOf};
-use crate::records::number_in;
+use crate::records::{number_in, tell_headers};
 use cenote::archive::{self, LoadedManifest, Repair, fsck};
 use cenote::clock::Clock;
 use cenote::meta::{MetadataStore, Revision, Standing};
@@ -94,7 +94,7 @@ fn record(row: &Row<'_>) -> Record {
         number: number_in(row.value.or(header).expect("every record has its number")),
         key: row.key.map(number_in),
         tombstone: row.value.is_none(),
-        headers: 0,
+        headers: tell_headers(row.headers.into_iter().map(|header| (header.key, header.value))),
         timestamp: row.timestamp.get(),
         producer: (producer.producer_id >= 0).then_some(producer),
     }

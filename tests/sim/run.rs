@@ -1,12 +1,13 @@
 //! One seed from its beginning to its end: a cluster, those who use it, what goes wrong, and at last a look at what is left.
 
-use crate::actors::{consumer, group, operator, producer, reader, transactional};
+use crate::actors::chain::{self, Chain};
+use crate::actors::{consumer, consumer_group, group, operator, producer, reader, transactional};
 use crate::checker::{self, Breach};
 use crate::client::{Client, Clients, seconds};
 use crate::cluster::{Grounding, Process};
 use crate::dice::Dice;
 use crate::faults::{CLOCK_OFF_MAX_MS, Faults};
-use crate::history::{Bounds, Fact, History, Isolation, Role, TopicSettings};
+use crate::history::{Bounds, ClientId, Fact, History, Isolation, Role, TopicSettings};
 use crate::machine::{Machine, SECOND, TURN};
 use crate::metadata::Metadata;
 use crate::network::{Life, Net, Node};
@@ -18,6 +19,7 @@ use crate::tally::Tally;
 use cenote::clock::simulated;
 use cenote::planted::{self, Mistake};
 use parking_lot::Mutex;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -94,6 +96,7 @@ struct World {
     machine: Machine,
     processes: Vec<Process>,
     clock: Arc<AtomicU64>,
+    next_client: Cell<ClientId>,
     /// At the end there is time for graveyards to be emptied.
     rests: bool,
 }
@@ -133,7 +136,16 @@ impl World {
             epoch_ms: EPOCH_MS,
         });
         let rests = dice.permille(50);
-        World { rests, dice, grounding, clients, machine, processes, clock: Arc::default() }
+        World {
+            rests,
+            dice,
+            grounding,
+            clients,
+            machine,
+            processes,
+            clock: Arc::default(),
+            next_client: Cell::new(1),
+        }
     }
 
     fn now(&self) -> u64 {
@@ -171,7 +183,7 @@ impl World {
     }
 
     fn run(&mut self) {
-        let topics = self.begin();
+        let Begun { topics, chain } = self.begin();
         let mut faults = Faults::new(self.dice.fork(), self.grounding.clone());
         let end = self.dice.between(seconds(5)..seconds(13));
         while self.now() < end {
@@ -187,6 +199,9 @@ impl World {
         self.clients.is_over.store(true, Ordering::Relaxed);
         let ended = self.turn_until(END_WITHIN, |world| world.clients.progress.lock().is_empty());
         assert!(ended, "clients do not end: {:?}", self.clients.progress.lock().keys());
+        if let Some(chain) = chain {
+            self.finish_chain(chain);
+        }
         self.read_all(&topics);
         if self.rests {
             self.turn_until(GRAVES_REST, |_| false);
@@ -216,60 +231,109 @@ impl World {
     }
 
     /// Those who use the cluster begin.
-    fn begin(&mut self) -> Vec<String> {
-        let topics: Vec<String> =
-            (0..self.dice.between(1..3)).map(|number| format!("topic-{number}")).collect();
-        let (handle, mut next) = (self.machine.handle(), 1);
-        let mut client = |dice: &Dice, clients: &Arc<Clients>| {
-            next += 1;
-            Client::new(clients, next, dice.fork())
-        };
-        let mut wanted = Vec::new();
-        for topic in &topics {
-            let partitions = i32::try_from(self.dice.between(1..4)).expect("few");
-            let settings = self.topic_settings();
-            wanted.push((topic.clone(), partitions, settings));
-            let keys = settings.compact.then(|| self.dice.between(2..12));
-            for _ in 0..self.dice.between(0..2) {
-                handle.spawn(producer::run_plain(client(&self.dice, &self.clients), topic.clone(), keys));
-            }
-            for _ in 0..self.dice.between(1..2) {
-                handle.spawn(producer::run_idempotent(
-                    client(&self.dice, &self.clients),
-                    topic.clone(),
-                    keys,
-                ));
-            }
-            for isolation in [Isolation::Uncommitted, Isolation::Committed] {
-                handle.spawn(consumer::run_assigned(
-                    client(&self.dice, &self.clients),
-                    topic.clone(),
-                    isolation,
-                ));
-            }
-        }
-        handle.spawn(operator::run(client(&self.dice, &self.clients), wanted));
+    fn begin(&mut self) -> Begun {
+        let topics: Vec<operator::Wanted> = (0..self.dice.between(1..3))
+            .map(|number| (format!("topic-{number}"), self.some_partitions(), self.topic_settings()))
+            .collect();
+        let names: Vec<String> = topics.iter().map(|(name, _, _)| name.clone()).collect();
+        topics.iter().for_each(|topic| self.begin_with_topic(topic));
         for number in 0..self.dice.between(0..3) {
             let id = format!("transactions-{number}");
-            handle.spawn(transactional::run(client(&self.dice, &self.clients), id, topics.clone(), Some(8)));
+            self.spawn(|client| transactional::run(client, id, names.clone(), Some(8)));
         }
+        self.begin_groups(&names[0]);
+        let chain = self.dice.permille(400).then(|| self.begin_chain(&names));
+        let made = chain.as_ref().map(|chain| (chain.output.clone(), self.some_partitions(), kept()));
+        let made: Vec<operator::Wanted> = made.into_iter().collect();
+        let begun = Begun {
+            topics: names.into_iter().chain(made.iter().map(|(name, _, _)| name.clone())).collect(),
+            chain,
+        };
+        self.spawn(|client| operator::run(client, topics, made));
+        begun
+    }
+
+    /// Its producers and readers.
+    fn begin_with_topic(&self, (name, _, settings): &operator::Wanted) {
+        let keys = settings.compact.then(|| self.dice.between(2..12));
+        for _ in 0..self.dice.between(0..2) {
+            self.spawn(|client| producer::run_plain(client, name.clone(), keys));
+        }
+        for _ in 0..self.dice.between(1..2) {
+            self.spawn(|client| producer::run_idempotent(client, name.clone(), keys));
+        }
+        for isolation in [Isolation::Uncommitted, Isolation::Committed] {
+            self.spawn(|client| consumer::run_assigned(client, name.clone(), isolation));
+        }
+    }
+
+    /// Groups of either protocol. There may be fewer partitions than members: only the first has to commit something.
+    fn begin_groups(&self, topic: &str) {
+        let role = |number| if number == 0 { Role::Member } else { Role::Operator };
         for number in 0..self.dice.between(0..3) {
-            // There may be fewer partitions than members: only the first has to commit something.
-            let role = if number == 0 { Role::Member } else { Role::Operator };
-            let (member, topic) = (client(&self.dice, &self.clients), topics[0].clone());
-            handle.spawn(group::run(member, "group".to_owned(), topic, role));
+            let (group, topic) = ("group".to_owned(), topic.to_owned());
+            self.spawn(|client| group::run(client, group, topic, role(number)));
         }
-        topics
+        for number in 0..self.dice.between(0..4) {
+            let (group, topic) = ("consumers".to_owned(), topic.to_owned());
+            self.spawn(|client| consumer_group::run(client, group, topic, role(number)));
+        }
+    }
+
+    fn begin_chain(&self, topics: &[String]) -> Chain {
+        let chain = Chain {
+            group: "chain".to_owned(),
+            input: self.dice.pick(topics).clone(),
+            output: "made".to_owned(),
+        };
+        for number in 0..self.dice.between(1..3) {
+            let clients = self.chain_clients();
+            self.machine.handle().spawn(chain::run(clients, chain.clone(), number));
+        }
+        chain
+    }
+
+    /// The chain's last worker makes what the others have left.
+    fn finish_chain(&mut self, chain: Chain) {
+        let done = Arc::new(AtomicBool::new(false));
+        let (clients, is_done) = (self.chain_clients(), Arc::clone(&done));
+        self.machine.handle().spawn(async move {
+            chain::finish(clients, chain).await;
+            is_done.store(true, Ordering::Relaxed);
+        });
+        let in_time = self.turn_until(END_WITHIN, |_| done.load(Ordering::Relaxed));
+        assert!(in_time, "a chain does not come to the end of its input");
+    }
+
+    fn chain_clients(&self) -> chain::Clients {
+        chain::Clients { member: self.client(), producer: self.client() }
+    }
+
+    fn client(&self) -> Client {
+        let id = self.next_client.get();
+        self.next_client.set(id + 1);
+        Client::new(&self.clients, id, self.dice.fork())
+    }
+
+    fn spawn<Run>(&self, run: impl FnOnce(Client) -> Run)
+    where
+        Run: Future<Output = ()> + Send + 'static,
+    {
+        self.machine.handle().spawn(run(self.client()));
+    }
+
+    fn some_partitions(&self) -> i32 {
+        i32::try_from(self.dice.between(1..4)).expect("few")
     }
 
     /// Mostly all is kept; some topics are compacted, some lose what is old.
     fn topic_settings(&self) -> TopicSettings {
-        let kept =
-            TopicSettings { delete: true, delete_retention_ms: 86_400_000, ..TopicSettings::default() };
-        match self.dice.below(4) {
-            0 => TopicSettings { compact: true, delete: false, delete_retention_ms: 2_000, ..kept },
-            1 => TopicSettings { retention_bytes: Some(self.dice.between(2_000..30_000)), ..kept },
-            _ => kept,
+        match self.dice.below(5) {
+            0 => TopicSettings { compact: true, delete: false, delete_retention_ms: 2_000, ..kept() },
+            1 => TopicSettings { retention_bytes: Some(self.dice.between(2_000..30_000)), ..kept() },
+            // Some records say that they are an hour old. By most of these no other is too old, whatever a clock says.
+            2 => TopicSettings { retention_ms: Some(*self.dice.pick(&RETENTION_MS)), ..kept() },
+            _ => kept(),
         }
     }
 
@@ -287,7 +351,7 @@ impl World {
 
     fn read(&mut self, topics: &[String]) {
         let done = Arc::new(AtomicBool::new(false));
-        let client = Client::new(&self.clients, 1, self.dice.fork());
+        let client = self.client();
         let (read, topics) = (Arc::clone(&done), topics.to_vec());
         self.machine.handle().spawn(async move {
             reader::read_all(client, topics).await;
@@ -305,6 +369,21 @@ impl World {
     fn remains(&self) -> Remains {
         Remains::new(&self.grounding.metadata, &self.grounding.objects)
     }
+}
+
+/// How long records are kept in topics that lose what is old, in milliseconds.
+const RETENTION_MS: [u64; 3] = [5_000, 300_000, 1_000_000];
+
+/// Who uses a cluster.
+struct Begun {
+    /// All topics that stay.
+    topics: Vec<String>,
+    chain: Option<Chain>,
+}
+
+/// Nothing goes.
+fn kept() -> TopicSettings {
+    TopicSettings { delete: true, delete_retention_ms: 86_400_000, ..TopicSettings::default() }
 }
 
 /// More say nothing more.

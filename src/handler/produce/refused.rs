@@ -1,9 +1,13 @@
 //! Why a part of a Produce request is not taken, as the answer says it. Single records are blamed in Apache Kafka's words.
 
+use crate::handler::context::Context;
+use crate::log::Partition;
 use crate::topic::Topic;
 use crate::wire::batch::{BatchError, RecordFault, RejectedRecords};
 use crate::wire::messages::produce_response::BatchIndexAndErrorMessage;
 use crate::wire::{ErrorCode, StrBytes};
+use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
 
 /// Not taken; nothing of it is stored.
 #[derive(Clone)]
@@ -12,6 +16,8 @@ pub(super) struct Refused {
     pub message: String,
     /// Which records are to blame, if it is single ones.
     pub records: Vec<BatchIndexAndErrorMessage>,
+    /// By what is known here of this partition: another broker may know more, if it leads by now.
+    pub judged_by: Option<Arc<Partition>>,
 }
 
 /// Records that the message of an answer quotes.
@@ -19,7 +25,18 @@ const QUOTED_MAX: usize = 3;
 
 impl Refused {
     pub(super) fn new(code: ErrorCode, message: impl ToString) -> Refused {
-        Refused { code, message: message.to_string(), records: Vec::new() }
+        Refused { code, message: message.to_string(), records: Vec::new(), judged_by: None }
+    }
+
+    /// The same, to be told only if this broker led the partition when it was judged: a client takes a batch that does not
+    /// follow the last for lost, and some never send again.
+    pub(super) async fn confirmed(self, context: &Context, deadline: Instant) -> Refused {
+        let Some(partition) = &self.judged_by else { return self };
+        let confirmed = timeout_at(deadline, context.confirm_ends(partition)).await;
+        if matches!(confirmed, Ok(Ok(()))) {
+            return self;
+        }
+        Refused::new(ErrorCode::NotLeaderOrFollower, "this broker may not lead the partition any more")
     }
 
     /// A batch that is not taken.
@@ -34,7 +51,7 @@ impl Refused {
             record.with_batch_index_error_message(Some(StrBytes::from_string(why.clone())))
         };
         let records = blamed.iter().map(blame).collect();
-        Refused { code: error.code(), message: message(rejected, &blamed), records }
+        Refused { code: error.code(), message: message(rejected, &blamed), records, judged_by: None }
     }
 }
 

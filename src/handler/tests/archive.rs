@@ -137,7 +137,7 @@ async fn offsets_are_found_by_time_in_segments_and_behind_them() {
     }
 }
 
-fn stamped(base_sequence: i32) -> ProduceRequest {
+pub(super) fn stamped(base_sequence: i32) -> ProduceRequest {
     let mut builder = BatchBuilder::new();
     builder.append(NOW, None, Some(b"once"), &[]);
     let stamp = ProducerStamp {

@@ -1,13 +1,14 @@
 //! The reader rule: a sealed session claims nothing that only a standing one can know.
 
+use super::archive::stamped;
 use super::versions::{end_of_epoch, fetch, list_offsets, produce};
 use super::world::{World, code, topic_name};
 use crate::journal::{Partitions, recover};
 use crate::topic::Topic;
 use crate::wire::ErrorCode;
-use crate::wire::messages::CreateTopicsRequest;
 use crate::wire::messages::create_topics_request::CreatableTopic;
 use crate::wire::messages::fetch_response::PartitionData;
+use crate::wire::messages::{CreateTopicsRequest, ProduceResponse};
 use futures_util::TryStreamExt;
 use std::sync::Arc;
 
@@ -92,6 +93,22 @@ async fn a_sealed_session_acknowledges_nothing_and_what_it_took_is_never_seen() 
     let rows: Vec<_> = objects.iter().flat_map(|object| &object.index.rows).collect();
     assert_eq!(rows.len(), 1, "the batch from before");
     assert_eq!(world.context.partition(&topic, 0).expect("there").ends().high_watermark.get(), 3);
+}
+
+/// What is missing here may have come where the partition is led since.
+#[tokio::test]
+async fn a_sealed_session_does_not_say_that_a_batch_follows_nothing() {
+    let (world, _) = world().await;
+    let outcome = |response: ProduceResponse| code(response.responses[0].partition_responses[0].error_code);
+    assert_eq!(outcome(world.ask(BY_NAME, &stamped(0)).await), None);
+    let too_early = stamped(2);
+    assert_eq!(
+        outcome(world.ask(BY_NAME, &too_early).await),
+        Some(ErrorCode::OutOfOrderSequenceNumber),
+        "who stands knows all that came"
+    );
+    world.seal().await;
+    assert_eq!(outcome(world.ask(BY_NAME, &too_early).await), Some(ErrorCode::NotLeaderOrFollower));
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 //! What a leader takes of transactions: batches, answers of the coordinator, markers.
 
 use super::super::{
-    AppendError, Appended, BatchIdentity, Incoming, IsolationLevel, Marker, MarkerError, MarkerTaken,
-    SequenceError, Verified, Waiter,
+    AppendError, Appended, ArchivedLog, BatchIdentity, Incoming, IsolationLevel, Marker, MarkerError,
+    MarkerTaken, SequenceError, Verified, Waiter,
 };
 use super::partition::{World, plain};
 use crate::journal::{CommitTicket, Outcome};
 use crate::limits::{MemoryBudget, MemoryPermit, Purpose};
-use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp, TransactionOrdinal, Verdict, ViewNumber};
+use crate::segment::manifest::{Archived, Manifest};
+use crate::types::{
+    Offset, ProducerEpoch, ProducerId, Timestamp, TopicName, TransactionOrdinal, Verdict, ViewNumber,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -287,6 +290,31 @@ async fn a_marker_moves_the_last_stable_offset_when_it_is_committed_and_wakes_wh
     let aborted = partition.aborted_in(Offset(0)..Offset(3));
     assert_eq!(aborted.len(), 1);
     assert_eq!((aborted[0].producer_id, aborted[0].first_offset), (ProducerId(4), Offset(0)));
+}
+
+/// Segments have neither what was aborted nor the marker with which the leaving out ends.
+#[tokio::test]
+async fn what_was_aborted_and_archived_hides_nothing_of_the_producers_next_transaction() {
+    let world = World::new(Duration::ZERO).await;
+    let partition = world.partition();
+    assert_eq!(take(&world, Batch(0, 0, Some(1))), At(0));
+    written(mark(&world, 0, 5, 1, Verdict::Abort)).settled().await;
+    assert_eq!(take(&world, Batch(0, 1, Some(2))), At(2));
+    written(mark(&world, 0, 5, 2, Verdict::Commit)).settled().await;
+    let plan = || partition.read_plan(Offset(0), IsolationLevel::ReadCommitted, 1000).expect("in range");
+    assert_eq!(plan().aborted.len(), 1);
+    // Nothing is committed after this, by which it would be forgotten.
+    let archived = Archived {
+        segments: Vec::new(),
+        archived_offset: Offset(2),
+        leader_epochs: partition.epochs_in(Offset(0), Offset(2)),
+        producers: partition.checkpoint_at(Offset(2)).producers(Timestamp(0)),
+    };
+    let manifest = Manifest::new(super::partition::partition(0), Offset::ZERO);
+    let manifest = Arc::new(manifest.append_segments(archived).expect("legal").manifest);
+    partition.on_archived(ArchivedLog { topic: TopicName::parse("a").expect("legal"), manifest });
+    assert!(!plan().spans.is_empty());
+    assert_eq!(plan().aborted, []);
 }
 
 #[tokio::test]

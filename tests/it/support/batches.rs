@@ -170,6 +170,11 @@ impl ParsedBatch {
 
     /// Its records.
     pub fn records(&self) -> Vec<Record> {
+        self.records_at().into_iter().map(|(_, record)| record).collect()
+    }
+
+    /// Its records with their offsets.
+    pub fn records_at(&self) -> Vec<(i64, Record)> {
         let mut header = &self.bytes[21..HEADER_BYTES];
         let attributes = header.get_i16();
         header.advance(4);
@@ -177,7 +182,8 @@ impl ParsedBatch {
         let count = (&self.bytes[57..61]).get_i32();
         let records = decompress(attributes & 7, &self.bytes[HEADER_BYTES..]);
         let mut rest = records.as_slice();
-        (0..count).map(|_| take_record(&mut rest, base_timestamp)).collect()
+        let taken = (0..count).map(|_| take_record(&mut rest, base_timestamp));
+        taken.map(|(delta, record)| (self.base_offset + delta, record)).collect()
     }
 }
 
@@ -234,7 +240,7 @@ fn decompress(codec: i16, records: &[u8]) -> Vec<u8> {
     match codec {
         0 => plain.extend_from_slice(records),
         1 => drop(flate2::read::GzDecoder::new(records).read_to_end(&mut plain).expect("gzip")),
-        2 => plain = snap::raw::Decoder::new().decompress_vec(records).expect("snappy"),
+        2 => plain = decompress_snappy(records),
         3 => drop(lz4_flex::frame::FrameDecoder::new(records).read_to_end(&mut plain).expect("lz4")),
         4 => plain = zstd::decode_all(records).expect("zstd"),
         other => panic!("codec {other}"),
@@ -242,13 +248,33 @@ fn decompress(codec: i16, records: &[u8]) -> Vec<u8> {
     plain
 }
 
-fn take_record(from: &mut &[u8], base_timestamp: i64) -> Record {
+/// What Java's clients put before blocks, each with its length before it; other clients send one block as it is.
+const SNAPPY_OF_JAVA: &[u8] = b"\x82SNAPPY\0";
+
+fn decompress_snappy(records: &[u8]) -> Vec<u8> {
+    let block = |block: &[u8]| snap::raw::Decoder::new().decompress_vec(block).expect("snappy");
+    if !records.starts_with(SNAPPY_OF_JAVA) {
+        return block(records);
+    }
+    let mut rest = &records[SNAPPY_OF_JAVA.len() + 8..];
+    let mut plain = Vec::new();
+    while !rest.is_empty() {
+        let length = usize::try_from(rest.get_u32()).expect("a small block");
+        let (first, others) = rest.split_at(length);
+        plain.extend(block(first));
+        rest = others;
+    }
+    plain
+}
+
+/// How far its offset is from the batch's first, and the record.
+fn take_record(from: &mut &[u8], base_timestamp: i64) -> (i64, Record) {
     let length = usize::try_from(take_varint(from)).expect("a record's length");
     let (mut record, rest) = from.split_at(length);
     *from = rest;
     record.advance(1);
     let timestamp = base_timestamp + take_varint(&mut record);
-    take_varint(&mut record);
+    let offset_delta = take_varint(&mut record);
     let key = take_field(&mut record);
     let value = take_field(&mut record);
     let count = take_varint(&mut record);
@@ -258,7 +284,7 @@ fn take_record(from: &mut &[u8], base_timestamp: i64) -> Record {
             (String::from_utf8(name).expect("UTF-8"), take_field(&mut record))
         })
         .collect();
-    Record { key, value, headers, timestamp }
+    (offset_delta, Record { key, value, headers, timestamp })
 }
 
 fn take_field(from: &mut &[u8]) -> Option<Vec<u8>> {

@@ -1,8 +1,11 @@
 //! Members of groups, by the classic protocol: they share the partitions of a topic, and commit how far they came.
 
 use super::consumer::{Ask, Fetched, fetch, list_offsets};
+use super::transaction::Membership;
 use crate::client::{Client, Topic, text};
-use crate::history::{Answer, Call, Isolation, OffsetCommit, OffsetSpec, Outcome, Role, TopicPartition};
+use crate::history::{
+    Answer, Call, Isolation, OffsetCommit, OffsetSpec, Outcome, Reading, Role, TopicPartition,
+};
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_commit_request::{
@@ -20,42 +23,51 @@ const COORDINATOR_OF_GROUPS: i8 = 0;
 const MEMBER_ID_REQUIRED: i16 = 79;
 const UNKNOWN_MEMBER_ID: i16 = 25;
 const ILLEGAL_GENERATION: i16 = 22;
+/// The last OffsetFetch that is the same for members and for others.
+pub const OFFSET_FETCH: i16 = 8;
 /// Session and rebalance timeout.
 const TIMEOUT_MS: i32 = 10_000;
 
-struct Member {
-    client: Client,
+pub struct Member {
+    pub client: Client,
     group: String,
-    topic: Topic,
+    pub topic: Topic,
     id: String,
     generation: i32,
     /// How far it came in what it has.
-    positions: BTreeMap<TopicPartition, i64>,
+    pub positions: BTreeMap<TopicPartition, i64>,
     assignment: u64,
 }
+
+/// The topic is not there any more.
+pub struct Gone;
 
 /// A member of a group that reads a topic.
 pub async fn run(mut client: Client, group: String, topic: String, role: Role) {
     client.started("member", role);
-    let mut assignment = 0;
-    while !client.shared.is_over() {
-        let Some(topic) = client.await_topic(&topic).await else { break };
-        let mut member = Member {
+    let Some(found) = client.await_topic(&topic).await else { return client.stopped() };
+    let mut member = Member::new(client, group, found);
+    while !member.client.shared.is_over() {
+        member.run().await;
+        let Some(found) = member.client.await_topic(&topic).await else { break };
+        member.topic = found;
+    }
+    member.client.stopped();
+}
+
+impl Member {
+    pub fn new(client: Client, group: String, topic: Topic) -> Member {
+        Member {
             client,
-            group: group.clone(),
+            group,
             topic,
             id: String::new(),
             generation: -1,
             positions: BTreeMap::new(),
-            assignment,
-        };
-        member.run().await;
-        (client, assignment) = (member.client, member.assignment);
+            assignment: 0,
+        }
     }
-    client.stopped();
-}
 
-impl Member {
     /// For a while, then it leaves.
     async fn run(&mut self) {
         let mut rounds = self.client.dice.between(20..200);
@@ -76,7 +88,7 @@ impl Member {
     }
 
     /// Joins and syncs; what it has then, and how far that was read.
-    async fn join(&mut self) -> bool {
+    pub async fn join(&mut self) -> bool {
         let call = self.client.begins(Call::Join {
             group: self.group.clone(),
             member: self.id.clone(),
@@ -93,8 +105,14 @@ impl Member {
             places: Some(places.clone()),
         };
         self.client.ends(call, Outcome::Ok(answer));
-        self.positions.clear();
+        self.positions = places.into_iter().map(|place| (place, 0)).collect();
+        self.rewind().await
+    }
+
+    /// Goes on from what the group has committed.
+    pub async fn rewind(&mut self) -> bool {
         self.assignment += 1;
+        let places: Vec<TopicPartition> = self.positions.keys().copied().collect();
         for place in places {
             let Some(position) = self.committed(place).await else { return false };
             self.positions.insert(place, position);
@@ -115,7 +133,7 @@ impl Member {
         match answer.error_code {
             0 | MEMBER_ID_REQUIRED => self.id = answer.member_id.to_string(),
             UNKNOWN_MEMBER_ID => self.id.clear(),
-            _ => self.client.leave_coordinator(),
+            _ => self.client.leave_coordinators(),
         }
         if answer.error_code != 0 {
             return None;
@@ -149,50 +167,23 @@ impl Member {
 
     /// The group's offset; where there is none, the log's start.
     async fn committed(&mut self, place: TopicPartition) -> Option<i64> {
-        let call = self.client.begins(Call::OffsetFetch { group: self.group.clone(), place, stable: true });
-        let topic = OffsetFetchRequestTopics::default()
-            .with_name(TopicName(text(&self.topic.name)))
-            .with_partition_indexes(vec![place.partition]);
-        let group = OffsetFetchRequestGroup::default()
-            .with_group_id(text(&self.group).into())
-            .with_topics(Some(vec![topic]));
-        let request = OffsetFetchRequest::default().with_groups(vec![group]).with_require_stable(true);
-        let answer = self.ask(8, &request).await;
-        let part = answer.and_then(|answer| {
-            let group = answer.groups.into_iter().next().filter(|group| group.error_code == 0)?;
-            group.topics.into_iter().next()?.partitions.into_iter().next()
-        });
-        let Some(part) = part.filter(|part| part.error_code == 0) else {
-            self.client.ends(call, Outcome::Unknown);
-            self.client.leave_coordinator();
-            return None;
-        };
-        let offset = (part.committed_offset >= 0).then_some(part.committed_offset);
-        self.client.ends(call, Outcome::Ok(Answer::Committed(offset)));
-        match offset {
+        let by = self.membership();
+        match fetch_offset(&mut self.client, OFFSET_FETCH, &by, &self.topic, place).await? {
             Some(offset) => Some(offset),
             None => list_offsets(&mut self.client, &self.topic, place, OffsetSpec::Earliest).await,
         }
     }
 
+    pub fn membership(&self) -> Membership {
+        Membership { group: self.group.clone(), member: self.id.clone(), generation: self.generation }
+    }
+
     /// Reads on in all that it has, and commits.
     async fn read(&mut self) -> bool {
-        for (place, from) in self.positions.clone() {
-            let ask =
-                Ask { from, isolation: Isolation::Committed, assignment: Some(self.assignment), wait_ms: 50 };
-            match fetch(&mut self.client, &self.topic, place, ask).await {
-                Fetched::Read(reading) => {
-                    self.positions.insert(place, reading.next);
-                }
-                Fetched::OutOfRange => {
-                    let start =
-                        list_offsets(&mut self.client, &self.topic, place, OffsetSpec::Earliest).await;
-                    let Some(start) = start else { continue };
-                    self.assignment += 1;
-                    self.positions.insert(place, start);
-                }
-                Fetched::Gone => return false,
-                Fetched::Failed => {}
+        let places: Vec<TopicPartition> = self.positions.keys().copied().collect();
+        for place in places {
+            if self.poll(place).await.is_err() {
+                return false;
             }
             if self.client.dice.permille(300) && !self.commit(place).await {
                 return false;
@@ -200,6 +191,29 @@ impl Member {
         }
         self.client.pause(1..150).await;
         true
+    }
+
+    /// Reads on in a partition that it has; none: nothing came.
+    pub async fn poll(&mut self, place: TopicPartition) -> Result<Option<Reading>, Gone> {
+        let from = self.positions[&place];
+        let ask =
+            Ask { from, isolation: Isolation::Committed, assignment: Some(self.assignment), wait_ms: 50 };
+        match fetch(&mut self.client, &self.topic, place, ask).await {
+            Fetched::Read(reading) => {
+                self.positions.insert(place, reading.next);
+                return Ok(Some(reading));
+            }
+            Fetched::OutOfRange => {
+                let start = list_offsets(&mut self.client, &self.topic, place, OffsetSpec::Earliest).await;
+                if let Some(start) = start {
+                    self.assignment += 1;
+                    self.positions.insert(place, start);
+                }
+            }
+            Fetched::Gone => return Err(Gone),
+            Fetched::Failed => {}
+        }
+        Ok(None)
     }
 
     async fn commit(&mut self, place: TopicPartition) -> bool {
@@ -244,7 +258,7 @@ impl Member {
         }
     }
 
-    async fn heartbeat(&mut self) -> bool {
+    pub async fn heartbeat(&mut self) -> bool {
         let request = HeartbeatRequest::default()
             .with_group_id(text(&self.group).into())
             .with_generation_id(self.generation)
@@ -259,7 +273,7 @@ impl Member {
         }
     }
 
-    async fn leave(&mut self) {
+    pub async fn leave(&mut self) {
         if self.id.is_empty() {
             return;
         }
@@ -276,7 +290,7 @@ impl Member {
         match code {
             UNKNOWN_MEMBER_ID => self.id.clear(),
             ILLEGAL_GENERATION | 27 => {}
-            _ => self.client.leave_coordinator(),
+            _ => self.client.leave_coordinators(),
         }
     }
 
@@ -287,4 +301,39 @@ impl Member {
     ) -> Option<R::Response> {
         self.client.ask_coordinator(COORDINATOR_OF_GROUPS, &self.group, version, request).await.ok()
     }
+}
+
+/// What a group has committed in a partition, once that is not pending any more. None: nobody says.
+pub async fn fetch_offset(
+    client: &mut Client,
+    api_version: i16,
+    by: &Membership,
+    topic: &Topic,
+    place: TopicPartition,
+) -> Option<Option<i64>> {
+    let call = client.begins(Call::OffsetFetch { group: by.group.clone(), place, stable: true });
+    let wanted = OffsetFetchRequestTopics::default()
+        .with_name(TopicName(text(&topic.name)))
+        .with_partition_indexes(vec![place.partition]);
+    let mut group = OffsetFetchRequestGroup::default()
+        .with_group_id(text(&by.group).into())
+        .with_topics(Some(vec![wanted]));
+    // Before, nobody says who asks.
+    if api_version > OFFSET_FETCH {
+        group = group.with_member_id(Some(text(&by.member))).with_member_epoch(by.generation);
+    }
+    let request = OffsetFetchRequest::default().with_groups(vec![group]).with_require_stable(true);
+    let answer = client.ask_coordinator(COORDINATOR_OF_GROUPS, &by.group, api_version, &request).await.ok();
+    let part = answer.and_then(|answer| {
+        let group = answer.groups.into_iter().next().filter(|group| group.error_code == 0)?;
+        group.topics.into_iter().next()?.partitions.into_iter().next()
+    });
+    let Some(part) = part.filter(|part| part.error_code == 0) else {
+        client.ends(call, Outcome::Unknown);
+        client.leave_coordinators();
+        return None;
+    };
+    let offset = (part.committed_offset >= 0).then_some(part.committed_offset);
+    client.ends(call, Outcome::Ok(Answer::Committed(offset)));
+    Some(offset)
 }

@@ -1,10 +1,13 @@
 //! Those who use the brokers. Each writes down what it did and what it was told.
 
+pub mod chain;
 pub mod consumer;
+pub mod consumer_group;
 pub mod group;
 pub mod operator;
 pub mod producer;
 pub mod reader;
+pub mod transaction;
 pub mod transactional;
 
 use crate::history::Outcome;

@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 const TOPIC_ALREADY_EXISTS: i16 = 36;
 const OF_A_TOPIC: i8 = 2;
+/// Records up to there are to be deleted, whatever that is.
+const HIGH_WATERMARK: i64 = -1;
 
 /// Settings of a topic, in Kafka's words.
 fn settings_of(settings: &TopicSettings) -> Vec<(&'static str, String)> {
@@ -75,10 +77,13 @@ pub async fn create(client: &mut Client, name: &str, partitions: i32, settings: 
     }
 }
 
-/// Creates topics, then changes them now and then.
-pub async fn run(mut client: Client, topics: Vec<(String, i32, TopicSettings)>) {
+/// A topic that is wanted: name, partitions, settings.
+pub type Wanted = (String, i32, TopicSettings);
+
+/// Creates topics, then changes them now and then; some it leaves alone.
+pub async fn run(mut client: Client, topics: Vec<Wanted>, left_alone: Vec<Wanted>) {
     client.started("operator", Role::Operator);
-    for (name, partitions, settings) in &topics {
+    for (name, partitions, settings) in topics.iter().chain(&left_alone) {
         create(&mut client, name, *partitions, *settings).await;
     }
     while !client.shared.is_over() {
@@ -176,11 +181,12 @@ async fn delete_records(client: &mut Client, topic: &Topic) {
     let partition = client.dice.below(u64::try_from(topic.partitions).expect("some"));
     let partition = i32::try_from(partition).expect("few");
     let place = TopicPartition { topic: topic.id, partition };
-    // Above it what is told of the ends contradicts itself: that is known.
-    let latest = OffsetSpec::Latest(Isolation::Committed);
-    let Some(stable) = list_offsets(client, topic, place, latest).await else { return };
-    let before = client.dice.below(u64::try_from(stable).expect("not negative") + 1);
-    let before = i64::try_from(before).expect("an offset");
+    // Also what is not stable: open transactions lose records then.
+    let latest = OffsetSpec::Latest(Isolation::Uncommitted);
+    let Some(high) = list_offsets(client, topic, place, latest).await else { return };
+    let below = client.dice.below(u64::try_from(high).expect("not negative") + 1);
+    let below = i64::try_from(below).expect("an offset");
+    let before = if client.dice.permille(100) { HIGH_WATERMARK } else { below };
     client.connected().await;
     let call = client.begins(Call::DeleteRecords { place, before });
     let wanted = DeleteRecordsPartition::default().with_partition_index(partition).with_offset(before);

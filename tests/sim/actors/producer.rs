@@ -17,21 +17,26 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 /// Produce by the topic's id: whoever sends by its name may meet the next topic of that name.
-pub const VERSION: i16 = 13;
+const VERSION: i16 = 13;
 /// Batches on their way at once.
 const PIPELINE_MAX: usize = 5;
+
+/// How old some records say that they are, in milliseconds: what is kept for less may go at once.
+const OLD_MS: i64 = 3_600_000;
 
 /// Records for one batch. `keys`: how many different keys, none for records without.
 pub fn some_records(client: &Client, keys: Option<u64>) -> Vec<Sent> {
     let count = client.dice.between(1..6);
+    let age_ms = if client.dice.permille(200) { OLD_MS } else { 0 };
     let sent = |_| {
         let key = keys.map(|keys| client.dice.below(keys));
+        let number = client.shared.next_record();
         Sent {
-            number: client.shared.next_record(),
+            number,
             key,
             tombstone: key.is_some() && client.dice.permille(100),
-            headers: 0,
-            timestamp: Some(client.wall_ms()),
+            headers: records::headers_told(number),
+            timestamp: Some(client.wall_ms() - age_ms),
             source: None,
         }
     };
@@ -39,15 +44,18 @@ pub fn some_records(client: &Client, keys: Option<u64>) -> Vec<Sent> {
 }
 
 pub fn request(
+    api_version: i16,
     topic: &Topic,
     partition: i32,
     transactional_id: Option<&str>,
     records: Bytes,
 ) -> ProduceRequest {
     let partition = PartitionProduceData::default().with_index(partition).with_records(Some(records));
-    let topic = TopicProduceData::default()
-        .with_topic_id(Uuid::from_u128(topic.id.0))
-        .with_partition_data(vec![partition]);
+    let named = match api_version {
+        VERSION.. => TopicProduceData::default().with_topic_id(Uuid::from_u128(topic.id.0)),
+        _ => TopicProduceData::default().with_name(TopicName(text(&topic.name))),
+    };
+    let topic = named.with_partition_data(vec![partition]);
     ProduceRequest::default()
         .with_transactional_id(transactional_id.map(|id| text(id).into()))
         .with_acks(-1)
@@ -95,7 +103,7 @@ pub async fn send_plain(client: &mut Client, topic: &Topic, keys: Option<u64>) {
     let call = client.begins(Call::Send(batch));
     let connection = client.connected().await;
     let asking = async {
-        let id = connection.send(VERSION, &request(topic, partition, None, bytes)).await?;
+        let id = connection.send(VERSION, &request(VERSION, topic, partition, None, bytes)).await?;
         sent(connection, id).await
     };
     match timeout(PATIENCE, asking).await.unwrap_or(Err(Lost)) {
@@ -249,7 +257,7 @@ impl Idempotent<'_> {
                 false,
                 self.client.wall_ms(),
             );
-            let request = request(&self.topic, self.place.partition, None, bytes);
+            let request = request(VERSION, &self.topic, self.place.partition, None, bytes);
             let connection = self.client.connected().await;
             match timeout(PATIENCE, connection.send(VERSION, &request)).await.unwrap_or(Err(Lost)) {
                 Ok(id) => ids.push(id),

@@ -120,7 +120,8 @@ fn check_order(seen: &Seen<'_>, found: &mut Found) {
     }
 }
 
-/// Whoever sends the batch after the last one that was acknowledged is known, and its batch is the next, or a repeat.
+/// Whoever sends the batch after the last one that was acknowledged is known, and its batch is the next, or a repeat. One of
+/// whom nothing was acknowledged may have begun with a later batch, as in Apache Kafka: the first may have been refused.
 fn check_sequences(seen: &Seen<'_>, found: &mut Found) {
     for &(moment, fact) in &seen.facts {
         let Fact::SequenceDenied { place, producer, base_sequence } = fact else { continue };
@@ -137,9 +138,10 @@ fn check_sequences(seen: &Seen<'_>, found: &mut Found) {
             is_next &= is_before == told.is_some();
             acknowledged = acknowledged.max(told);
         }
-        if is_next && !seen.may_be_gone(place.topic, moment) {
+        let Some(told) = acknowledged.filter(|_| is_next) else { continue };
+        if !seen.may_be_gone(place.topic, moment) {
             let what = format!("{producer} in {place}: {base_sequence} is the next sequence");
-            found.add(Anomaly::SequenceForgotten, acknowledged.into_iter().chain([moment]), what);
+            found.add(Anomaly::SequenceForgotten, [told, moment], what);
         }
     }
 }

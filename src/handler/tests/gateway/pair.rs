@@ -34,6 +34,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Pair {
     pub one: World,
     pub two: World,
+    /// Where both keep what they know.
+    pub metadata: Arc<FaultyStore>,
     /// By which the second broker's streams come in.
     pub door_of_two: MeshDoor,
 }
@@ -46,11 +48,12 @@ impl Pair {
     /// Brokers in these zones.
     pub async fn in_zones(zones: [Option<&str>; 2]) -> Pair {
         // Of a store with one writer each session seals all others.
-        let metadata: Arc<dyn MetadataStore> = Arc::new(FaultyStore::new(10_000_000));
+        let faulty = Arc::new(FaultyStore::new(10_000_000));
+        let metadata: Arc<dyn MetadataStore> = Arc::<FaultyStore>::clone(&faulty);
         let store = ObjectStore::in_memory();
         let (one, _) = broker(&metadata, &store, 1).await;
         let (two, door_of_two) = broker(&metadata, &store, 2).await;
-        let pair = Pair { one: one.0, two: two.0, door_of_two };
+        let pair = Pair { one: one.0, two: two.0, metadata: faulty, door_of_two };
         pair.tell([one.1, two.1], zones);
         pair
     }
