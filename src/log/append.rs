@@ -217,9 +217,10 @@ const BEGINNINGS_ALONE_MS: i64 = 10_000;
 impl State {
     /// A client may have two requests under way and find that the second is taken: librdkafka concludes that the first is
     /// stored, whatever was answered to it. A producer that is known here is held to its sequence. One that is not may begin
-    /// with any, as its state may have expired; but not where the first request may have met the leader before.
+    /// with any, as its state may have expired; but not where the first request may have met the leader before, or come when
+    /// there was none.
     fn check_beginning(&self, batch: BatchIdentity, now: Timestamp) -> Result<(), AppendError> {
-        let since = self.taken_over.map(|taken_over| now.0.saturating_sub(taken_over.0));
+        let since = self.opened.map(|opened| now.0.saturating_sub(opened.0));
         let is_new_here = since.is_some_and(|since| (0..BEGINNINGS_ALONE_MS).contains(&since));
         if is_new_here && batch.base_sequence > 0 && !self.producers.knows(batch.producer_id) {
             return Err(AppendError::NotItsBeginning { got: batch.base_sequence });

@@ -38,8 +38,8 @@ pub(super) struct State {
     pub(super) checkpoint: Checkpoint,
     pub(super) producers: ProducerTable,
     pub(super) stability: Stability,
-    /// When it was taken over from another broker, if it was.
-    pub(super) taken_over: Option<Timestamp>,
+    /// When it began to be led here.
+    pub(super) opened: Option<Timestamp>,
     waiters: Waiters,
     /// Closed for good: the topic is gone.
     closed: bool,
@@ -70,7 +70,7 @@ impl Partition {
             checkpoint: Checkpoint::default(),
             producers: ProducerTable::default(),
             stability: Stability::default(),
-            taken_over: None,
+            opened: None,
             waiters: Waiters::default(),
             closed: false,
         };
@@ -95,9 +95,9 @@ impl Partition {
         &self.term
     }
 
-    /// Another broker may have led it until now: what producers have sent there may not have been taken.
-    pub fn on_taken_over(&self, now: Timestamp) {
-        self.state.lock().taken_over = Some(now);
+    /// Until now another broker led it, or nobody did: what producers have sent may not have been taken.
+    pub fn on_opened(&self, now: Timestamp) {
+        self.state.lock().opened = Some(now);
     }
 
     /// Its state, if it may be appended to here.

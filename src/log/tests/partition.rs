@@ -130,7 +130,7 @@ async fn a_repeated_batch_gets_its_first_offset_and_waits_for_the_same_flush() {
 #[tokio::test]
 async fn a_new_leader_takes_no_second_batch_of_a_producer_whose_first_it_does_not_know() {
     let world = World::new(Duration::ZERO).await;
-    world.partition().on_taken_over(Timestamp(1_000));
+    world.partition().on_opened(Timestamp(1_000));
     let permit = Arc::new(MemoryBudget::new(1 << 20).reserve(1, Purpose::Other).await);
     let append = |incoming, now| world.partition().append(&world.journal, incoming, &permit, Timestamp(now));
     let refused = append(idempotent(1), 1_000).map(|appended| appended.base_offset);

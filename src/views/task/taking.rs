@@ -82,8 +82,9 @@ impl Task {
     }
 
     fn open(&mut self, partitions: Vec<Arc<Partition>>) -> bool {
-        let (mut opened, mut all) = (0_usize, true);
+        let (mut opened, mut all, now) = (0_usize, true, self.start.clock.now());
         for partition in partitions {
+            partition.on_opened(now);
             match self.start.log.on_gained(partition) {
                 Ok(()) => opened += 1,
                 Err(error) => {
@@ -108,8 +109,7 @@ impl Task {
                     .into_iter()
                     .filter(|partition| wanted.contains(&partition.topic_partition()))
                     .collect();
-                let (count, now) = (partitions.len(), self.start.clock.now());
-                partitions.iter().for_each(|partition| partition.on_taken_over(now));
+                let count = partitions.len();
                 let mut manifests = manifests;
                 manifests.manifests.retain(|manifest| wanted.contains(&manifest.topic_partition));
                 if let Err(error) = self.start.archive.on_gained(manifests).await {
