@@ -148,12 +148,25 @@ impl Node {
 
 /// Waits until `nodes` serve all of `partitions`, each of them one; gives how many each has.
 async fn served(nodes: &[&Node], partitions: &[TopicPartition]) -> Vec<usize> {
+    served_so(nodes, partitions, |_| true).await
+}
+
+/// The same, where each of them has to lead something: before the one that joins does, the others lead all.
+async fn shared(nodes: &[&Node], partitions: &[TopicPartition]) -> Vec<usize> {
+    served_so(nodes, partitions, |led| led.iter().all(|led| *led > 0)).await
+}
+
+async fn served_so(
+    nodes: &[&Node],
+    partitions: &[TopicPartition],
+    is_so: impl Fn(&[usize]) -> bool,
+) -> Vec<usize> {
     let mut changes: Vec<_> = nodes.iter().map(|node| node.leadership.changes()).collect();
     let all = async {
         loop {
             let led: Vec<usize> = nodes.iter().map(|node| node.leads(partitions).len()).collect();
             assert!(led.iter().sum::<usize>() <= partitions.len(), "two lead one partition");
-            if led.iter().sum::<usize>() == partitions.len() {
+            if led.iter().sum::<usize>() == partitions.len() && is_so(&led) {
                 return led;
             }
             let news = changes.iter_mut().map(|changes| Box::pin(changes.changed()));
@@ -192,8 +205,7 @@ async fn a_broker_that_joins_takes_its_share_with_all_that_was_acknowledged() {
     }
     let before: Vec<_> = partitions.iter().map(|led| first.log.partition(*led).expect("led")).collect();
     let second = world.join(2).await;
-    let led = served(&[&first, &second], &partitions).await;
-    assert!(led.iter().all(|led| *led > 0), "{led:?}");
+    shared(&[&first, &second], &partitions).await;
     // What stays goes on as it is, what moves is closed.
     for (partition, was) in partitions.iter().zip(before) {
         match first.log.partition(*partition) {
@@ -214,7 +226,7 @@ async fn a_broker_that_leaves_hands_all_over() {
     let world = World::new();
     let (first, second) = (world.join(1).await, world.join(2).await);
     let partitions = first.create_topic().await;
-    served(&[&first, &second], &partitions).await;
+    shared(&[&first, &second], &partitions).await;
     append_all(&[&first, &second], &partitions, 0).await;
     first.views.control().leave().await;
     let second_alone = async {
@@ -233,7 +245,7 @@ async fn a_sealed_session_can_change_nothing_and_another_takes_over() {
     let world = World::new();
     let (first, second) = (world.join(1).await, world.join(2).await);
     let partitions = first.create_topic().await;
-    served(&[&first, &second], &partitions).await;
+    shared(&[&first, &second], &partitions).await;
     append_all(&[&first, &second], &partitions, 0).await;
     let of_first = first.leads(&partitions);
     second.views.control().seal(BrokerId(1)).await.expect("sealed");
@@ -256,7 +268,7 @@ async fn a_drained_broker_leads_nothing_until_it_may_again() {
     let world = World::new();
     let (first, second) = (world.join(1).await, world.join(2).await);
     let partitions = first.create_topic().await;
-    served(&[&first, &second], &partitions).await;
+    shared(&[&first, &second], &partitions).await;
     second.views.control().drain(BrokerId(1)).await.expect("ordered");
     let all_at_second = async {
         let mut changes = second.leadership.changes();
