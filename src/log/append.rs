@@ -64,7 +64,7 @@ pub enum AppendError {
     /// The producer is not known here, which led the partition only for a moment, and does not begin: what it sent before may
     /// be on its way to who led before, and be refused there. It comes again after that.
     #[error(
-        "sequence {got} of a producer that is not known here, just after another broker has led the partition"
+        "sequence {got} of a producer that is not known here, where the partition has not been led for long"
     )]
     NotItsBeginning {
         /// What came.
