@@ -157,13 +157,13 @@ async fn transactional_ids_of_two_coordinators_come_in_one_answer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_offset_is_not_said_to_be_none_while_nobody_can_say_whether_its_topic_is_there() {
     let pair = Pair::new().await;
-    pair.one.create("new", 1).await;
     let name = pair.name_of_two("g", PlacementKey::group);
-    let wanted =
-        OffsetFetchRequestTopics::default().with_name(topic_name("new")).with_partition_indexes(vec![0]);
+    let wanted = OffsetFetchRequestTopics::default()
+        .with_name(topic_name("unheard-of"))
+        .with_partition_indexes(vec![0]);
     let of_group = OffsetFetchRequestGroup::default().with_group_id(group(&name));
     let request = OffsetFetchRequest::default().with_groups(vec![of_group.with_topics(Some(vec![wanted]))]);
-    // The coordinator has not heard of the topic yet, and cannot look.
+    // The coordinator has not heard of such a topic, and cannot look.
     pair.metadata.reads_to_fail.store(1, Ordering::SeqCst);
     let answer = pair.two.ask(8, &request).await;
     assert_eq!(code(answer.groups[0].error_code), Some(ErrorCode::CoordinatorLoadInProgress));
