@@ -14,8 +14,8 @@ use crate::wire::{ErrorCode, StrBytes};
 /// Answers the request, topic by topic.
 pub async fn handle(
     context: &Context,
-    connection: &ConnectionInfo,
     request: CreatePartitionsRequest,
+    connection: &ConnectionInfo,
 ) -> CreatePartitionsResponse {
     let brokers = Brokers::of(context, connection);
     let mut seen = HashSet::default();

@@ -347,7 +347,7 @@ async fn answer_here(
             answer(frame, async |request| describe_log_dirs::handle(context, request)).await
         }
         ApiKey::CreatePartitions => {
-            answer(frame, async |request| create_partitions::handle(context, connection, request).await).await
+            answer(frame, async |request| create_partitions::handle(context, request, connection).await).await
         }
         ApiKey::IncrementalAlterConfigs => {
             answer(frame, async |request| incremental_alter_configs::handle(context, request).await).await

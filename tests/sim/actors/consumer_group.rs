@@ -3,20 +3,13 @@
 //! A member that is not known any more drops everything and begins anew.
 
 use super::consumer::{Ask, Fetched, fetch, list_offsets};
-use super::group::fetch_offset;
+use super::group::{OffsetOf, commit_offset, fetch_offset};
 use super::transaction::Membership;
 use crate::client::{Client, Topic, text};
-use crate::history::{
-    Answer, Call, Isolation, OffsetCommit, OffsetSpec, Outcome, Role, TopicId, TopicPartition,
-};
+use crate::history::{Answer, Call, Isolation, OffsetSpec, Outcome, Role, TopicId, TopicPartition};
 use crate::machine::now;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
-use kafka_protocol::messages::offset_commit_request::{
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
-use kafka_protocol::messages::{
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, OffsetCommitRequest, TopicName,
-};
+use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicName};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -214,7 +207,7 @@ impl Member {
 
     /// The group's offset; where there is none, the log's start.
     async fn committed(&mut self, place: TopicPartition) -> Option<i64> {
-        let by = Membership { group: self.group.clone(), member: self.id.clone(), generation: self.epoch };
+        let by = self.membership();
         match fetch_offset(&mut self.client, OFFSET_FETCH, &by, &self.topic, place).await {
             Some(Some(offset)) => Some(offset),
             Some(None) => list_offsets(&mut self.client, &self.topic, place, OffsetSpec::Earliest).await,
@@ -225,46 +218,20 @@ impl Member {
         }
     }
 
+    fn membership(&self) -> Membership {
+        Membership { group: self.group.clone(), member: self.id.clone(), generation: self.epoch }
+    }
+
     /// How far it came, if that is known.
     async fn commit(&mut self, place: TopicPartition) {
         let Some(offset) = self.owned.get(&place).copied().flatten() else { return };
-        let call = self.client.begins(Call::Commit(OffsetCommit {
-            group: self.group.clone(),
-            member: self.id.clone(),
-            epoch: self.epoch,
-            place,
-            offset,
-            transaction: None,
-        }));
-        let partition = OffsetCommitRequestPartition::default()
-            .with_partition_index(place.partition)
-            .with_committed_offset(offset);
-        let topic = OffsetCommitRequestTopic::default()
-            .with_name(TopicName(text(&self.topic.name)))
-            .with_partitions(vec![partition]);
-        let request = OffsetCommitRequest::default()
-            .with_group_id(text(&self.group).into())
-            .with_generation_id_or_member_epoch(self.epoch)
-            .with_member_id(text(&self.id))
-            .with_topics(vec![topic]);
-        let answer =
-            self.client.ask_coordinator(COORDINATOR_OF_GROUPS, &self.group, OFFSET_COMMIT, &request).await;
-        let code = answer.ok().and_then(|answer| Some(answer.topics.first()?.partitions.first()?.error_code));
-        let outcome = match code {
-            Some(0) => Outcome::Ok(Answer::Done),
-            Some(code @ (UNKNOWN_MEMBER_ID | FENCED_MEMBER_EPOCH | STALE_MEMBER_EPOCH)) => {
-                self.due = now();
-                Outcome::Refused(code)
-            }
-            _ => {
-                self.client.leave_coordinators();
-                Outcome::Unknown
-            }
-        };
-        let is_done = matches!(outcome, Outcome::Ok(_));
-        self.client.ends(call, outcome);
-        if is_done {
-            self.client.got_on();
+        let by = self.membership();
+        let refusals = [UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH];
+        let commit = OffsetOf { topic: &self.topic, place, offset };
+        match commit_offset(&mut self.client, OFFSET_COMMIT, &by, commit, &refusals).await {
+            Some(0) => {}
+            Some(code) if refusals.contains(&code) => self.due = now(),
+            _ => self.client.leave_coordinators(),
         }
     }
 

@@ -23,6 +23,8 @@ const COORDINATOR_OF_GROUPS: i8 = 0;
 const MEMBER_ID_REQUIRED: i16 = 79;
 const UNKNOWN_MEMBER_ID: i16 = 25;
 const ILLEGAL_GENERATION: i16 = 22;
+const REBALANCE_IN_PROGRESS: i16 = 27;
+const OFFSET_COMMIT: i16 = 8;
 /// The last OffsetFetch that is the same for members and for others.
 pub const OFFSET_FETCH: i16 = 8;
 /// Session and rebalance timeout.
@@ -217,45 +219,12 @@ impl Member {
     }
 
     async fn commit(&mut self, place: TopicPartition) -> bool {
-        let offset = self.positions[&place];
-        let call = self.client.begins(Call::Commit(OffsetCommit {
-            group: self.group.clone(),
-            member: self.id.clone(),
-            epoch: self.generation,
-            place,
-            offset,
-            transaction: None,
-        }));
-        let partition = OffsetCommitRequestPartition::default()
-            .with_partition_index(place.partition)
-            .with_committed_offset(offset);
-        let topic = OffsetCommitRequestTopic::default()
-            .with_name(TopicName(text(&self.topic.name)))
-            .with_partitions(vec![partition]);
-        let request = OffsetCommitRequest::default()
-            .with_group_id(text(&self.group).into())
-            .with_generation_id_or_member_epoch(self.generation)
-            .with_member_id(text(&self.id))
-            .with_topics(vec![topic]);
-        let answer = self.ask(8, &request).await;
-        let code = answer.and_then(|answer| Some(answer.topics.first()?.partitions.first()?.error_code));
-        match code {
-            Some(0) => {
-                self.client.ends(call, Outcome::Ok(Answer::Done));
-                self.client.got_on();
-                true
-            }
-            Some(code @ (UNKNOWN_MEMBER_ID | ILLEGAL_GENERATION | 27)) => {
-                self.client.ends(call, Outcome::Refused(code));
-                self.on_error(code);
-                false
-            }
-            other => {
-                self.client.ends(call, Outcome::Unknown);
-                other.into_iter().for_each(|code| self.on_error(code));
-                false
-            }
-        }
+        let (by, offset) = (self.membership(), self.positions[&place]);
+        let refusals = [UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS];
+        let commit = OffsetOf { topic: &self.topic, place, offset };
+        let code = commit_offset(&mut self.client, OFFSET_COMMIT, &by, commit, &refusals).await;
+        code.filter(|code| *code != 0).into_iter().for_each(|code| self.on_error(code));
+        code == Some(0)
     }
 
     pub async fn heartbeat(&mut self) -> bool {
@@ -289,7 +258,7 @@ impl Member {
     fn on_error(&mut self, code: i16) {
         match code {
             UNKNOWN_MEMBER_ID => self.id.clear(),
-            ILLEGAL_GENERATION | 27 => {}
+            ILLEGAL_GENERATION | REBALANCE_IN_PROGRESS => {}
             _ => self.client.leave_coordinators(),
         }
     }
@@ -336,4 +305,53 @@ pub async fn fetch_offset(
     let offset = (part.committed_offset >= 0).then_some(part.committed_offset);
     client.ends(call, Outcome::Ok(Answer::Committed(offset)));
     Some(offset)
+}
+
+/// How far a member came in a partition.
+pub struct OffsetOf<'a> {
+    pub topic: &'a Topic,
+    pub place: TopicPartition,
+    pub offset: i64,
+}
+
+/// Commits it. The code of the answer, which is one of `refusals` where nothing was done and nothing will be; none: no answer.
+pub async fn commit_offset(
+    client: &mut Client,
+    api_version: i16,
+    by: &Membership,
+    commit: OffsetOf<'_>,
+    refusals: &[i16],
+) -> Option<i16> {
+    let OffsetOf { topic, place, offset } = commit;
+    let call = client.begins(Call::Commit(OffsetCommit {
+        group: by.group.clone(),
+        member: by.member.clone(),
+        epoch: by.generation,
+        place,
+        offset,
+        transaction: None,
+    }));
+    let partition = OffsetCommitRequestPartition::default()
+        .with_partition_index(place.partition)
+        .with_committed_offset(offset);
+    let topic = OffsetCommitRequestTopic::default()
+        .with_name(TopicName(text(&topic.name)))
+        .with_partitions(vec![partition]);
+    let request = OffsetCommitRequest::default()
+        .with_group_id(text(&by.group).into())
+        .with_generation_id_or_member_epoch(by.generation)
+        .with_member_id(text(&by.member))
+        .with_topics(vec![topic]);
+    let answer = client.ask_coordinator(COORDINATOR_OF_GROUPS, &by.group, api_version, &request).await.ok();
+    let code = answer.and_then(|answer| Some(answer.topics.first()?.partitions.first()?.error_code));
+    let outcome = match code {
+        Some(0) => Outcome::Ok(Answer::Done),
+        Some(code) if refusals.contains(&code) => Outcome::Refused(code),
+        _ => Outcome::Unknown,
+    };
+    client.ends(call, outcome);
+    if code == Some(0) {
+        client.got_on();
+    }
+    code
 }
