@@ -17,6 +17,8 @@ from catch_up import produce
 from support import HERE, Broker, free_port, program
 
 READERS = 5
+# Seconds that a producer takes to warm up, which say nothing of the broker.
+WARM_UP = 8
 
 
 def main():
@@ -66,7 +68,8 @@ def measure(bootstrap, old, is_beside, options):
         rate = 10 * 1024
         done = subprocess.run(
             ["java", "-Xms512M", "-Xmx512M", "-cp", libraries, "org.apache.kafka.tools.ProducerPerformance", "--topic", topic,
-             "--num-records", str(rate * options.seconds), "--record-size", "1024", "--throughput", str(rate),
+             "--num-records", str(rate * (WARM_UP + options.seconds)), "--warmup-records", str(rate * WARM_UP),
+             "--record-size", "1024", "--throughput", str(rate),
              "--producer-props", f"bootstrap.servers={bootstrap}", "acks=all"], capture_output=True, text=True, check=True)
     finally:
         if readers:
