@@ -6,7 +6,6 @@ use crate::log::{IndexEntry, Partition, Reader, Unarchived, data_batches};
 use crate::segment::manifest::{Made, Segment};
 use crate::segment::{SegmentOptions, SegmentWriter, WriteError};
 use crate::store::{ObjectPath, ObjectStore};
-use crate::types::Offset;
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,7 +14,6 @@ use std::sync::Arc;
 pub(super) struct WriteJob {
     pub partition: Arc<Partition>,
     pub unarchived: Unarchived,
-    pub log_start_offset: Offset,
     pub made: Made,
     /// Where the file goes.
     pub path: ObjectPath,
@@ -52,8 +50,10 @@ impl WriteJob {
     async fn batches(&self, reader: &Reader, span: &IndexEntry) -> Result<Vec<Bytes>, ArchiveError> {
         let bytes = reader.span(span).await?;
         let aborted = self.partition.aborted_in(span.offsets.clone());
+        // Asked after that: below it nobody knows any more what was aborted.
+        let log_start = self.partition.ends().log_start_offset;
         let batches = data_batches(&[bytes], aborted)?;
-        let wanted = self.unarchived.from.max(self.log_start_offset)..self.unarchived.to;
+        let wanted = self.unarchived.from.max(log_start)..self.unarchived.to;
         Ok(batches.with(std::slice::from_ref(&wanted)))
     }
 }

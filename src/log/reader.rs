@@ -226,13 +226,15 @@ impl Reader {
     async fn read_spans(&self, plan: &ReadPlan, limit: ReadLimit) -> Result<PartitionRead, ReadError> {
         let spans = join_all(plan.spans.iter().map(|span| self.span(span))).await;
         let mut read = PartitionRead { end: plan.from, ..PartitionRead::default() };
+        // A span may begin below: what it has there is archived, without what was aborted, and segments have no row of it.
+        let from = plan.from.max(plan.archived_to);
         for (entry, span) in plan.spans.iter().zip(spans) {
             let span = match span {
                 // What comes before it is good, and the reader will ask for the rest.
                 Err(_) if read.bytes > 0 => break,
                 span => span?,
             };
-            let skipped = if entry.offsets.start < plan.from { position_of(&span, plan.from)? } else { 0 };
+            let skipped = if entry.offsets.start < from { position_of(&span, from)? } else { 0 };
             let rest = span.slice(skipped..);
             let bounds = Bounds {
                 end: plan.end,

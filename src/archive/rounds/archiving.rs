@@ -229,7 +229,6 @@ impl Rounds {
         let job = WriteJob {
             partition: Arc::clone(partition),
             unarchived,
-            log_start_offset: partition.ends().log_start_offset,
             made,
             path: path.clone(),
             options: SegmentOptions { text: topic.settings.parquet_text, ..SegmentOptions::default() },
