@@ -75,7 +75,7 @@ async fn of_transaction(
 async fn find(context: &Context, topics: &[AddPartitionsToTxnTopic]) -> Vec<Found> {
     let mut found = Vec::new();
     for wanted in topics {
-        let topic = context.topic_by_name(&wanted.name).await;
+        let topic = context.topic_for_coordinator(&wanted.name).await;
         found.extend(wanted.partitions.iter().map(|index| {
             let topic = topic.as_ref().map_err(|code| *code)?;
             let partition = PartitionIndex(*index);

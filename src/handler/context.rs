@@ -124,6 +124,15 @@ impl Context {
         found.ok_or(ErrorCode::UnknownTopicOrPartition)
     }
 
+    /// As [`Context::topic_by_name`], for the answer of a coordinator. While nobody can say whether there is such a topic it says
+    /// what all clients repeat; LEADER_NOT_AVAILABLE is none of what they expect of it, and some give up for good.
+    pub async fn topic_for_coordinator(&self, name: &str) -> Result<Arc<Topic>, ErrorCode> {
+        self.topic_by_name(name).await.map_err(|code| match code {
+            ErrorCode::UnknownTopicOrPartition => code,
+            _ => ErrorCode::CoordinatorLoadInProgress,
+        })
+    }
+
     /// The topic of that id, or the error that is answered for it.
     pub async fn topic_by_id(&self, topic_id: TopicId) -> Result<Arc<Topic>, ErrorCode> {
         if let Some(topic) = self.catalog.by_id(topic_id) {
@@ -181,6 +190,10 @@ impl Context {
 
 /// Whether there is such a topic cannot be said now: the client asks again.
 fn unresolved(error: &CatalogError) -> ErrorCode {
-    tracing::warn!(%error, "a topic could not be looked up");
+    match error {
+        // Somebody must look: it stays so.
+        CatalogError::Unreadable(_) => tracing::error!(%error, "a topic cannot be looked up"),
+        _ => tracing::warn!(%error, "a topic could not be looked up"),
+    }
     ErrorCode::LeaderNotAvailable
 }

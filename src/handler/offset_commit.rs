@@ -56,7 +56,7 @@ async fn sort_out(
     wanted: &OffsetCommitRequestTopic,
     offsets: &mut Vec<(crate::types::TopicId, PartitionIndex, CommittedOffset)>,
 ) -> Vec<Option<ErrorCode>> {
-    let topic = match context.topic_by_name(&wanted.name).await {
+    let topic = match context.topic_for_coordinator(&wanted.name).await {
         Ok(topic) => topic,
         Err(code) => return wanted.partitions.iter().map(|_| Some(code)).collect(),
     };

@@ -87,11 +87,11 @@ async fn fetch(
     let mut asked = Vec::new();
     let mut topics = Vec::new();
     for topic in wanted.topics.iter().flatten() {
-        let topic_id = match context.topic_by_name(&topic.name).await {
+        let topic_id = match context.topic_for_coordinator(&topic.name).await {
             Ok(known) => Some(known.id),
             // Of a topic that is gone nothing is committed.
             Err(ErrorCode::UnknownTopicOrPartition) => None,
-            // Nobody knows whether it is: who was told "nothing" would begin anew. All clients repeat this one.
+            // Nobody knows whether it is: who was told "nothing" would begin anew.
             Err(_) => return Err(GroupError::CoordinatorLoadInProgress),
         };
         let partitions = topic.partition_indexes.iter();
@@ -108,7 +108,7 @@ async fn fetch(
     };
     let fetched = context.groups.call(&group_id, request).await?;
     if wanted.topics.is_none() {
-        return Ok(by_topic(context, fetched));
+        return by_topic(context, fetched).await;
     }
     let mut fetched = fetched.into_iter().map(|(_, _, offset)| offset);
     let answer = |(name, topic_id, indexes): (TopicName, Option<TopicId>, Vec<i32>)| {
@@ -123,19 +123,24 @@ async fn fetch(
 }
 
 /// All that is committed; topics that are gone are left out.
-fn by_topic(context: &Context, fetched: FetchedOffsets) -> Vec<FetchedTopic> {
-    let mut topics: Vec<(TopicId, FetchedTopic)> = Vec::new();
+async fn by_topic(context: &Context, fetched: FetchedOffsets) -> Result<Vec<FetchedTopic>, GroupError> {
+    let mut topics: Vec<(TopicId, Option<FetchedTopic>)> = Vec::new();
     for (topic_id, partition, offset) in fetched {
-        match topics.last_mut().filter(|(last, _)| *last == topic_id) {
-            Some((_, topic)) => topic.partitions.push((partition.0, Ok(offset))),
-            None => {
-                let Some(known) = context.catalog.by_id(topic_id) else { continue };
-                let name = TopicName(text(&known.name));
-                topics.push((topic_id, FetchedTopic { name, partitions: vec![(partition.0, Ok(offset))] }));
-            }
+        if topics.last().is_none_or(|(last, _)| *last != topic_id) {
+            let topic = match context.topic_by_id(topic_id).await {
+                Ok(known) => {
+                    Some(FetchedTopic { name: TopicName(text(&known.name)), partitions: Vec::new() })
+                }
+                Err(ErrorCode::UnknownTopicId) => None,
+                Err(_) => return Err(GroupError::CoordinatorLoadInProgress),
+            };
+            topics.push((topic_id, topic));
+        }
+        if let Some((_, Some(topic))) = topics.last_mut() {
+            topic.partitions.push((partition.0, Ok(offset)));
         }
     }
-    topics.into_iter().map(|(_, topic)| topic).collect()
+    Ok(topics.into_iter().filter_map(|(_, topic)| topic).collect())
 }
 
 /// Offset, leader epoch, metadata, error.

@@ -53,7 +53,7 @@ async fn sort_out(
     wanted: &TxnOffsetCommitRequestTopic,
     offsets: &mut Offsets,
 ) -> Vec<Option<ErrorCode>> {
-    let topic = match context.topic_by_name(&wanted.name).await {
+    let topic = match context.topic_for_coordinator(&wanted.name).await {
         Ok(topic) => topic,
         Err(code) => return wanted.partitions.iter().map(|_| Some(code)).collect(),
     };

@@ -4,14 +4,19 @@ use super::super::world::{code, text, topic_name};
 use super::pair::Pair;
 use crate::cluster::PlacementKey;
 use crate::wire::ErrorCode;
+use crate::wire::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use crate::wire::messages::join_group_request::JoinGroupRequestProtocol;
 use crate::wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use crate::wire::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use crate::wire::messages::sync_group_request::SyncGroupRequestAssignment;
+use crate::wire::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use crate::wire::messages::{
-    DeleteGroupsRequest, DescribeGroupsRequest, DescribeTransactionsRequest, GroupId, HeartbeatRequest,
-    InitProducerIdRequest, JoinGroupRequest, ListGroupsRequest, ListTransactionsRequest, OffsetCommitRequest,
-    OffsetFetchRequest, SyncGroupRequest, TransactionalId,
+    AddPartitionsToTxnRequest, DeleteGroupsRequest, DescribeGroupsRequest, DescribeTransactionsRequest,
+    GroupId, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, ListGroupsRequest,
+    ListTransactionsRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest, TransactionalId,
+    TxnOffsetCommitRequest,
 };
 use bytes::Bytes;
 use std::sync::atomic::Ordering;
@@ -170,4 +175,44 @@ async fn an_offset_is_not_said_to_be_none_while_nobody_can_say_whether_its_topic
     let answer = pair.two.ask(8, &request).await;
     assert_eq!(code(answer.groups[0].error_code), None);
     assert_eq!(answer.groups[0].topics[0].partitions[0].committed_offset, -1);
+}
+
+/// LEADER_NOT_AVAILABLE would end the Java client's `commitSync` with an exception, and its transactional producer for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_is_to_be_repeated_while_nobody_can_say_whether_its_topic_is_there() {
+    let pair = Pair::new().await;
+    let name = topic_name("unheard-of");
+    let plain = OffsetCommitRequestTopic::default()
+        .with_name(name.clone())
+        .with_partitions(vec![OffsetCommitRequestPartition::default()]);
+    let plain = OffsetCommitRequest::default()
+        .with_group_id(group(&pair.name_of_two("g", PlacementKey::group)))
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![plain]);
+    let in_transaction = TxnOffsetCommitRequestTopic::default()
+        .with_name(name.clone())
+        .with_partitions(vec![TxnOffsetCommitRequestPartition::default()]);
+    let in_transaction = TxnOffsetCommitRequest::default()
+        .with_group_id(plain.group_id.clone())
+        .with_transactional_id(TransactionalId(text("t")))
+        .with_topics(vec![in_transaction]);
+    let id = TransactionalId(text(&pair.name_of_two("t", PlacementKey::transactional_id)));
+    let added = AddPartitionsToTxnTopic::default().with_name(name).with_partitions(vec![0]);
+    let added = AddPartitionsToTxnRequest::default()
+        .with_v3_and_below_transactional_id(id)
+        .with_v3_and_below_topics(vec![added]);
+    let repeated = Some(ErrorCode::CoordinatorLoadInProgress);
+    for (reads_to_fail, expected) in [(1, repeated), (0, Some(ErrorCode::UnknownTopicOrPartition))] {
+        let fail = || pair.metadata.reads_to_fail.store(reads_to_fail, Ordering::SeqCst);
+        fail();
+        let answer = pair.two.ask(8, &plain).await;
+        assert_eq!(code(answer.topics[0].partitions[0].error_code), expected);
+        fail();
+        let answer = pair.two.ask(3, &in_transaction).await;
+        assert_eq!(code(answer.topics[0].partitions[0].error_code), expected);
+        fail();
+        let answer = pair.two.ask(3, &added).await;
+        let result = &answer.results_by_topic_v3_and_below[0].results_by_partition[0];
+        assert_eq!(code(result.partition_error_code), expected);
+    }
 }
