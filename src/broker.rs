@@ -12,7 +12,7 @@ use crate::cache::{Cache, CacheError};
 use crate::clock::{self, Clock};
 use crate::config::{Config, MetadataConfig};
 use crate::group::GroupSettingsError;
-use crate::handler::{AdvertisedListener, Handler};
+use crate::handler::{AdvertisedListener, Handler, SharedAddresses};
 use crate::journal::{JournalEnd, RecoveryError, SessionError};
 use crate::log::LogError;
 use crate::mesh::{MeshBindError, MeshIdentityError};
@@ -49,6 +49,8 @@ pub struct Foundation {
     neighbours: Option<Neighbours>,
     /// What a session that was sealed leaves to the next.
     past: PastSuspicion,
+    /// As told to clients in all sessions.
+    shared_addresses: Arc<SharedAddresses>,
     stopping: CancellationToken,
 }
 
@@ -186,6 +188,7 @@ impl Foundation {
             listeners,
             neighbours,
             past: PastSuspicion::default(),
+            shared_addresses: Arc::default(),
             stopping: CancellationToken::new(),
         })
     }

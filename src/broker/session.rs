@@ -12,7 +12,9 @@ use crate::background::Background;
 use crate::clock;
 use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{GroupCoordinator, GroupSettingsCatalog, GroupsConfig, GroupsStart};
-use crate::handler::{ClusterInfo, Context, FetchSessions, MissingListeners, SharedAddresses, Streams};
+use crate::handler::{
+    ClusterInfo, Context, FetchSessions, MissingListeners, Streams, follow_shared_addresses,
+};
 use crate::journal::{BrokerSession, Joining, Journal, JournalEnd, JournalStart};
 use crate::leadership::{Leadership, NoCluster};
 use crate::limits::MemoryBudget;
@@ -30,6 +32,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
+use tokio_util::task::AbortOnDropHandle;
 
 /// What one session added to the foundation.
 #[derive(Debug)]
@@ -201,13 +204,13 @@ pub(super) async fn begin(
         archive: archive.clone(),
         config: config.archive,
     };
-    let context = Context {
+    let context = Arc::new(Context {
         catalog,
         archive: archive.clone(),
         leadership: leadership.clone(),
         control: if metadata.sole_writer() { Arc::new(NoCluster) } else { Arc::new(views.control().clone()) },
         missing_listeners: MissingListeners::default(),
-        shared_addresses: SharedAddresses::default(),
+        shared_addresses: Arc::clone(&foundation.shared_addresses),
         cluster: ClusterInfo {
             cluster_id: foundation.cluster_id,
             broker_id: config.broker_id,
@@ -233,11 +236,13 @@ pub(super) async fn begin(
         fetch_memory,
         metrics: Arc::clone(metrics),
         stopping: foundation.stopping.clone(),
-    };
+    });
     let ended = tokio::spawn({
         let (groups, transactions, leadership) = (groups.clone(), transactions.clone(), leadership.clone());
         let (archive, journal, peers) = (archive.clone(), journal.clone(), peers.clone());
+        let addresses = AbortOnDropHandle::new(tokio::spawn(follow_shared_addresses(Arc::clone(&context))));
         async move {
+            let _addresses = addresses;
             let end = until_end(run, archive_fault, follow, &journal).await;
             leadership.close();
             archive.close();
@@ -256,7 +261,7 @@ pub(super) async fn begin(
         // Nobody else could lead what this session cannot take over.
         session.views.settled().await?;
     }
-    Ok((session, Arc::new(context)))
+    Ok((session, context))
 }
 
 /// What this session says of itself.
@@ -285,7 +290,7 @@ async fn until_end(
     follow: impl Future<Output = ViewsEnd> + Send + 'static,
     journal: &Journal,
 ) -> JournalEnd {
-    let (mut run, mut follow) = (pin!(run), tokio_util::task::AbortOnDropHandle::new(tokio::spawn(follow)));
+    let (mut run, mut follow) = (pin!(run), AbortOnDropHandle::new(tokio::spawn(follow)));
     let end = tokio::select! {
         end = &mut run => return end,
         error = archive_fault => {

@@ -52,8 +52,11 @@ pub struct ToldBroker {
 impl Brokers {
     /// What a client of `connection` is told now.
     pub fn of(context: &Context, connection: &ConnectionInfo) -> Brokers {
-        let (own, image, listener) =
-            (context.cluster.broker_id, context.leadership.image(), connection.listener.as_str());
+        Brokers::at(context, &connection.listener)
+    }
+
+    fn at(context: &Context, listener: &str) -> Brokers {
+        let (own, image) = (context.cluster.broker_id, context.leadership.image());
         let own_session = context.leadership.own();
         let here = || own_address(context, listener);
         let tell = |member: &Member| {
@@ -207,6 +210,19 @@ fn shared_id(host: &str, port: i32) -> BrokerId {
 #[derive(Debug, Default)]
 pub struct SharedAddresses {
     known: Mutex<HashSet<(StrBytes, i32)>>,
+}
+
+/// Notices shared addresses also in views of which no client asks: a broker that is alone later tells the same id as before.
+pub async fn follow_shared_addresses(context: Arc<Context>) {
+    let mut changes = context.leadership.changes();
+    loop {
+        for listener in &context.cluster.listeners {
+            Brokers::at(&context, &listener.name);
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// So many are remembered.

@@ -46,7 +46,7 @@ pub struct Context {
     /// Of which listeners of other brokers the log has said that they are missing.
     pub missing_listeners: MissingListeners,
     /// Addresses that several brokers had.
-    pub shared_addresses: SharedAddresses,
+    pub shared_addresses: Arc<SharedAddresses>,
     /// The broker's settings.
     pub config: Arc<Config>,
     /// Wall-clock time.

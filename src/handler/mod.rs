@@ -64,7 +64,7 @@ mod txn_offset_commit;
 mod verification;
 mod zone_hint;
 
-pub use brokers::{MissingListeners, SharedAddresses};
+pub use brokers::{MissingListeners, SharedAddresses, follow_shared_addresses};
 pub use context::{AdvertisedListener, ClusterInfo, Context};
 pub use fetch_session::FetchSessions;
 pub use forward::Streams;

@@ -1,5 +1,6 @@
 //! What clients are told of the brokers of a cluster: addresses of their own listener, leaders, coordinators, epochs.
 
+use super::super::follow_shared_addresses;
 use super::world::{World, answered, code, decode, frame_of_client, text};
 use crate::cluster::PlacementKey;
 use crate::meta::Revision;
@@ -142,6 +143,19 @@ async fn the_id_of_a_shared_address_stays_whoever_leaves() {
         (brokers(&answer), leaders(&answer)),
         (vec![(SHARED, "here".to_owned(), 9092)], vec![SHARED; 4])
     );
+}
+
+#[tokio::test]
+async fn an_address_is_known_as_shared_also_if_nobody_asked_while_it_was() {
+    let world = World::new().await;
+    world.create("t", 4).await;
+    let following = tokio::spawn(follow_shared_addresses(Arc::clone(&world.context)));
+    tokio::task::yield_now().await;
+    join_at(&world, "PLAINTEXT", "here", 9092);
+    tokio::task::yield_now().await;
+    leave(&world);
+    assert_eq!(brokers(&metadata(&world).await), [(SHARED, "here".to_owned(), 9092)]);
+    following.abort();
 }
 
 #[tokio::test]

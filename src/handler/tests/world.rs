@@ -2,7 +2,7 @@
 
 use super::super::{
     Admitted, AdvertisedListener, ClusterInfo, ConnectionInfo, Context, FetchSessions, Handle, Handler,
-    MissingListeners, SharedAddresses, Streams,
+    MissingListeners, Streams,
 };
 use crate::archive::cut::WAITING_ROWS_MAX;
 use crate::archive::{self, Archive, ArchiveStart};
@@ -324,7 +324,7 @@ pub async fn context(
         leadership,
         control: Arc::new(NoCluster),
         missing_listeners: MissingListeners::default(),
-        shared_addresses: SharedAddresses::default(),
+        shared_addresses: Arc::default(),
         transactions,
         groups,
         group_settings,
