@@ -10,18 +10,23 @@ use super::fetch_session::{PartitionRef, TopicRef, Wanted};
 use super::forward;
 use crate::limits::{MemoryPermit, Purpose};
 use crate::log::{
-    Ends, FirstBatch, IsolationLevel, Partition, PartitionRead, ReadError, ReadLimit, ReadPlan, Waiter,
+    Ends, FirstBatch, IsolationLevel, Partition, PartitionRead, ReadError, ReadLimit, ReadPlan, Reader,
+    Waiter,
 };
 use crate::topic::Topic;
 use crate::types::{BrokerId, Offset, TopicId};
 use crate::wire::{AbortedTransaction, ErrorCode, FetchAnswerPartition};
 use futures_util::{StreamExt, stream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// Partitions of one fetch that are read at the same time.
 const READS_AT_ONCE: usize = 8;
+/// No further read of a fetch begins after this time. A consumer of ten thousand partitions of which nothing is in the cache
+/// would give up before all are read; what was not read it asks for next.
+const READING_MAX: Duration = Duration::from_secs(5);
 
 /// A partition on its way to an answer.
 pub(super) struct Sought {
@@ -208,15 +213,44 @@ async fn read_all(
     shares: Vec<Result<Share, ErrorCode>>,
     terms: Terms<'_>,
 ) -> Vec<Result<PartitionRead, ErrorCode>> {
-    let partitions = sought.iter().map(|sought| sought.found.clone());
-    let shares: Vec<Result<_, ErrorCode>> =
-        partitions.zip(shares).map(|(partition, share)| Ok((partition?, share?))).collect();
-    let reads = shares.into_iter().map(|share| async move {
-        let (partition, Share { plan, limit }) = share?;
-        let read = context.reader.read_or_plan_again(&partition, terms.isolation, &plan, limit).await;
+    let read = |place: usize, Share { plan, limit }| async move {
+        let partition = sought[place].found.as_ref().map_err(|code| *code)?;
+        let read = context.reader.read_or_plan_again(partition, terms.isolation, &plan, limit).await;
         read.map_err(|error| code_of(&error))?.ok_or(ErrorCode::OffsetOutOfRange)
-    });
-    stream::iter(reads).buffered(READS_AT_ONCE).collect().await
+    };
+    read_each(&context.reader, shares, read).await
+}
+
+/// Reads each share by `read`, which is told its place among all, a few at a time, for as long as a fetch may. What lies side by side
+/// in an object is brought by one read of the store.
+pub(super) async fn read_each<E, F>(
+    reader: &Reader,
+    shares: Vec<Result<Share, E>>,
+    read: impl Fn(usize, Share) -> F,
+) -> Vec<Result<PartitionRead, E>>
+where
+    F: Future<Output = Result<PartitionRead, E>>,
+{
+    let until = Instant::now() + READING_MAX;
+    // Behind segments the journal is mostly not asked.
+    let plans = shares.iter().flatten().map(|share| &share.plan).filter(|plan| plan.segments.is_empty());
+    let spans = plans.flat_map(|plan| &plan.spans);
+    let _gathered = timeout_at(until, reader.gather(spans)).await;
+    let (begun, read) = (AtomicUsize::new(0), &read);
+    let begin = |(place, share): (usize, Result<Share, E>)| {
+        let begun = &begun;
+        async move {
+            let mut share = share?;
+            // Some are read in any case, so that whoever asks always gets on.
+            let is_one_of_many =
+                share.plan.bytes > 0 && begun.fetch_add(1, Ordering::Relaxed) >= READS_AT_ONCE;
+            if is_one_of_many && Instant::now() >= until {
+                share.plan.hold_back();
+            }
+            read(place, share).await
+        }
+    };
+    stream::iter(shares.into_iter().enumerate().map(begin)).buffered(READS_AT_ONCE).collect().await
 }
 
 fn code_of(error: &ReadError) -> ErrorCode {

@@ -4,6 +4,7 @@ mod archive;
 mod archive_reads;
 mod brokers;
 mod configs;
+mod fetching;
 mod fsck;
 mod gateway;
 mod group_configs;

@@ -54,10 +54,10 @@ impl Reader {
 
     /// Brings what is not in the cache of these spans into it, neighbours by one read of the store. What cannot be read is told
     /// to who reads it.
-    pub async fn gather(&self, mut spans: Vec<IndexEntry>) {
-        spans.retain(|span| !self.cache.may_hold(&key_of(span)));
-        spans.sort_by_key(|span| (span.object, span.byte_range.start));
-        let missing: Vec<&IndexEntry> = spans.iter().collect();
+    pub async fn gather(&self, spans: impl Iterator<Item = &IndexEntry>) {
+        let mut missing: Vec<&IndexEntry> =
+            spans.filter(|span| !self.cache.may_hold(&key_of(span))).collect();
+        missing.sort_by_key(|span| (span.object, span.byte_range.start));
         let mut left = missing.as_slice();
         let mut runs = Vec::new();
         while let Some(run) = self.next_run(left) {

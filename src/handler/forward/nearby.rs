@@ -8,11 +8,11 @@
 
 use super::fetch::{Ask, Gateway, refused};
 use crate::handler::fetch::{Fetched, Terms};
-use crate::handler::fetch_here::{Share, part, reserve, share_out};
+use crate::handler::fetch_here::{Share, part, read_each, reserve, share_out};
 use crate::handler::fetch_session::{PartitionRef, TopicRef, Wanted};
 use crate::limits::MemoryPermit;
 use crate::log::{
-    Direction, DirectionsWanted, Ends, IndexEntry, PARTITIONS_MAX, PartitionRead, PartitionWanted, ReadPlan,
+    Direction, DirectionsWanted, Ends, PARTITIONS_MAX, PartitionRead, PartitionWanted, ReadPlan,
     decode_directions,
 };
 use crate::mesh::{CallError, NotSent};
@@ -20,15 +20,12 @@ use crate::peers::PrivateApi;
 use crate::topic::Topic;
 use crate::types::{Offset, PartitionIndex, SessionId, TopicId, TopicPartition};
 use crate::wire::{ErrorCode, FetchAnswerPartition};
-use futures_util::{StreamExt, stream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// A leader that is there says where to read so soon after the end of its wait: it reads nothing but the metadata store.
 const LATE_MAX: Duration = Duration::from_secs(5);
-/// Partitions of one fetch that are read at the same time.
-const READS_AT_ONCE: usize = 8;
 
 /// What a leader says to the question where to read.
 enum Told {
@@ -122,18 +119,14 @@ impl Gateway<'_> {
 
     async fn read_all(&self, shares: Vec<Result<Share, NotRead>>) -> Vec<Result<PartitionRead, NotRead>> {
         let reader = &self.at.context.reader;
-        let spans: Vec<IndexEntry> =
-            shares.iter().flatten().flat_map(|share| share.plan.spans.clone()).collect();
-        reader.gather(spans).await;
-        let reads = shares.into_iter().map(|share| async move {
-            let Share { plan, limit } = share?;
+        let read = |_place, Share { plan, limit }| async move {
             let read = reader.read(&plan, limit).await;
             read.map_err(|error| {
                 tracing::debug!(%error, "the leader is asked for what could not be read here");
                 NotRead::AskLeader
             })
-        });
-        stream::iter(reads).buffered(READS_AT_ONCE).collect().await
+        };
+        read_each(reader, shares, read).await
     }
 
     /// What the leader has to give itself, after what was read here.
