@@ -16,6 +16,7 @@ use crate::wire::batch::{BatchHeader, EndMarker};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// A validated batch that wants its offsets.
 #[derive(Clone, Debug)]
@@ -61,10 +62,10 @@ pub enum AppendError {
     /// No transaction is open here: the coordinator is asked, and the batch comes again with the answer.
     #[error("the producer has no open transaction here that the coordinator has confirmed")]
     NeedsVerification(Question),
-    /// The producer is not known here, which led the partition only for a moment, and does not begin: what it sent before may
-    /// be on its way to who led before, and be refused there. It comes again after that.
+    /// The producer is not known here and came without its beginning, for the first time or not long after: what it sent before
+    /// may have been refused, and comes again ahead of this.
     #[error(
-        "sequence {got} of a producer that is not known here, where the partition has not been led for long"
+        "sequence {got} of a producer that is not known here, which has to begin at 0 or to come for longer"
     )]
     NotItsBeginning {
         /// What came.
@@ -125,7 +126,7 @@ impl Partition {
         let log_start_offset = state.log_start_offset;
         let admission = match (incoming.identity, kind) {
             (Some(identity), kind) => {
-                state.check_beginning(identity, now)?;
+                state.check_beginning(identity)?;
                 state.producers.admit(identity, kind)?
             }
             (None, BatchKind::Plain) => Admission::New { ordinal: None },
@@ -211,21 +212,16 @@ impl Partition {
     }
 }
 
-/// So long after a partition came here an unknown producer has to begin at its beginning.
-const BEGINNINGS_ALONE_MS: i64 = 10_000;
-
 impl State {
-    /// A client may have two requests under way and find that the second is taken: librdkafka concludes that the first is
-    /// stored, whatever was answered to it. A producer that is known here is held to its sequence. One that is not may begin
-    /// with any, as its state may have expired; but not where the first request may have met the leader before, or come when
-    /// there was none.
-    fn check_beginning(&self, batch: BatchIdentity, now: Timestamp) -> Result<(), AppendError> {
-        let since = self.opened.map(|opened| now.0.saturating_sub(opened.0));
-        let is_new_here = since.is_some_and(|since| (0..BEGINNINGS_ALONE_MS).contains(&since));
-        if is_new_here && batch.base_sequence > 0 && !self.producers.knows(batch.producer_id) {
-            return Err(AppendError::NotItsBeginning { got: batch.base_sequence });
+    /// An unknown producer that does not begin at its beginning is not believed at once (`newcomers.rs`).
+    fn check_beginning(&mut self, batch: BatchIdentity) -> Result<(), AppendError> {
+        let BatchIdentity { producer_id, base_sequence: got, .. } = batch;
+        let is_its_beginning = got <= 0 || self.producers.knows(producer_id);
+        if is_its_beginning || self.newcomers.believes(producer_id, Instant::now()) {
+            Ok(())
+        } else {
+            Err(AppendError::NotItsBeginning { got })
         }
-        Ok(())
     }
 
     /// Remembers a batch that has its offsets.

@@ -15,6 +15,7 @@ pub(crate) mod fuzzing;
 mod index;
 mod leftovers;
 mod merged;
+mod newcomers;
 mod object_reads;
 mod objects;
 mod partition;

@@ -3,6 +3,7 @@
 use super::archived::{ArchivedLog, SegmentRef};
 use super::checkpoint::{Checkpoint, WaitingRow};
 use super::index::{IndexEntry, PartitionIndex};
+use super::newcomers::Newcomers;
 use super::producer_state::{Accepted, ActiveProducer, BatchIdentity, ProducerTable};
 use super::read_plan::{IsolationLevel, OutOfRange, ReadPlan, plan, plan_archived};
 use super::stability::{AbortedTransaction, Stability};
@@ -38,8 +39,8 @@ pub(super) struct State {
     pub(super) checkpoint: Checkpoint,
     pub(super) producers: ProducerTable,
     pub(super) stability: Stability,
-    /// When it began to be led here.
-    pub(super) opened: Option<Timestamp>,
+    /// Producers that are not known, and did not begin at their beginning.
+    pub(super) newcomers: Newcomers,
     waiters: Waiters,
     /// Closed for good: the topic is gone.
     closed: bool,
@@ -70,7 +71,7 @@ impl Partition {
             checkpoint: Checkpoint::default(),
             producers: ProducerTable::default(),
             stability: Stability::default(),
-            opened: None,
+            newcomers: Newcomers::default(),
             waiters: Waiters::default(),
             closed: false,
         };
@@ -93,11 +94,6 @@ impl Partition {
     #[must_use]
     pub fn term(&self) -> &Term {
         &self.term
-    }
-
-    /// Until now another broker led it, or nobody did: what producers have sent may not have been taken.
-    pub fn on_opened(&self, now: Timestamp) {
-        self.state.lock().opened = Some(now);
     }
 
     /// Its state, if it may be appended to here.

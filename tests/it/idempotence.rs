@@ -19,7 +19,7 @@ fn refused(client: &mut Client, topic: &Topic, batch: &Batch) -> i16 {
 }
 
 /// Where the first batch of a producer goes that is not known and does not begin at its beginning: Apache Kafka takes it at once,
-/// Cenote when the partition has been led for a while.
+/// Cenote when it has kept coming for a while.
 fn await_beginning(broker: &Broker, client: &mut Client, topic: &Topic, batch: &Batch) -> i64 {
     let mut taken = None;
     await_that(broker, "a beginning at any sequence is taken", || {

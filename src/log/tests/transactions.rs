@@ -1,8 +1,8 @@
 //! What a leader takes of transactions: batches, answers of the coordinator, markers.
 
 use super::super::{
-    AppendError, Appended, ArchivedLog, BatchIdentity, Incoming, IsolationLevel, Marker, MarkerError,
-    MarkerTaken, SequenceError, Verified, Waiter,
+    AppendError, Appended, ArchivedLog, BatchIdentity, FirstBatch, Incoming, IsolationLevel, Marker,
+    MarkerError, MarkerTaken, Partition, ReadLimit, SequenceError, Verified, Waiter,
 };
 use super::partition::{World, plain};
 use crate::journal::{CommitTicket, Outcome};
@@ -11,6 +11,7 @@ use crate::segment::manifest::{Archived, Manifest};
 use crate::types::{
     Offset, ProducerEpoch, ProducerId, Timestamp, TopicName, TransactionOrdinal, Verdict, ViewNumber,
 };
+use crate::wire::batch::BatchHeader;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,7 +143,7 @@ async fn a_leader_follows_the_rules_of_transactions() {
         ),
         (
             "a producer that is not known here begins at 0: what came before was refused",
-            vec![(Batch(0, 1, Some(1)), out_of_order(0, 1))],
+            vec![(Batch(0, 1, Some(1)), Refused(AppendError::NotItsBeginning { got: 1 }))],
         ),
         (
             "version 1: the epoch stays and sequences go on",
@@ -304,17 +305,47 @@ async fn what_was_aborted_and_archived_hides_nothing_of_the_producers_next_trans
     let plan = || partition.read_plan(Offset(0), IsolationLevel::ReadCommitted, 1000).expect("in range");
     assert_eq!(plan().aborted.len(), 1);
     // Nothing is committed after this, by which it would be forgotten.
+    archive_up_to(&partition, Offset(2));
+    assert!(!plan().spans.is_empty());
+    assert_eq!(plan().aborted, []);
+}
+
+/// An object of the journal may hold an aborted transaction that is archived, and one that was still open then.
+#[tokio::test]
+async fn what_was_aborted_and_archived_is_not_read_in_the_journal() {
+    let world = World::new(NEVER).await;
+    let partition = world.partition();
+    assert_eq!(take(&world, Batch(0, 0, Some(1))), At(0));
+    let mut aborted = written(mark(&world, 0, 5, 1, Verdict::Abort));
+    assert_eq!(take(&world, Batch(0, 1, Some(2))), At(2));
+    let mut committed = written(mark(&world, 0, 5, 2, Verdict::Commit));
+    world.journal.close();
+    assert_eq!(
+        (aborted.settled().await, committed.settled().await),
+        (Outcome::Committed, Outcome::Committed)
+    );
+    archive_up_to(&partition, Offset(2));
+    for isolation in [IsolationLevel::ReadCommitted, IsolationLevel::ReadUncommitted] {
+        let plan = partition.read_plan(Offset(0), isolation, 1000).expect("in range");
+        let [span] = &plan.spans[..] else { panic!("one object has all: {:?}", plan.spans) };
+        assert_eq!(span.offsets, Offset(0)..Offset(4));
+        let limit = ReadLimit { bytes_max: 1000, first_batch: FirstBatch::WhateverItsSize };
+        let read = world.reader().await.read(&plan, limit).await.expect("read");
+        let first = BatchHeader::decode(&read.batches[0]).expect("a batch");
+        assert_eq!((first.base_offset, read.end, read.aborted), (Offset(2), Offset(4), vec![]));
+    }
+}
+
+fn archive_up_to(partition: &Partition, archived_offset: Offset) {
     let archived = Archived {
         segments: Vec::new(),
-        archived_offset: Offset(2),
-        leader_epochs: partition.epochs_in(Offset(0), Offset(2)),
-        producers: partition.checkpoint_at(Offset(2)).producers(Timestamp(0)),
+        archived_offset,
+        leader_epochs: partition.epochs_in(Offset(0), archived_offset),
+        producers: partition.checkpoint_at(archived_offset).producers(Timestamp(0)),
     };
     let manifest = Manifest::new(super::partition::partition(0), Offset::ZERO);
     let manifest = Arc::new(manifest.append_segments(archived).expect("legal").manifest);
     partition.on_archived(ArchivedLog { topic: TopicName::parse("a").expect("legal"), manifest });
-    assert!(!plan().spans.is_empty());
-    assert_eq!(plan().aborted, []);
 }
 
 #[tokio::test]

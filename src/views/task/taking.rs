@@ -82,9 +82,8 @@ impl Task {
     }
 
     fn open(&mut self, partitions: Vec<Arc<Partition>>) -> bool {
-        let (mut opened, mut all, now) = (0_usize, true, self.start.clock.now());
+        let (mut opened, mut all) = (0_usize, true);
         for partition in partitions {
-            partition.on_opened(now);
             match self.start.log.on_gained(partition) {
                 Ok(()) => opened += 1,
                 Err(error) => {
