@@ -64,9 +64,10 @@ class Process:
 
     def __init__(self, arguments, log, environment=None):
         self.log = open(log, "ab")
-        # A group of its own: what ends the script by keyboard does not end it before the others.
+        # A group of its own: what ends the script by keyboard does not end it before the others. Not a session of its own: where
+        # the kernel schedules sessions against each other, priorities of programs would say nothing.
         self.child = subprocess.Popen(
-            arguments, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True,
+            arguments, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, process_group=0,
             env={**os.environ, **(environment or {})})
 
     def kill(self, how=signal.SIGKILL):

@@ -141,6 +141,7 @@ enum Answer {
     At(i64),
     Fenced,
     OutOfOrder,
+    NotItsBeginning,
     Outside,
     Concurrent,
     Ask,
@@ -203,8 +204,11 @@ impl Model {
             return Answer::Concurrent;
         }
         let follows = self.next_sequence(batch.producer, batch.epoch);
-        let any_will_do = known.epoch.is_none() && !transactional;
-        if batch.sequence != follows && !any_will_do {
+        // A story is over long before such a beginning is believed.
+        if known.epoch.is_none() && batch.sequence > 0 {
+            return Answer::NotItsBeginning;
+        }
+        if batch.sequence != follows {
             return Answer::OutOfOrder;
         }
         let next = Answer::At(self.end());
@@ -388,6 +392,7 @@ impl World {
             }
             Err(AppendError::Sequence(SequenceError::Fenced { .. })) => Answer::Fenced,
             Err(AppendError::Sequence(SequenceError::OutOfOrder { .. })) => Answer::OutOfOrder,
+            Err(AppendError::NotItsBeginning { .. }) => Answer::NotItsBeginning,
             Err(AppendError::OutsideTransaction) => Answer::Outside,
             Err(AppendError::ConcurrentTransaction) => Answer::Concurrent,
             Err(AppendError::NeedsVerification(_)) => Answer::Ask,
