@@ -140,6 +140,10 @@ impl Member {
                 if let Some(places) = places {
                     self.reconcile(places).await;
                 }
+                if self.owned.is_empty() {
+                    // There is nothing that it could do.
+                    self.client.got_on();
+                }
                 true
             }
             Ok(answer) if matches!(answer.error_code, UNKNOWN_MEMBER_ID | FENCED_MEMBER_EPOCH) => {

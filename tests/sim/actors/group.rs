@@ -79,6 +79,10 @@ impl Member {
                 rounds -= 1;
                 continue;
             }
+            if self.positions.is_empty() {
+                // There is nothing that it could do.
+                self.client.got_on();
+            }
             while rounds > 0 && !self.client.shared.is_over() {
                 rounds -= 1;
                 if !self.read().await || !self.heartbeat().await {

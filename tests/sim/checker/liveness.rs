@@ -35,16 +35,33 @@ pub fn check(seen: &Seen<'_>, found: &mut Found) {
     for (id, client) in clients {
         let deadline = at.max(client.started_at).saturating_add(seen.history.bounds.progress_within);
         let own = || seen.operations.iter().filter(|operation| operation.client == id);
-        let gets_on = own().any(|operation| {
-            let done = operation.answer();
-            let in_time = done.is_some_and(|(_, end)| end.moment > faults_ended && end.at <= deadline);
-            in_time && is_progress(client.role, operation)
+        let in_time = |operation: &&Operation<'_>| {
+            operation.answer().is_some_and(|(_, end)| end.moment > faults_ended && end.at <= deadline)
+        };
+        let commits = |group: &str| {
+            let mut all = seen.operations.iter().filter(in_time);
+            all.any(|operation| matches!(operation.call, Call::Commit(commit) if commit.group == group))
+        };
+        let gets_on = own().filter(in_time).any(|operation| {
+            let without = group_without_share(operation).filter(|_| client.role == Role::Member);
+            is_progress(client.role, operation) || without.is_some_and(commits)
         });
         if !gets_on {
             let last = own().map(Operation::last).max().unwrap_or(client.started);
             let what = format!("{} ({:?})", client.name, client.role);
             found.add(Anomaly::Stuck, [client.started, faults_ended, last], what);
         }
+    }
+}
+
+/// Of which group a member is told that it has nothing to read: it got on if the group did.
+fn group_without_share<'a>(operation: &Operation<'a>) -> Option<&'a str> {
+    let (Answer::Assigned { places, .. }, _) = operation.answer()? else { return None };
+    let has_none = places.as_ref().is_none_or(Vec::is_empty);
+    match operation.call {
+        Call::Join { group, .. } if has_none => Some(group),
+        Call::Heartbeat { group, owned, .. } if has_none && owned.is_empty() => Some(group),
+        _ => None,
     }
 }
 

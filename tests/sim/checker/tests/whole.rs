@@ -80,6 +80,26 @@ fn a_client_that_does_not_get_on_is_caught() {
 }
 
 #[test]
+fn a_member_without_a_share_gets_on_with_its_group_alone() {
+    twins(Anomaly::Stuck, |story| {
+        let started = story.fact(1, Fact::Started { name: "one".to_owned(), role: Role::Member });
+        let ended = story.fact(0, Fact::FaultsEnded);
+        let member = "idle".to_owned();
+        let call = Call::Heartbeat {
+            group: "g".to_owned(),
+            member: member.clone(),
+            instance: None,
+            owned: Vec::new(),
+        };
+        let [_, last] = story.done(1, call, Answer::Assigned { member, epoch: 1, places: Some(Vec::new()) });
+        let (group, member) = (story.pick("g", "another").to_owned(), "busy".to_owned());
+        let commit = OffsetCommit { group, member, epoch: 1, place: PLACE, offset: 5, transaction: None };
+        story.done(2, Call::Commit(commit), Answer::Done);
+        vec![started, ended, last]
+    });
+}
+
+#[test]
 fn what_fsck_finds_is_told() {
     twins(Anomaly::FsckProblem, |story| {
         let problems = story.pick(vec![], vec!["a segment is missing".to_owned()]);
