@@ -130,6 +130,8 @@ pub(super) async fn begin(
         .map_err(|error| StartError::Outdated(error.to_string()))?;
     let catalog = Arc::new(Catalog::load(Arc::clone(metadata), standing.clone(), clock.clone()).await?);
     let group_settings = Arc::new(GroupSettingsCatalog::load(standing.clone()).await?);
+    let loaded = archive::load_gone(metadata.as_ref(), &catalog).await?;
+    // Nothing fails from here on: only a session that is there ends what is started below, and with it gives the address free.
     let log = Arc::new(BrokerLog::new(LeaderEpoch(view.0), cache.clone()));
     let peers = Peers::start(PeersStart { leadership: leadership.clone(), endpoint });
     let remote: Arc<dyn RemoteBrokers> = Arc::new(peers.clone());
@@ -175,7 +177,7 @@ pub(super) async fn begin(
         reader: reader.clone(),
         catalog: Arc::clone(&catalog),
         background: Background::start("archive", Background::share_of_processors()),
-        loaded: archive::load_gone(metadata.as_ref(), &catalog).await?,
+        loaded,
         leadership: leadership.clone(),
         metrics: Arc::clone(metrics),
         waiting_rows_max: WAITING_ROWS_MAX,

@@ -51,6 +51,11 @@ impl PlaceCore {
     pub fn end(&self) {
         self.over.cancel();
     }
+
+    /// Whether the process that listens there still runs.
+    pub fn is_taken(&self) -> bool {
+        self.owner.1.is_alive()
+    }
 }
 
 /// The same, as its owner has it.
@@ -71,6 +76,12 @@ impl SimPlace {
         });
         net.take_place(node, Arc::clone(&core));
         SimPlace { net, core }
+    }
+}
+
+impl Drop for SimPlace {
+    fn drop(&mut self) {
+        self.net.leave_place(self.core.owner.0, &self.core);
     }
 }
 

@@ -195,8 +195,10 @@ impl Net {
         self.state.lock().places.get(&node).cloned()
     }
 
+    /// As of a real address: one session of a process at a time.
     pub fn take_place(&self, node: Node, place: Arc<PlaceCore>) {
-        self.state.lock().places.insert(node, place);
+        let before = self.state.lock().places.insert(node, place);
+        assert!(before.is_none_or(|before| !before.is_taken()), "broker {node} listens for others twice");
     }
 
     pub fn leave_place(&self, node: Node, place: &Arc<PlaceCore>) {
