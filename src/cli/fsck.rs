@@ -115,7 +115,7 @@ async fn open_metadata(config: &Config, repair: Repair) -> Result<Arc<dyn Metada
 fn write_text(out: &mut impl Write, report: &FsckReport, repair: Repair) -> io::Result<()> {
     let checked = &report.checked;
     writeln!(out, "cluster    {}", report.cluster_id)?;
-    writeln!(out, "topics     {}, {} archived partitions", checked.topics, checked.partitions)?;
+    writeln!(out, "topics     {}, {} partitions with a manifest", checked.topics, checked.partitions)?;
     writeln!(out, "manifests  {} objects", checked.manifest_objects)?;
     let (segments, rows, bytes) = (checked.segments, checked.rows, checked.segment_bytes);
     writeln!(out, "segments   {segments} files, {rows} rows, {bytes} bytes")?;
