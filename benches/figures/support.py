@@ -227,7 +227,7 @@ class Load:
         self.child = subprocess.Popen(
             ["java", "-Xms512M", "-Xmx512M", "-cp", libraries, str(HERE / "Load.java"), cluster.bootstrap, topic,
              str(partitions), str(rate), str(record_bytes), str(self.file), *settings],
-            stdin=subprocess.PIPE, stdout=self.log, stderr=self.log, start_new_session=True)
+            stdin=subprocess.PIPE, stdout=self.log, stderr=self.log, process_group=0)
         await_that(lambda: self.file.exists() and self.file.stat().st_size > 0, 60, f"an answer; see {self.log.name}")
 
     def end(self):

@@ -131,7 +131,8 @@ pub(super) async fn begin(
     let catalog = Arc::new(Catalog::load(Arc::clone(metadata), standing.clone(), clock.clone()).await?);
     let group_settings = Arc::new(GroupSettingsCatalog::load(standing.clone()).await?);
     let loaded = archive::load_gone(metadata.as_ref(), &catalog).await?;
-    // Nothing fails from here on: only a session that is there ends what is started below, and with it gives the address free.
+    // Nothing of a session with an address fails from here on: what is started below is ended, and the address given free, only by a
+    // session that is there.
     let log = Arc::new(BrokerLog::new(LeaderEpoch(view.0), cache.clone()));
     let peers = Peers::start(PeersStart { leadership: leadership.clone(), endpoint });
     let remote: Arc<dyn RemoteBrokers> = Arc::new(peers.clone());

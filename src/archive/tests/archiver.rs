@@ -1,6 +1,7 @@
 //! The archiver's task by itself, on metadata that may lose answers: a swap was made, and nobody has said so.
 
 use super::super::{Archive, ArchiveStart, load};
+use super::held::HeldPuts;
 use crate::background::Background;
 use crate::cache::Cache;
 use crate::clock::Clock;
@@ -19,8 +20,6 @@ use crate::types::{
     TopicName, TopicPartition, ViewNumber,
 };
 use crate::wire::batch::{BatchBuilder, BatchHeader, Codec, NO_PRODUCER};
-use object_store::memory::InMemory;
-use object_store::throttle::{ThrottleConfig, ThrottledStore};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
@@ -29,7 +28,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinError;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Rows of producers that may wait.
@@ -55,6 +53,13 @@ impl World {
     /// One partition, and its archiver. Records wait for `age` where they have paid for their segment.
     async fn new(age: Duration) -> World {
         World::on(ObjectStore::in_memory(), age).await
+    }
+
+    /// One partition, on a store that puts no segment before it is let through.
+    async fn with_held_segments() -> (World, Arc<HeldPuts>) {
+        let held = HeldPuts::of(".parquet");
+        let backend: Arc<dyn object_store::ObjectStore> = Arc::<HeldPuts>::clone(&held);
+        (World::on(ObjectStore::with_backend(backend, "held:"), DAY).await, held)
     }
 
     async fn on(store: ObjectStore, age: Duration) -> World {
@@ -139,6 +144,19 @@ impl World {
         self.archive.flush(vec![self.partition.topic_partition()]).await
     }
 
+    /// Archives all there is; while its segment is on its way, the records before `before` are deleted.
+    async fn delete_records_while_a_segment_is_put(&self, before: Offset, held: &HeldPuts) {
+        let deleting = async {
+            held.begun().await;
+            let moved = self.archive.delete_records(self.partition.topic_partition(), before).await;
+            held.let_through();
+            moved
+        };
+        let (flushed, moved) = tokio::join!(self.flush(), deleting);
+        flushed.expect("archived");
+        assert_eq!(moved.expect("moved"), before);
+    }
+
     async fn archived_after(&self, seconds: u64) -> i64 {
         let wait = Duration::from_secs(seconds);
         let _elapsed = tokio::time::timeout(wait, std::future::pending::<()>()).await;
@@ -181,23 +199,11 @@ async fn a_log_start_is_moved_after_a_swap_without_an_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_log_start_moves_while_the_store_takes_its_time_over_a_segment() {
-    let slow = Arc::new(ThrottledStore::new(InMemory::new(), ThrottleConfig::default()));
-    let backend: Arc<dyn object_store::ObjectStore> = Arc::<ThrottledStore<InMemory>>::clone(&slow);
-    let world = World::on(ObjectStore::with_backend(backend, "slow:"), DAY).await;
+    let (world, held) = World::with_held_segments().await;
     for _ in 0..3 {
         world.append().await;
     }
-    slow.config_mut(|config| config.wait_put_per_call = Duration::from_secs(10));
-    let (whole, began) = (world.partition.topic_partition(), Instant::now());
-    let moving = async {
-        let moved = world.archive.delete_records(whole, Offset(2)).await;
-        (moved.expect("moved"), began.elapsed())
-    };
-    let (flushed, (moved, after)) = tokio::join!(world.flush(), moving);
-    flushed.expect("archived");
-    assert_eq!(moved, Offset(2));
-    assert!(after < Duration::from_secs(5), "{after:?}");
-    assert!(began.elapsed() >= Duration::from_secs(20), "a segment and a manifest were put");
+    world.delete_records_while_a_segment_is_put(Offset(2), &held).await;
     let manifest = world.partition.archived().expect("there").manifest;
     assert_eq!((manifest.log_start_offset(), manifest.archived_offset()), (Offset(2), Offset(3)));
     assert_eq!((manifest.totals().rows, world.segments().await), (3, 1), "it was begun before");
@@ -205,16 +211,10 @@ async fn a_log_start_moves_while_the_store_takes_its_time_over_a_segment() {
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_whose_rows_were_all_deleted_while_it_was_put_goes() {
-    let slow = Arc::new(ThrottledStore::new(InMemory::new(), ThrottleConfig::default()));
-    let backend: Arc<dyn object_store::ObjectStore> = Arc::<ThrottledStore<InMemory>>::clone(&slow);
-    let world = World::on(ObjectStore::with_backend(backend, "slow:"), DAY).await;
+    let (world, held) = World::with_held_segments().await;
     world.append().await;
     world.append().await;
-    slow.config_mut(|config| config.wait_put_per_call = Duration::from_secs(10));
-    let whole = world.partition.topic_partition();
-    let (flushed, moved) = tokio::join!(world.flush(), world.archive.delete_records(whole, Offset(2)));
-    flushed.expect("archived");
-    assert_eq!(moved.expect("moved"), Offset(2));
+    world.delete_records_while_a_segment_is_put(Offset(2), &held).await;
     let manifest = world.partition.archived().expect("there").manifest;
     assert_eq!((manifest.archived_offset(), manifest.totals().rows), (Offset(2), 0));
     assert_eq!(world.archived_after(120).await, 2);

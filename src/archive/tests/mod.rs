@@ -4,6 +4,7 @@ mod archiver;
 mod compact;
 mod compact_random;
 mod cut;
+mod held;
 mod journal_merge;
 mod journals;
 mod keeping;
