@@ -8,7 +8,7 @@ use crate::s3::{broker_on, short_topic};
 use crate::support::archive::{await_that, await_within, files_below, metric, orphans, sound};
 use crate::support::chance::{Chance, mixed};
 use crate::support::load::{Acknowledged, Load, Sent};
-use crate::support::reading::{Read, read_all};
+use crate::support::reading::{Read, Reader, read_all};
 use crate::support::requests::{EARLIEST, Topic};
 use crate::support::s3_server::S3Server;
 use crate::support::{Batch, Broker};
@@ -94,33 +94,37 @@ fn check_all(broker: &Broker, topic: &Topic, acknowledged: &[Acknowledged], sent
 }
 
 /// Of each key the last record is there: the one that was acknowledged last, or one that was sent after it. While records come
-/// that one may lie behind where a reader found the end, and the one before may be gone when the reader gets there. Then the next
-/// reader has to find one that is newer than all that were acknowledged: what the first passed over is no excuse.
+/// that one may lie behind where a reader found the end, and the one before may be gone when the reader gets there. Then it has to
+/// come when the reader reads on.
 fn check_last(broker: &Broker, topic: &Topic, acknowledged: &[Acknowledged], sent: usize) {
     let mut wanted: BTreeMap<String, usize> = BTreeMap::new();
     for Acknowledged { number, .. } in acknowledged {
         let least = wanted.entry(keyed(*number).key.expect("a key")).or_default();
         *least = (*number).max(*least);
     }
+    let mut reader = Reader::at_the_starts(broker, topic, PARTITIONS);
     for reading in 0..READINGS_MAX {
-        let last = read_last(broker, topic, sent);
-        wanted.retain(|key, least| last.get(key).is_none_or(|number| number < least));
+        for (key, number) in last_of_keys(&reader.read_on(), sent) {
+            if wanted.get(&key).is_some_and(|least| number >= *least) {
+                wanted.remove(&key);
+            }
+        }
         if wanted.is_empty() {
             return;
         }
         if reading == 0 {
+            // What is gone made way for a newer one.
             wanted.values_mut().for_each(|least| *least += 1);
         }
     }
     panic!("the last of these keys were acknowledged, and nothing of them is left: {wanted:?}");
 }
 
-/// Readings from the beginning in each of which a key may have moved behind the end.
-const READINGS_MAX: usize = 3;
+/// Readings, each from where the last one ended, in which a key may have moved behind the end.
+const READINGS_MAX: usize = 10;
 
-/// What one reading finds last of each key.
-fn read_last(broker: &Broker, topic: &Topic, sent: usize) -> BTreeMap<String, usize> {
-    let read = read_all(broker, topic, PARTITIONS);
+/// What came last of each key.
+fn last_of_keys(read: &[Vec<Read>], sent: usize) -> BTreeMap<String, usize> {
     let mut last = BTreeMap::new();
     for (partition, records) in read.iter().enumerate() {
         assert!(records.is_sorted_by(|left, right| left.offset < right.offset), "partition {partition}");
