@@ -36,6 +36,7 @@ impl CliError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             CliError::Usage(_) => 2,
+            CliError::Client(error) if error.is_bad_argument() => 2,
             CliError::Interrupted => 130,
             CliError::Terminated => 143,
             _ => 1,

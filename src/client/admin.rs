@@ -2,7 +2,6 @@
 
 use super::{ClientError, Cluster, Isolation};
 use crate::types::{BrokerId, Offset, PartitionIndex, Timestamp};
-use crate::wire::StrBytes;
 use crate::wire::messages::create_partitions_request::CreatePartitionsTopic;
 use crate::wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use crate::wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -13,6 +12,7 @@ use crate::wire::messages::{
     CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
     DescribeConfigsRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest, TopicName,
 };
+use crate::wire::{ErrorCode, StrBytes};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -116,12 +116,7 @@ impl Admin {
     ) -> Result<Offset, ClientError> {
         let info = self.cluster.topic(topic).await?;
         let found = info.partitions.iter().find(|found| found.index == partition);
-        let what = || format!("delete records of {topic}-{partition}");
-        let unknown = || ClientError::Refused {
-            what: what(),
-            code: crate::wire::ErrorCode::UnknownTopicOrPartition,
-            message: String::new(),
-        };
+        let unknown = || ClientError::unknown_partition(topic, partition, info.partitions.len());
         let leader = found.ok_or_else(unknown)?.leader.ok_or_else(|| no_leader(topic, partition))?;
         let wanted = DeleteRecordsPartition::default()
             .with_partition_index(partition.0)
@@ -133,8 +128,18 @@ impl Admin {
         let answer = self.cluster.broker(leader).await?.send(&request, BROKER_TIMEOUT).await?.wait().await?;
         let result = answer.topics.iter().flat_map(|topic| &topic.partitions).next();
         let result = result.ok_or_else(unknown)?;
-        ClientError::check(result.error_code, None, what)?;
-        Ok(Offset(result.low_watermark))
+        match (ErrorCode::try_from_code(result.error_code), before) {
+            (Some(ErrorCode::OffsetOutOfRange), Some(before)) => {
+                let (starts, ends) = (self.start_offsets(topic).await?, self.end_offsets(topic).await?);
+                let log = starts.get(&partition).zip(ends.get(&partition)).ok_or_else(unknown)?;
+                Err(ClientError::out_of_range(topic, partition, before, *log.0..*log.1))
+            }
+            _ => {
+                let what = || format!("delete records of {topic}-{partition}");
+                ClientError::check(result.error_code, None, what)?;
+                Ok(Offset(result.low_watermark))
+            }
+        }
     }
 
     /// Raises the number of partitions to `count`. Keys move to other partitions by that.
@@ -277,7 +282,7 @@ impl Admin {
 }
 
 fn no_leader(topic: &str, partition: PartitionIndex) -> ClientError {
-    let code = crate::wire::ErrorCode::LeaderNotAvailable;
+    let code = ErrorCode::LeaderNotAvailable;
     ClientError::Refused { what: format!("offsets of {topic}-{partition}"), code, message: String::new() }
 }
 

@@ -270,12 +270,7 @@ pub(super) async fn find_positions(
     let mut positions = BTreeMap::new();
     for partition in wanted {
         let (Some(start), Some(end)) = (starts.get(&partition), ends.get(&partition)) else {
-            let partitions = i32::try_from(ends.len()).unwrap_or(i32::MAX);
-            return Err(ClientError::UnknownPartition {
-                topic: topic.clone(),
-                partition: partition.0,
-                partitions,
-            });
+            return Err(ClientError::unknown_partition(topic, partition, ends.len()));
         };
         let log = Log {
             offsets: *start..*end,
@@ -285,19 +280,9 @@ pub(super) async fn find_positions(
         let committed = committed.get(&partition).filter(|offset| (start..=end).contains(offset));
         let begin = committed.map_or(assignment.start, |offset| StartAt::Offset(*offset));
         let next = position::first(begin, &log)
-            .map_err(|offset| out_of_range(topic, partition, offset, *start..*end))?;
+            .map_err(|offset| ClientError::out_of_range(topic, partition, offset, *start..*end))?;
         let stop = if config.stop == StopAt::End { log.readable_end } else { Offset(i64::MAX) };
         positions.insert(partition, Position { next, stop });
     }
     Ok(positions)
-}
-
-fn out_of_range(topic: &str, partition: PartitionIndex, offset: Offset, log: Range<Offset>) -> ClientError {
-    ClientError::OffsetOutOfRange {
-        topic: topic.to_owned(),
-        partition: partition.0,
-        offset: offset.get(),
-        log_start_offset: log.start.get(),
-        log_end_offset: log.end.get(),
-    }
 }

@@ -1,6 +1,8 @@
 //! Why the client could not do what it was asked.
 
+use crate::types::{Offset, PartitionIndex};
 use crate::wire::ErrorCode;
+use std::ops::Range;
 
 /// Why the client could not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -154,6 +156,51 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether what was asked for could be meant by nobody, whatever the cluster has: a setting, a name or a number.
+    #[must_use]
+    pub fn is_bad_argument(&self) -> bool {
+        let refused = |code: &ErrorCode| {
+            use ErrorCode::{
+                InvalidConfig, InvalidPartitions, InvalidReplicationFactor, InvalidTopicException,
+            };
+            matches!(
+                code,
+                InvalidConfig | InvalidPartitions | InvalidReplicationFactor | InvalidTopicException
+            )
+        };
+        match self {
+            ClientError::Refused { code, .. } => refused(code),
+            ClientError::IllegalTopicName { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// A partition that is not among the `partitions` of a topic.
+    pub(crate) fn unknown_partition(
+        topic: &str,
+        partition: PartitionIndex,
+        partitions: usize,
+    ) -> ClientError {
+        let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
+        ClientError::UnknownPartition { topic: topic.to_owned(), partition: partition.0, partitions }
+    }
+
+    /// An offset that is not in `log`.
+    pub(super) fn out_of_range(
+        topic: &str,
+        partition: PartitionIndex,
+        offset: Offset,
+        log: Range<Offset>,
+    ) -> ClientError {
+        ClientError::OffsetOutOfRange {
+            topic: topic.to_owned(),
+            partition: partition.0,
+            offset: offset.get(),
+            log_start_offset: log.start.get(),
+            log_end_offset: log.end.get(),
+        }
+    }
+
     /// A refusal, unless `code` is 0.
     pub(super) fn check(
         code: i16,

@@ -299,11 +299,9 @@ impl Topic {
             (Some(partition), _) if u32::try_from(partition.0).is_ok_and(|index| index < partitions) => {
                 Ok(partition)
             }
-            (Some(partition), _) => Err(ClientError::UnknownPartition {
-                topic: record.topic.to_owned(),
-                partition: partition.0,
-                partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
-            }),
+            (Some(partition), _) => {
+                Err(ClientError::unknown_partition(record.topic, partition, self.partitions.len()))
+            }
             (None, Some(key)) => Ok(partition_of_key(key, partitions)),
             (None, None) => Ok(self.sticky.next(bytes, partitions, batch_bytes)),
         }

@@ -143,7 +143,7 @@ async fn topic(context: &Context, name: &str) -> Result<Arc<Topic>, Refusal> {
         Some(topic) => Some(topic),
         None => context.catalog.resolve(name).await.map_err(|error| unavailable(&error))?,
     };
-    let why = || format!("there is no topic {name:?}");
+    let why = || format!("topic {name:?} does not exist");
     found.ok_or_else(|| Refusal { status: StatusCode::NOT_FOUND, why: why() })
 }
 

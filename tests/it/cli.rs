@@ -180,9 +180,9 @@ fn what_cannot_be_done_is_one_line() {
     let nowhere = unique_name("nowhere");
     check_fails(over_tcp(&broker, &["topic", "describe", &nowhere]), 1, &[&nowhere]);
     check_fails(over_tcp(&broker, &["topic", "delete", &nowhere]), 1, &[&nowhere]);
-    check_fails(over_tcp(&broker, &["consume", "num*"]), 1, &["\"num*\" is not the name of a topic"]);
+    check_fails(over_tcp(&broker, &["consume", "num*"]), 2, &["\"num*\" is not the name of a topic"]);
     let refused = ["topic", "create", nowhere.as_str(), "--set", "no.such.setting=1"];
-    check_fails(over_tcp(&broker, &refused), 1, &["no.such.setting"]);
+    check_fails(over_tcp(&broker, &refused), 2, &["no.such.setting"]);
     check_fails(
         over_tcp(&broker, &["consume", &nowhere, "--from", "yesterday"]),
         2,

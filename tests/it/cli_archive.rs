@@ -171,7 +171,7 @@ fn settings_of_topics_take_units() {
     let weeks = ["topic", "alter", &topic, "--set", "retention.ms=2weeks"];
     check_fails(over_tcp(&broker, &weeks), 2, &["--set", "2weeks", "accepted: "]);
     let often = ["topic", "alter", &topic, "--set", "retention.ms=often"];
-    check_fails(over_tcp(&broker, &often), 1, &["retention.ms", "often"]);
+    check_fails(over_tcp(&broker, &often), 2, &["retention.ms", "often"]);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn records_before_an_offset_are_deleted() {
     assert_eq!(run(delete("15"), ""), format!("{topic}-0 begins at offset 15\n"));
     let read = run(over_tcp(&broker, &["consume", &topic, "--until", "end", "--format", "%o "]), "");
     assert_eq!(read, (15..30).map(|offset| format!("{offset} ")).collect::<String>());
-    check_fails(delete("31"), 1, &["OFFSET_OUT_OF_RANGE"]);
+    check_fails(delete("31"), 1, &[&format!("offset 31 of {topic}-0 is out of range: the log has 15 to 30")]);
     check_fails(delete("-1"), 2, &["--before"]);
     assert_eq!(run(delete("end"), ""), format!("{topic}-0 begins at offset 30\n"));
     let files = run(at_the_door(&broker, &["topic", "files", &topic]), "");
@@ -234,8 +234,8 @@ fn records_before_an_offset_are_deleted() {
 fn what_the_door_cannot_answer_is_one_line() {
     let broker = Broker::start();
     let nowhere = unique_name("nowhere");
-    check_fails(at_the_door(&broker, &["topic", "files", &nowhere]), 1, &["no topic", &nowhere]);
-    check_fails(at_the_door(&broker, &["archive", "flush", &nowhere]), 1, &["no topic", &nowhere]);
+    check_fails(at_the_door(&broker, &["topic", "files", &nowhere]), 1, &[&nowhere, "does not exist"]);
+    check_fails(at_the_door(&broker, &["archive", "flush", &nowhere]), 1, &[&nowhere, "does not exist"]);
     let topic = archived_topic(&broker, 1);
     let beyond = ["topic", "files", topic.as_str(), "--partition", "7"];
     check_fails(at_the_door(&broker, &beyond), 1, &["no partition 7"]);

@@ -180,12 +180,7 @@ fn check_known(choices: &[TopicChoice], ends: &OffsetsByPartition) -> Result<(),
         let unknown =
             choice.partitions.iter().find(|index| !ends.contains_key(&(choice.topic.clone(), **index)));
         if let Some(partition) = unknown {
-            return Err(ClientError::UnknownPartition {
-                topic: choice.topic.clone(),
-                partition: partition.0,
-                partitions: i32::try_from(of_topic).unwrap_or(i32::MAX),
-            }
-            .into());
+            return Err(ClientError::unknown_partition(&choice.topic, *partition, of_topic).into());
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! The task that fetches ahead.
 
 use super::aborted::Aborted;
-use super::{ConsumerConfig, Fetched, Isolation, Position, out_of_range};
+use super::{ConsumerConfig, Fetched, Isolation, Position};
 use crate::client::admin::text;
 use crate::client::{Admin, ClientError, Cluster};
 use crate::types::{BrokerId, Offset, PartitionIndex};
@@ -208,7 +208,7 @@ impl Fetcher {
             Ok((starts, ends)) => {
                 let start = starts.get(&partition).copied().unwrap_or_default();
                 let end = ends.get(&partition).copied().unwrap_or_default();
-                out_of_range(topic, partition, offset, start..end)
+                ClientError::out_of_range(topic, partition, offset, start..end)
             }
             Err(error) => error,
         }
