@@ -115,6 +115,39 @@ pub struct ArchiveConfig {
     pub age: Duration,
     /// How long a record waits anywhere.
     pub age_max: Duration,
+    /// How often what was archived is looked after.
+    pub pace: ArchivePace,
+}
+
+/// How often what was archived is looked after, and how much comes together before it is worth it. Nobody has to set that; a
+/// simulation has it come often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArchivePace {
+    /// Objects that nobody refers to are deleted after this time: longer than any read.
+    pub grace: Duration,
+    /// Between two looks for records that are too old or too many. Apache Kafka does it every five minutes.
+    pub retention_every: Duration,
+    /// Between two looks for partitions to be compacted.
+    pub compaction_every: Duration,
+    /// Between two looks for journal objects to be merged.
+    pub journal_merge_every: Duration,
+    /// Journal objects that are worth merging.
+    pub journal_merge_objects: usize,
+    /// Segments of a level that make one of the next, at least 2.
+    pub merge_fan_in: usize,
+}
+
+impl Default for ArchivePace {
+    fn default() -> ArchivePace {
+        ArchivePace {
+            grace: Duration::from_secs(60),
+            retention_every: Duration::from_secs(10),
+            compaction_every: Duration::from_secs(10),
+            journal_merge_every: Duration::from_secs(5),
+            journal_merge_objects: 500,
+            merge_fan_in: 8,
+        }
+    }
 }
 
 /// Limits of the cache, in bytes.

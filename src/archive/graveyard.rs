@@ -7,22 +7,28 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Objects that wait for their end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Graveyard {
+    /// Longer than any read.
+    grace: Duration,
     /// In the order of their time.
     waiting: VecDeque<(Moment, ObjectPath)>,
 }
 
-/// Longer than any read.
-pub(super) const GRACE: Duration = Duration::from_secs(60);
 /// Deletions of one round.
 const DELETIONS_MAX: usize = 1_000;
 const AT_ONCE: usize = 16;
 
 impl Graveyard {
+    /// Nothing is in it. What comes lies for `grace`.
+    pub fn new(grace: Duration) -> Graveyard {
+        Graveyard { grace, waiting: VecDeque::new() }
+    }
+
     /// Nobody refers to these from now on.
     pub fn bury(&mut self, now: Moment, objects: impl IntoIterator<Item = ObjectPath>) {
-        self.waiting.extend(objects.into_iter().map(|object| (now + GRACE, object)));
+        let due = now + self.grace;
+        self.waiting.extend(objects.into_iter().map(|object| (due, object)));
     }
 
     /// Deletes those whose time has come. What cannot be deleted is tried again.
@@ -34,7 +40,7 @@ impl Graveyard {
         while let Some((deleted, object)) = deletions.next().await {
             if let Err(error) = deleted {
                 tracing::warn!(%object, %error, "an object could not be deleted, it is tried again");
-                self.waiting.push_back((now + GRACE, object));
+                self.waiting.push_back((now + self.grace, object));
             }
         }
     }

@@ -7,7 +7,6 @@
 //! journal by now: nothing more is written or counted of it here, until it is taken over anew.
 
 use super::error::{ArchiveError, LoadError};
-use super::graveyard::GRACE;
 use crate::journal::last_of_block;
 use crate::log::NeededJournal;
 use crate::meta::keys::journal_starts::{self, JournalStart};
@@ -17,6 +16,7 @@ use crate::store::{ObjectPath, ObjectStore, paths};
 use crate::types::{MergeNumber, Moment, SessionId};
 use futures_util::{StreamExt, stream};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 /// What of each journal was given up.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(super) struct Journals {
     /// The session of this broker, whose journal goes on.
     own: SessionId,
     standing: Standing,
+    /// Longer than any read of an object that is not needed any more.
+    grace: Duration,
     journals: BTreeMap<SessionId, Start>,
     /// Ended journals that somebody else has written meanwhile.
     taken_away: Vec<SessionId>,
@@ -57,9 +59,9 @@ const DELETIONS_MAX: u64 = 5_000;
 const AT_ONCE: usize = 16;
 
 impl Journals {
-    /// Nothing was given up yet by this session, which is `own`.
-    pub fn new(own: SessionId, standing: Standing) -> Journals {
-        Journals { own, standing, journals: BTreeMap::new(), taken_away: Vec::new() }
+    /// Nothing was given up yet by this session, which is `own`. What is given up is deleted after `grace`.
+    pub fn new(own: SessionId, standing: Standing, grace: Duration) -> Journals {
+        Journals { own, standing, grace, journals: BTreeMap::new(), taken_away: Vec::new() }
     }
 
     /// An ended journal is kept here from now on: its key was written by this session, at `revision`.
@@ -103,7 +105,7 @@ impl Journals {
             }
             let own = self.own;
             let Some(start) = self.journals.get_mut(&needed.session) else { continue };
-            start.delete(now, needed, store).await;
+            start.delete(now, self.grace, needed, store).await;
             let is_over = needed.session != own && needed.first > needed.last && needed.merged.is_empty();
             if is_over && start.deleted == start.stored.first && start.due.is_empty() {
                 gone.push(needed.session);
@@ -140,7 +142,7 @@ impl Journals {
         let unanswered = start.unanswered.replace(next.clone());
         match self.standing.settle(&change).await? {
             Settled::Applied(revision) => {
-                start.on_stored(now, next, revision);
+                start.on_stored(now + self.grace, next, revision);
                 Ok(())
             }
             Settled::Refused(reads) => {
@@ -151,7 +153,7 @@ impl Journals {
                 if session != self.own && found != unanswered {
                     self.taken_away.push(session);
                 } else if let (Some(found), Some(revision)) = (found, revision) {
-                    start.on_stored(now, found, revision);
+                    start.on_stored(now + self.grace, found, revision);
                 }
                 Err(ArchiveError::Changed)
             }
@@ -193,22 +195,21 @@ impl Start {
         Start { deleted: stored.first, stored, unanswered: None, revision, due: VecDeque::new() }
     }
 
-    fn on_stored(&mut self, now: Moment, next: JournalStart, revision: Revision) {
-        let at = now + GRACE;
+    fn on_stored(&mut self, due: Moment, next: JournalStart, revision: Revision) {
         if next.first > self.stored.first {
-            self.due.push_back((at, Due::Before(next.first)));
+            self.due.push_back((due, Due::Before(next.first)));
         }
         let is_left = |number| next.merged.iter().any(|merged| merged.number == number);
         let dropped = self.stored.merged.iter().map(|merged| merged.number);
         let dropped = dropped.filter(|number| !is_left(*number));
-        self.due.extend(dropped.map(|number| (at, Due::Merged(number))));
+        self.due.extend(dropped.map(|number| (due, Due::Merged(number))));
         self.stored = next;
         self.unanswered = None;
         self.revision = Some(revision);
     }
 
     /// Deletes what is due. What cannot be deleted is tried again.
-    async fn delete(&mut self, now: Moment, needed: &NeededJournal, store: &ObjectStore) {
+    async fn delete(&mut self, now: Moment, grace: Duration, needed: &NeededJournal, store: &ObjectStore) {
         let session = needed.session;
         let (mut until, mut merged) = (self.deleted, Vec::new());
         while let Some((_, due)) = self.due.front().filter(|(at, _)| *at <= now) {
@@ -229,12 +230,12 @@ impl Start {
         if delete_all(store, flushed).await.is_empty() {
             self.deleted = until;
         } else {
-            self.due.push_front((now + GRACE, Due::Before(until)));
+            self.due.push_front((now + grace, Due::Before(until)));
         }
         let path = |number: &MergeNumber| paths::merged_object(session, *number);
         let failed = delete_all(store, merged.iter().map(path).collect()).await;
         let failed = merged.iter().filter(|number| failed.contains(&path(number)));
-        self.due.extend(failed.map(|number| (now + GRACE, Due::Merged(*number))));
+        self.due.extend(failed.map(|number| (now + grace, Due::Merged(*number))));
     }
 }
 

@@ -28,12 +28,6 @@ pub struct MergeSettings {
     pub fan_in: usize,
 }
 
-impl Default for MergeSettings {
-    fn default() -> MergeSettings {
-        MergeSettings { target_bytes: 64 * 1024 * 1024, fan_in: 8 }
-    }
-}
-
 /// Neighbours to be merged, at least two. Together they have less than one and a half times the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MergeRun {

@@ -81,8 +81,6 @@ impl Waiting {
     }
 }
 
-/// How often old records are looked for; Apache Kafka does it every five minutes.
-const RETENTION_EVERY: Duration = Duration::from_secs(10);
 /// How long a partition is left alone that could not be archived.
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
 /// Spans that may wait before they are archived whether it is worth it or not: about a GiB of memory.
@@ -98,10 +96,11 @@ const TOPIC_OBJECTS_MAX: usize = 1_000_000;
 
 impl Rounds {
     pub fn new(mut start: ArchiveStart, left: Look) -> Rounds {
-        let mut graveyard = Graveyard::default();
+        let pace = start.config.pace;
+        let mut graveyard = Graveyard::new(pace.grace);
         graveyard.bury(Moment::default(), std::mem::take(&mut start.loaded.garbage));
         let kept = std::mem::take(&mut start.loaded.manifests);
-        let journals = Journals::new(start.session, start.standing.clone());
+        let journals = Journals::new(start.session, start.standing.clone(), pace.grace);
         let gone = std::mem::take(&mut start.loaded.gone);
         let mut upkeep = Upkeep::default();
         kept.iter().for_each(|loaded| upkeep.on_segments(loaded.topic_partition));
@@ -115,13 +114,13 @@ impl Rounds {
             unsettled: BTreeSet::new(),
             graveyard,
             journals,
-            merging: Merging::default(),
-            keeping: Keeping::default(),
+            merging: Merging::new(&pace),
+            keeping: Keeping::new(pace.grace),
             litter: Litter::default(),
             left,
             gone,
             stripped: BTreeSet::new(),
-            retention_at: Moment(RETENTION_EVERY),
+            retention_at: Moment(pace.retention_every),
             upkeep,
         }
     }
@@ -167,7 +166,7 @@ impl Rounds {
         }
         self.relieve(calls).await;
         if now >= self.retention_at {
-            self.retention_at = now + RETENTION_EVERY;
+            self.retention_at = now + self.start.config.pace.retention_every;
             for partition in self.start.log.partitions() {
                 self.apply_retention(&partition).await;
             }

@@ -105,8 +105,6 @@ pub(super) enum Output {
 
 /// Keys of a pass, in bytes of memory.
 pub(super) const PASS_MEMORY_BYTES: usize = 64 * 1024 * 1024;
-/// How often dirty partitions are looked for.
-pub(super) const COMPACT_EVERY: Duration = Duration::from_secs(10);
 /// A job may take this long: more than the store may take for the largest segment there is, which is 1 GiB.
 pub(super) const JOB_TIMEOUT: Duration = Duration::from_secs(1_800);
 /// How long a partition is left alone whose segments could not be rewritten.

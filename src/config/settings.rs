@@ -7,8 +7,8 @@ use super::listeners::{add_advertised, add_listener};
 use super::parse::{self, Complaint};
 use super::variables::nearest;
 use super::{
-    ArchiveConfig, CacheConfig, Config, GroupDefaults, JournalConfig, LimitsConfig, Listener, TlsFiles,
-    TopicDefaults, Transport,
+    ArchiveConfig, ArchivePace, CacheConfig, Config, GroupDefaults, JournalConfig, LimitsConfig, Listener,
+    TlsFiles, TopicDefaults, Transport,
 };
 use crate::types::BrokerId;
 use std::collections::BTreeMap;
@@ -335,7 +335,12 @@ impl Given {
     fn archive(&self) -> Result<ArchiveConfig, ConfigError> {
         let age = self.value("archive-age", |text| parse::duration_up_to(text, ARCHIVE_AGE_LONGEST))?;
         let bytes = self.value("archive-bytes", |text| parse::size_within(text, &(1024..=1 << 30)))?;
-        Ok(ArchiveConfig { bytes: bytes as u64, age, age_max: ARCHIVE_AGE_MAX.max(age) })
+        Ok(ArchiveConfig {
+            bytes: bytes as u64,
+            age,
+            age_max: ARCHIVE_AGE_MAX.max(age),
+            pace: ArchivePace::default(),
+        })
     }
 
     fn journal(&self) -> Result<JournalConfig, ConfigError> {

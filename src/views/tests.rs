@@ -6,7 +6,7 @@ use crate::archive::{Archive, ArchiveStart, LoadedManifests};
 use crate::background::Background;
 use crate::cache::Cache;
 use crate::clock::Clock;
-use crate::config::{ArchiveConfig, CacheConfig, JournalConfig};
+use crate::config::{ArchiveConfig, ArchivePace, CacheConfig, JournalConfig};
 use crate::journal::{BrokerSession, Joining, Journal, JournalStart, Outcome};
 use crate::leadership::{ClusterControl, Leadership};
 use crate::limits::{MemoryBudget, Purpose};
@@ -77,7 +77,7 @@ impl World {
         tokio::spawn(run);
         let day = Duration::from_secs(86_400);
         let (archive, _fault) = Archive::start(ArchiveStart {
-            config: ArchiveConfig { bytes: 1 << 20, age: day, age_max: day },
+            config: ArchiveConfig { bytes: 1 << 20, age: day, age_max: day, pace: ArchivePace::default() },
             session: session_id,
             leader_epoch: LeaderEpoch(joined.0.number.0),
             standing: standing.clone(),

@@ -14,6 +14,7 @@ use crate::archive::error::ArchiveError;
 use crate::archive::journal_copy::JournalCopy;
 use crate::archive::journal_merge::{JournalLife, JournalMergeSettings, choose};
 use crate::archive::upkeep::JOB_TIMEOUT;
+use crate::config::ArchivePace;
 use crate::hashing::HashMap;
 use crate::journal::ObjectName;
 use crate::log::MergedSpans;
@@ -22,9 +23,10 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
 /// What is known of merges between two rounds.
-#[derive(Default)]
 pub(super) struct Merging {
     settings: JournalMergeSettings,
+    /// Between two looks for something to merge.
+    every: Duration,
     running: Option<Running>,
     /// Merges that were begun by this session.
     attempts: u32,
@@ -43,6 +45,23 @@ enum Running {
     Stored(Box<MergedSpans>),
 }
 
+impl Merging {
+    /// A session begins.
+    pub fn new(pace: &ArchivePace) -> Merging {
+        Merging {
+            settings: JournalMergeSettings {
+                objects: pace.journal_merge_objects,
+                ..JournalMergeSettings::default()
+            },
+            every: pace.journal_merge_every,
+            running: None,
+            attempts: 0,
+            failed: HashMap::default(),
+            look_at: Moment::default(),
+        }
+    }
+}
+
 impl Running {
     fn session(&self) -> SessionId {
         match self {
@@ -52,8 +71,6 @@ impl Running {
     }
 }
 
-/// How often something to merge is looked for.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long nothing is merged after a merge has failed.
 const FAILED_PAUSE: Duration = Duration::from_secs(30);
 /// How long a round waits for a copy.
@@ -80,7 +97,7 @@ impl Rounds {
             self.name_merged(merged).await;
         }
         if self.merging.running.is_none() && self.now() >= self.merging.look_at {
-            self.merging.look_at = self.now() + LOOK_EVERY;
+            self.merging.look_at = self.now() + self.merging.every;
             self.begin_merge().await;
         }
     }

@@ -5,7 +5,6 @@
 
 use super::Rounds;
 use crate::archive::error::ArchiveError;
-use crate::archive::graveyard::GRACE;
 use crate::archive::keeping::{Claimed, Undertaker};
 use crate::archive::upkeep::JOB_TIMEOUT;
 use crate::cluster::PlacementKey;
@@ -18,6 +17,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// What is known of journals that are kept, or are to be.
 pub(super) struct Keeping {
+    /// A session's end is forgotten when it was kept for so long: what a crash left of it has gone.
+    swept_after: Duration,
     /// The view that the list below was made in.
     view: Option<ViewNumber>,
     /// When ended journals are looked for again, if the view stays.
@@ -48,13 +49,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 const AFTER_A_VIEW: Duration = Duration::from_secs(3);
 /// How long a journal is left alone that could not be claimed.
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
-/// A session's end is forgotten after what crashes left of it has gone.
-const FORGET_AFTER: Duration = GRACE.saturating_mul(2);
 
-impl Default for Keeping {
-    /// A session begins.
-    fn default() -> Keeping {
+impl Keeping {
+    /// A session begins. What crashes leave lies in graveyards for `grace`.
+    pub fn new(grace: Duration) -> Keeping {
         Keeping {
+            swept_after: grace * 2,
             view: None,
             look_at: Moment::default(),
             wanted: VecDeque::new(),
@@ -63,9 +63,7 @@ impl Default for Keeping {
             kept: HashMap::default(),
         }
     }
-}
 
-impl Keeping {
     /// The view in which this session came to keep a journal.
     pub fn view_of(&self, session: SessionId) -> Option<ViewNumber> {
         self.kept.get(&session).map(|kept| kept.view)
@@ -73,7 +71,7 @@ impl Keeping {
 
     /// Whether what crashes left of a journal has gone.
     pub fn is_swept(&self, session: SessionId, now: Moment) -> bool {
-        self.kept.get(&session).is_some_and(|kept| now >= kept.since + FORGET_AFTER)
+        self.kept.get(&session).is_some_and(|kept| now >= kept.since + self.swept_after)
     }
 
     pub fn forget(&mut self, session: SessionId) {

@@ -8,8 +8,7 @@ use crate::archive::error::ArchiveError;
 use crate::archive::merge::{self, MergeSettings};
 use crate::archive::rewrite::{self, Keep, Rewrite, Rewritten};
 use crate::archive::upkeep::{
-    COMPACT_EVERY, JOB_TIMEOUT, JobKind, Output, PASS_MEMORY_BYTES, PassStep, Replacing, RunningJob,
-    RunningPass, Turn,
+    JOB_TIMEOUT, JobKind, Output, PASS_MEMORY_BYTES, PassStep, Replacing, RunningJob, RunningPass, Turn,
 };
 use crate::clock;
 use crate::log::{ArchivedLog, Partition, SegmentRef};
@@ -88,8 +87,8 @@ impl Rounds {
             let candidate = self.upkeep.next_candidate(now)?;
             let Some(led) = self.led(candidate) else { continue };
             let manifest = &led.archived.manifest;
-            let settings =
-                MergeSettings { target_bytes: self.start.config.bytes, ..MergeSettings::default() };
+            let config = &self.start.config;
+            let settings = MergeSettings { target_bytes: config.bytes, fan_in: config.pace.merge_fan_in };
             let runs = merge::choose(&settings, manifest.segments(), manifest.cleaned_up_to(), 1);
             let Some(run) = runs.into_iter().next() else { continue };
             let keep = Keep::From(manifest.log_start_offset());
@@ -146,7 +145,7 @@ impl Rounds {
         if self.upkeep.pass.is_some() || now < self.upkeep.compact_at {
             return;
         }
-        self.upkeep.compact_at = now + COMPACT_EVERY;
+        self.upkeep.compact_at = now + self.start.config.pace.compaction_every;
         let time = self.start.clock.now();
         let mut dirtiest: Option<(CompactionPlan, Led)> = None;
         for partition in self.start.log.partitions() {

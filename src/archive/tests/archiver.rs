@@ -5,7 +5,7 @@ use super::held::HeldPuts;
 use crate::background::Background;
 use crate::cache::Cache;
 use crate::clock::Clock;
-use crate::config::{ArchiveConfig, CacheConfig, JournalConfig};
+use crate::config::{ArchiveConfig, ArchivePace, CacheConfig, JournalConfig};
 use crate::journal::{BrokerSession, Joining, Journal, JournalStart};
 use crate::leadership::Leadership;
 use crate::limits::{MemoryBudget, Purpose};
@@ -90,7 +90,7 @@ impl World {
         let loaded = load(metadata.as_ref(), &store, &catalog).await.expect("loads");
         let of_world = Arc::clone(&metrics);
         let (archive, fault) = Archive::start(ArchiveStart {
-            config: ArchiveConfig { bytes: 1 << 20, age, age_max: DAY },
+            config: ArchiveConfig { bytes: 1 << 20, age, age_max: DAY, pace: ArchivePace::default() },
             session: session_id,
             leader_epoch,
             standing,

@@ -1,7 +1,7 @@
 //! When a partition is archived.
 
 use super::super::cut::{ArchiveCut, CutSettings, JournalPressure, PutShare, Unarchived, decide, to_relieve};
-use crate::config::ArchiveConfig;
+use crate::config::{ArchiveConfig, ArchivePace};
 use crate::topic::{Cleanup, TopicSettings};
 use crate::types::Moment;
 use proptest::prelude::*;
@@ -45,7 +45,12 @@ fn an_age_above_the_highest_is_waited_for_all_the_same() {
 
 #[test]
 fn what_is_to_be_compacted_waits_no_longer_than_its_lag_whether_it_has_paid_or_not() {
-    let broker = ArchiveConfig { bytes: SETTINGS.bytes, age: SETTINGS.age, age_max: SETTINGS.age_max };
+    let broker = ArchiveConfig {
+        bytes: SETTINGS.bytes,
+        age: SETTINGS.age,
+        age_max: SETTINGS.age_max,
+        pace: ArchivePace::default(),
+    };
     let ages = |compact, max_compaction_lag_ms, pressure| {
         let cleanup_policy = Cleanup { delete: false, compact };
         let topic = TopicSettings { cleanup_policy, max_compaction_lag_ms, ..TopicSettings::default() };

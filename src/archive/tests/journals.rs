@@ -2,6 +2,7 @@
 
 use super::super::error::ArchiveError;
 use super::super::journals::Journals;
+use crate::config::ArchivePace;
 use crate::journal::{BrokerSession, Joining, ObjectId, ObjectName};
 use crate::log::NeededJournal;
 use crate::meta::keys::journal_starts::{self, JournalStart, MergedObject};
@@ -37,7 +38,7 @@ impl World {
     }
 
     fn journals(&self) -> Journals {
-        Journals::new(OWN, self.session.standing().clone())
+        Journals::new(OWN, self.session.standing().clone(), ArchivePace::default().grace)
     }
 
     async fn stored(&self) -> JournalStart {

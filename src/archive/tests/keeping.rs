@@ -5,7 +5,7 @@ use super::super::{Archive, ArchiveStart, LoadedManifests, load_some};
 use crate::background::Background;
 use crate::cache::Cache;
 use crate::clock::Clock;
-use crate::config::{ArchiveConfig, CacheConfig, JournalConfig};
+use crate::config::{ArchiveConfig, ArchivePace, CacheConfig, JournalConfig};
 use crate::journal::{
     BrokerSession, EndedJournal, Joining, Journal, JournalStart, Partitions, index_end, read_journals,
     recover,
@@ -84,7 +84,7 @@ impl World {
         let (journal, run) = Journal::start(start, Box::new(move |object| committed.on_committed(&object)));
         tokio::spawn(run);
         let (archive, _fault) = Archive::start(ArchiveStart {
-            config: ArchiveConfig { bytes: 1 << 20, age: DAY, age_max: DAY },
+            config: ArchiveConfig { bytes: 1 << 20, age: DAY, age_max: DAY, pace: ArchivePace::default() },
             session: session_id,
             leader_epoch: LeaderEpoch(view.0),
             standing,

@@ -2,6 +2,7 @@
 
 use super::super::merge::{MergeSettings, choose};
 use super::{manifest, segment, starts};
+use crate::config::ArchivePace;
 use crate::segment::manifest::{Archived, Manifest, Segment};
 use crate::types::Offset;
 use proptest::prelude::*;
@@ -110,7 +111,7 @@ fn rewrites_max(settings: &MergeSettings, bytes_min: u64) -> u64 {
 
 #[test]
 fn a_long_history_is_rewritten_a_few_times() {
-    let settings = MergeSettings::default();
+    let settings = MergeSettings { target_bytes: 64 << 20, fan_in: ArchivePace::default().merge_fan_in };
     for (what, bytes, count) in [
         ("64 MiB, cut by size", 64_u64 << 20, 1_000_u64),
         ("6 MiB, ten minutes of 10 kB/s", 6 << 20, 5_000),

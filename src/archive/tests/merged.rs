@@ -7,7 +7,7 @@ use super::super::journal_merge::JournalMerge;
 use super::super::journals::Journals;
 use crate::background::Background;
 use crate::cache::Cache;
-use crate::config::{CacheConfig, JournalConfig};
+use crate::config::{ArchivePace, CacheConfig, JournalConfig};
 use crate::journal::{
     BrokerSession, CommitTicket, EndedJournal, Joining, Journal, JournalEnd, JournalStart, ObjectName,
     ObjectNumber, Partitions, ended_journals, read_object, recover,
@@ -182,7 +182,7 @@ impl World {
         let log = recovered(&store, cache.clone(), epoch, &ended, &manifests, &deleted).await;
         // Objects of one or two batches, one after the other.
         let config = JournalConfig { flush_interval: Duration::ZERO, flush_bytes: 250, puts_in_flight: 1 };
-        let journals = Journals::new(session.id(), session.standing().clone());
+        let journals = Journals::new(session.id(), session.standing().clone(), ArchivePace::default().grace);
         let metrics = Arc::new(Metrics::new());
         let start = JournalStart { session, store: store.clone(), config, metrics };
         let committed = Arc::clone(&log);

@@ -13,7 +13,7 @@ use super::merged::{
 };
 use crate::background::Background;
 use crate::clock::Clock;
-use crate::config::JournalConfig;
+use crate::config::{ArchivePace, JournalConfig};
 use crate::journal::{
     BrokerSession, CommitTicket, EndedJournal, Joining, Journal, JournalEnd, JournalStart, ObjectName,
     ObjectNumber, Partitions, read_journals, recover,
@@ -175,7 +175,7 @@ impl World {
         let (journal, run) = Journal::start(start, Box::new(move |object| committed.on_committed(&object)));
         Broker {
             session: session_id,
-            journals: Journals::new(session_id, standing.clone()),
+            journals: Journals::new(session_id, standing.clone(), ArchivePace::default().grace),
             others: Others {
                 metadata: Arc::clone(&self.metadata),
                 store: store.clone(),
