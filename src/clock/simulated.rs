@@ -1,10 +1,11 @@
-//! Chance for simulations: what this thread draws comes from a seed. Only with the feature `simulation`, and only on a
+//! Chance for simulations, and what they have come early: what this thread draws comes from a seed. Only with the feature `simulation`, and only on a
 //! thread that has called [`begin`].
 
 use std::cell::Cell;
 
 thread_local! {
     static STATE: Cell<Option<u64>> = const { Cell::new(None) };
+    static EPOCH_LAST: Cell<Option<i16>> = const { Cell::new(None) };
 }
 
 /// From now on this thread draws from `seed`, and does at once what would go to other threads.
@@ -15,6 +16,18 @@ pub fn begin(seed: u64) {
 /// This thread is as any other again.
 pub fn end() {
     STATE.set(None);
+    EPOCH_LAST.set(None);
+}
+
+/// Producers get another id after this epoch, which is long before the real end if it is small.
+pub fn end_epochs_at(epoch: Option<i16>) {
+    EPOCH_LAST.set(epoch);
+}
+
+/// The last epoch of a producer; none: it is not simulated.
+#[must_use]
+pub fn epoch_last() -> Option<i16> {
+    EPOCH_LAST.get()
 }
 
 /// Whether this thread simulates.

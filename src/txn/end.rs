@@ -2,7 +2,7 @@
 
 use super::TxnError;
 use super::request::{EndTxnRequest, Producer, TransactionVersion};
-use super::transaction::{EPOCH_LAST, Retry, RetryOf, Stage, Transaction};
+use super::transaction::{Retry, RetryOf, Stage, Transaction, epoch_last};
 use crate::types::Verdict;
 use crate::types::{ProducerId, Timestamp};
 
@@ -65,7 +65,7 @@ impl Transaction {
         wall: Timestamp,
     ) -> Result<Producer, TxnError> {
         let identity = self.next_identity(fresh)?;
-        if self.producer.is_some_and(|producer| producer.epoch >= EPOCH_LAST) {
+        if self.producer.is_some_and(|producer| producer.epoch >= epoch_last()) {
             self.next_producer_id = Some(identity.id);
         }
         self.transaction_version = Some(TransactionVersion::Two);

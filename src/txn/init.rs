@@ -4,7 +4,7 @@ use super::TxnError;
 use super::places::Places;
 use super::request::{InitProducerIdRequest, Producer};
 use super::transaction::{
-    EPOCH_FENCE, EPOCH_FIRST, EPOCH_LAST, Retry, RetryOf, Stage, Transaction, TransactionConfig,
+    EPOCH_FENCE, EPOCH_FIRST, Retry, RetryOf, Stage, Transaction, TransactionConfig, epoch_last,
 };
 use crate::types::{ProducerEpoch, ProducerId, Timestamp};
 
@@ -82,7 +82,7 @@ impl Transaction {
     /// Who comes after the present one; at rest only.
     pub(super) fn next_identity(&self, fresh: Option<ProducerId>) -> Result<Producer, TxnError> {
         match self.identity() {
-            Some(Producer { id, epoch }) if epoch < EPOCH_LAST => {
+            Some(Producer { id, epoch }) if epoch < epoch_last() => {
                 Ok(Producer { id, epoch: ProducerEpoch(epoch.0.saturating_add(1)) })
             }
             _ => first_of(fresh),

@@ -8,7 +8,13 @@ use crate::types::{TransactionOrdinal, Verdict};
 use std::time::Duration;
 
 /// The last epoch that a client is given, as in Apache Kafka. Who has it goes on with another producer id.
-pub(super) const EPOCH_LAST: ProducerEpoch = ProducerEpoch(i16::MAX - 1);
+pub(super) fn epoch_last() -> ProducerEpoch {
+    #[cfg(feature = "simulation")]
+    if let Some(epoch) = crate::clock::simulated::epoch_last() {
+        return ProducerEpoch(epoch);
+    }
+    ProducerEpoch(i16::MAX - 1)
+}
 /// An epoch that only fences: markers carry it when the last one is used up.
 pub(super) const EPOCH_FENCE: ProducerEpoch = ProducerEpoch(i16::MAX);
 pub(super) const EPOCH_FIRST: ProducerEpoch = ProducerEpoch(0);
@@ -117,7 +123,7 @@ impl Transaction {
     /// that is brought in vain is not lost, if the owner keeps it for the next time.
     #[must_use]
     pub fn needs_producer_id(&self) -> bool {
-        self.identity().is_none_or(|identity| identity.epoch >= EPOCH_LAST)
+        self.identity().is_none_or(|identity| identity.epoch >= epoch_last())
     }
 
     /// AddPartitionsToTxn and AddOffsetsToTxn of a client, and a leader's question about the first batch of version 2.

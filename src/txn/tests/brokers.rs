@@ -6,7 +6,7 @@ use crate::background::Background;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::cluster::PlacementKey;
-use crate::config::{ArchiveConfig, CacheConfig, JournalConfig};
+use crate::config::{ArchiveConfig, ArchivePace, CacheConfig, JournalConfig};
 use crate::group::classic::CommitIdentity;
 use crate::group::delivery::{DeliveryStart, ShareDelivery};
 use crate::group::{
@@ -107,7 +107,7 @@ impl Cluster {
         let reader = Reader::new(cache, store.clone());
         let day = Duration::from_secs(86_400);
         let (archive, _fault) = Archive::start(ArchiveStart {
-            config: ArchiveConfig { bytes: 1 << 20, age: day, age_max: day },
+            config: ArchiveConfig { bytes: 1 << 20, age: day, age_max: day, pace: ArchivePace::default() },
             session: session_id,
             leader_epoch: LeaderEpoch(joined.0.number.0),
             standing: standing.clone(),
