@@ -11,7 +11,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub struct Clients {
     pub is_over: AtomicBool,
     /// Who has got on since the faults ended, of those that have to.
     pub progress: Mutex<BTreeMap<ClientId, bool>>,
+    /// Groups of which a member has committed since the faults ended.
+    pub committing: Mutex<BTreeSet<String>>,
     /// Milliseconds since 1970 at the beginning.
     pub epoch_ms: i64,
 }
@@ -51,6 +53,10 @@ impl Clients {
 
     pub fn all_got_on(&self) -> bool {
         self.progress.lock().values().all(|got_on| *got_on)
+    }
+
+    pub fn is_calm(&self) -> bool {
+        self.is_calm.load(Ordering::Relaxed)
     }
 
     pub fn fact_at(&self, at: u64, fact: Fact) {
@@ -110,10 +116,25 @@ impl Client {
 
     /// It has done what its role has it do.
     pub fn got_on(&self) {
-        if self.shared.is_calm.load(Ordering::Relaxed)
+        if self.shared.is_calm()
             && let Some(got_on) = self.shared.progress.lock().get_mut(&self.id)
         {
             *got_on = true;
+        }
+    }
+
+    /// A member of this group has committed.
+    pub fn group_got_on(&self, group: &str) {
+        if self.shared.is_calm() {
+            self.shared.committing.lock().insert(group.to_owned());
+        }
+        self.got_on();
+    }
+
+    /// It was told that it has nothing to read: it got on if others of its group did.
+    pub fn got_on_with(&self, group: &str) {
+        if self.shared.committing.lock().contains(group) {
+            self.got_on();
         }
     }
 

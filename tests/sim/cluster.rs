@@ -115,7 +115,11 @@ impl Process {
             program.run().await;
             over.store(true, Ordering::Relaxed);
         });
+        let (node, settings, off) = (self.node, &self.settings, self.clock_off_ms);
         self.grounding.tally.count("broker starts");
+        self.grounding
+            .tally
+            .say(format!("broker {node} starts, its clock off by {off} ms, with {settings:?}"));
         self.running = Some(Running { machine, life, stop, ended });
     }
 
@@ -204,7 +208,7 @@ impl Program {
             Ok(broker) => broker,
             Err(error) => {
                 tracing::info!(%error, node = self.node, "a broker does not start");
-                self.grounding.tally.count("starts that failed");
+                self.grounding.tally.happens("starts that failed", self.node);
                 return;
             }
         };

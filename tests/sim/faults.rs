@@ -45,6 +45,14 @@ const ALL: [Fault; 15] = [
     Fault::Redraw,
 ];
 
+/// What the brokers' clocks show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clocks {
+    Right,
+    /// Each something else, and they jump.
+    Off,
+}
+
 /// How far a clock may be off, in milliseconds.
 pub const CLOCK_OFF_MAX_MS: i64 = 60_000;
 
@@ -53,13 +61,14 @@ pub struct Faults {
     dice: Dice,
     grounding: Grounding,
     next_at: u64,
-    /// Lines that come back, and processes that go on: when, and what.
+    /// Lines that come back, and processes that go on: when, and what. What was done twice is undone by the later one.
     undo: Vec<(u64, Undo)>,
     /// Those that this seed has.
     kinds: Vec<Fault>,
     mean: u64,
 }
 
+#[derive(PartialEq, Eq)]
 enum Undo {
     Open(Node, Node),
     Resume(Node),
@@ -67,15 +76,18 @@ enum Undo {
 }
 
 impl Faults {
-    pub fn new(dice: Dice, grounding: Grounding) -> Faults {
+    /// Those of a seed whose `phase` is so long, in nanoseconds; the clocks may be right all the time.
+    pub fn new(dice: Dice, grounding: Grounding, phase: u64, clocks: Clocks) -> Faults {
         let mut kinds: Vec<Fault> = ALL.into_iter().filter(|_| dice.permille(600)).collect();
+        kinds.retain(|kind| clocks == Clocks::Off || !matches!(kind, Fault::ClockJump));
         if kinds.is_empty() {
             kinds.push(Fault::Kill);
         }
-        let mean = *dice.pick(&[SECOND / 2, 2 * SECOND, 4 * SECOND]);
+        // As many faults in a long phase as in a short one.
+        let mean = *dice.pick(&[phase / 20, phase / 5, phase / 2]);
         grounding.objects.set_faults(ObjectFaults::drawn(&dice));
         grounding.metadata.set_faults(MetadataFaults::drawn(&dice));
-        Faults { next_at: 2 * SECOND, dice, grounding, undo: Vec::new(), kinds, mean }
+        Faults { next_at: SECOND, dice, grounding, undo: Vec::new(), kinds, mean }
     }
 
     /// Has happen what is due. Says what.
@@ -88,12 +100,19 @@ impl Faults {
         }
         self.undo = later;
         for undo in due {
+            if self.undo.iter().any(|(_, other)| *other == undo) {
+                continue;
+            }
             said.push(self.undo(now, &undo, processes));
         }
         if now >= self.next_at {
             self.next_at = now + self.dice.between(self.mean / 4..self.mean * 2);
             let fault = *self.dice.pick(&self.kinds);
-            said.push(self.happen(now, fault, processes));
+            let happened = self.happen(now, fault, processes);
+            if happened.is_some() {
+                self.grounding.tally.count(word(fault));
+            }
+            said.extend(happened);
         }
         said
     }
@@ -116,12 +135,15 @@ impl Faults {
         }
     }
 
-    fn happen(&mut self, now: u64, fault: Fault, processes: &mut [Process]) -> String {
-        self.grounding.tally.count(word(fault));
+    /// Has it happen, if it can; what was done.
+    fn happen(&mut self, now: u64, fault: Fault, processes: &mut [Process]) -> Option<String> {
         let nodes: Vec<Node> = processes.iter().map(|process| process.node).collect();
         let (node, other) = (*self.dice.pick(&nodes), *self.dice.pick(&nodes));
         let until = now + self.dice.between(SECOND / 5..*self.dice.pick(&[SECOND, 6 * SECOND, 20 * SECOND]));
-        match fault {
+        let is_there = process(processes, node).is_running();
+        let said = match fault {
+            Fault::Kill | Fault::Pause | Fault::Leave if !is_there => return None,
+            Fault::Partition | Fault::OneWay if node == other => return None,
             Fault::Kill => {
                 process(processes, node).kill(now, until);
                 format!("broker {node} is killed")
@@ -141,15 +163,14 @@ impl Faults {
                 process(processes, node).stop();
                 format!("broker {node} is asked to leave")
             }
-            Fault::Partition if node != other => {
+            Fault::Partition => {
                 self.cut(&[(node, other), (other, node)], until);
                 format!("no line between {node} and {other}")
             }
-            Fault::OneWay if node != other => {
+            Fault::OneWay => {
                 self.cut(&[(node, other)], until);
                 format!("no line from {node} to {other}")
             }
-            Fault::Partition | Fault::OneWay => "nothing".to_owned(),
             Fault::CutMetadata => {
                 let ways = [(node, METADATA), (METADATA, node)];
                 self.cut(&ways[self.dice.index(2)..], until);
@@ -167,8 +188,7 @@ impl Faults {
                 "connections are lost".to_owned()
             }
             Fault::ClockJump => {
-                let most = u64::try_from(2 * CLOCK_OFF_MAX_MS).expect("positive");
-                let off = i64::try_from(self.dice.below(most)).expect("small") - CLOCK_OFF_MAX_MS;
+                let off = clock_off_ms(&self.dice);
                 process(processes, node).clock_off_ms = off;
                 format!("the clock of {node} is off by {off} ms")
             }
@@ -194,7 +214,8 @@ impl Faults {
                 self.grounding.metadata.set_faults(MetadataFaults::drawn(&self.dice));
                 "the stores fail otherwise".to_owned()
             }
-        }
+        };
+        Some(said)
     }
 
     fn cut(&mut self, ways: &[(Node, Node)], until: u64) {
@@ -217,6 +238,12 @@ impl Faults {
             process.start_at = process.start_at.min(now);
         }
     }
+}
+
+/// How far a clock is off, in milliseconds.
+pub fn clock_off_ms(dice: &Dice) -> i64 {
+    let most = u64::try_from(2 * CLOCK_OFF_MAX_MS).expect("positive");
+    i64::try_from(dice.below(most)).expect("small") - CLOCK_OFF_MAX_MS
 }
 
 fn process(processes: &mut [Process], node: Node) -> &mut Process {

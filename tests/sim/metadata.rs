@@ -122,7 +122,7 @@ impl Metadata {
         let faults = *self.faults.lock();
         let dice = &self.dice;
         let before = if dice.permille(faults.slow) {
-            self.tally.count("metadata store is slow");
+            self.tally.happens("metadata store is slow", node);
             dice.between(SECOND / 10..6 * SECOND)
         } else {
             dice.between(SECOND / 1000..SECOND / 250)
@@ -132,7 +132,7 @@ impl Metadata {
         let after = dice.between(SECOND / 1000..SECOND / 500);
         for (is_so, what) in [(not_done, "metadata store does nothing"), (lost, "metadata answers lost")] {
             if is_so {
-                self.tally.count(what);
+                self.tally.happens(what, node);
             }
         }
         let (answer, answered) = oneshot::channel();
@@ -240,8 +240,11 @@ impl MetadataOf {
             let faults = *self.store.faults.lock();
             let (dice, tally) = (&self.store.dice, &self.store.tally);
             if dice.permille(faults.watch_cut) {
-                tally.count("watches cut");
-                sleep(Duration::from_nanos(dice.between(SECOND..5 * SECOND))).await;
+                tally.happens("watches cut", self.node);
+                let back = now() + dice.between(SECOND..5 * SECOND);
+                while now() < back && self.store.faults.lock().watch_cut > 0 {
+                    sleep(AGAIN).await;
+                }
             } else if dice.permille(faults.watch_late) {
                 tally.count("watches late");
                 sleep(Duration::from_nanos(dice.between(SECOND / 100..SECOND))).await;

@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 /// How often what fails, of a thousand operations.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ObjectFaults {
     pub before: u64,
     pub after: u64,
@@ -89,6 +89,9 @@ enum Fails {
     After,
 }
 
+/// How often a stall looks whether it is over.
+const STALL_SHARE: Duration = Duration::from_secs(1);
+
 impl Objects {
     pub fn new(dice: Dice, links: Arc<Links>, machine: Handle, tally: Tally) -> Arc<Objects> {
         let faults = Mutex::new(ObjectFaults::NONE);
@@ -107,29 +110,29 @@ impl Objects {
         *self.faults.lock() = faults;
     }
 
-    fn fate(&self) -> Fate {
+    fn fate(&self, node: Node) -> Fate {
         let (faults, dice) = (*self.faults.lock(), &self.dice);
         let usual = |dice: &Dice| dice.between(SECOND / 500..SECOND / 100);
         let before = if dice.permille(faults.stall) {
-            self.tally.count("object store stalls");
+            self.tally.happens("object store stalls", node);
             dice.between(10 * SECOND..120 * SECOND)
         } else if dice.permille(faults.late) {
-            self.tally.count("object store is late");
+            self.tally.happens("object store is late", node);
             dice.between(SECOND / 10..4 * SECOND)
         } else {
             usual(dice)
         };
         let fails = if dice.permille(faults.before) {
-            self.tally.count("object store fails before");
+            self.tally.happens("object store fails before", node);
             Some(Fails::Before)
         } else if dice.permille(faults.after) {
-            self.tally.count("object store fails after the effect");
+            self.tally.happens("object store fails after the effect", node);
             Some(Fails::After)
         } else {
             None
         };
         let again = dice.permille(faults.twice).then(|| {
-            self.tally.count("object store does twice");
+            self.tally.happens("object store does twice", node);
             Duration::from_nanos(dice.between(SECOND / 100..2 * SECOND))
         });
         let after = Duration::from_nanos(usual(dice));
@@ -144,9 +147,9 @@ impl Objects {
         work: impl Fn(&Objects) -> Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
-        let (objects, fate) = (Arc::clone(self), self.fate());
+        let (objects, fate) = (Arc::clone(self), self.fate(node));
         self.machine.spawn(async move {
-            sleep(fate.before).await;
+            objects.stall(fate.before).await;
             let outcome = if fate.fails == Some(Fails::Before) || !objects.links.is_open(node, OBJECTS) {
                 Err(failed("it was not done"))
             } else {
@@ -167,20 +170,30 @@ impl Objects {
         answered.await.unwrap_or_else(|_| Err(failed("the store is gone")))
     }
 
+    /// Waits, but not longer than something fails at all.
+    async fn stall(&self, before: Duration) {
+        let mut left = before;
+        while !left.is_zero() {
+            let share = left.min(STALL_SHARE);
+            sleep(share).await;
+            left = if *self.faults.lock() == ObjectFaults::NONE { Duration::ZERO } else { left - share };
+        }
+    }
+
     /// Bytes of all PUTs.
     pub fn put_bytes(&self) -> u64 {
         self.put_bytes.load(Ordering::Relaxed)
     }
 
     /// What a GET brings, cut or changed on its way.
-    fn on_the_way(&self, bytes: Bytes) -> Bytes {
+    fn on_the_way(&self, node: Node, bytes: Bytes) -> Bytes {
         let faults = *self.faults.lock();
         if !bytes.is_empty() && self.dice.permille(faults.cut) {
-            self.tally.count("object bodies cut");
+            self.tally.happens("object bodies cut", node);
             return bytes.slice(..self.dice.index(bytes.len()));
         }
         if !bytes.is_empty() && self.dice.permille(faults.flip) {
-            self.tally.count("object bits flipped");
+            self.tally.happens("object bits flipped", node);
             let mut changed = BytesMut::from(&bytes[..]);
             let (at, bit) = (self.dice.index(bytes.len()), self.dice.below(8));
             changed[at] ^= 1 << bit;
@@ -199,7 +212,7 @@ fn kind(path: &Path) -> &'static str {
     let path = path.as_ref();
     [
         ("manifests/", "manifests put"),
-        ("journal/merged-", "merged journal objects put"),
+        ("/merged-", "merged journal objects put"),
         ("journal/", "journal objects put"),
         ("indexes/", "index objects put"),
         ("topics/", "segments put"),
@@ -290,7 +303,7 @@ impl ObjectStore for ObjectsOf {
                 Ok((whole.slice(ends(range.start)..ends(range.end)), range, whole))
             })
             .await?;
-        let bytes = if head { Bytes::new() } else { self.objects.on_the_way(bytes) };
+        let bytes = if head { Bytes::new() } else { self.objects.on_the_way(self.node, bytes) };
         Ok(GetResult {
             payload: GetResultPayload::Stream(stream::once(async move { Ok(bytes) }).boxed()),
             meta: meta(path, &whole),
@@ -308,7 +321,9 @@ impl ObjectStore for ObjectsOf {
                 let path = path?;
                 let gone = path.clone();
                 let delete = move |objects: &Objects| {
-                    objects.all.lock().remove(&gone);
+                    if objects.all.lock().remove(&gone).is_some() {
+                        objects.tally.count("objects deleted");
+                    }
                     Ok(())
                 };
                 objects.ask(node, true, delete).await?;

@@ -2,11 +2,11 @@
 
 use crate::actors::chain::{self, Chain};
 use crate::actors::{consumer, consumer_group, group, operator, producer, reader, transactional};
-use crate::checker::{self, Breach};
+use crate::checker::{self, Breach, Report};
 use crate::client::{Client, Clients, seconds};
 use crate::cluster::{Grounding, Process};
 use crate::dice::Dice;
-use crate::faults::{CLOCK_OFF_MAX_MS, Faults};
+use crate::faults::{CLOCK_OFF_MAX_MS, Clocks, Faults, clock_off_ms};
 use crate::history::{Bounds, ClientId, Fact, History, Isolation, Role, TopicSettings};
 use crate::machine::{Machine, SECOND, TURN};
 use crate::metadata::Metadata;
@@ -54,8 +54,8 @@ const PROGRESS_WITHIN: u64 = seconds(60);
 /// What is still under way then ends within this time.
 const END_WITHIN: u64 = seconds(120);
 
-/// How long objects lie in graveyards, and a little longer.
-const GRAVES_REST: u64 = seconds(70);
+/// All that waits is archived, most of it is merged, and then graveyards are emptied.
+const REST: u64 = seconds(60);
 /// What crashes may leave until a janitor comes, where graveyards are empty.
 const UNREFERENCED_BYTES_MAX: u64 = 4 << 20;
 
@@ -97,8 +97,41 @@ struct World {
     processes: Vec<Process>,
     clock: Arc<AtomicU64>,
     next_client: Cell<ClientId>,
-    /// At the end there is time for graveyards to be emptied.
+    plan: Plan,
+}
+
+/// What is drawn first of all.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    brokers: Node,
+    /// How long something fails, in nanoseconds.
+    phase: u64,
+    clocks: Clocks,
+    /// The last epoch of a producer id; none: the real one.
+    epoch_last: Option<i16>,
+    /// At the end nobody does anything for a while.
     rests: bool,
+}
+
+impl Plan {
+    fn drawn(dice: &Dice) -> Plan {
+        let phase = if dice.permille(50) { seconds(30)..seconds(60) } else { seconds(3)..seconds(8) };
+        Plan {
+            brokers: *dice.pick(&[1, 2, 3, 3, 3, 4, 4, 5]),
+            phase: dice.between(phase),
+            clocks: if dice.permille(300) { Clocks::Right } else { Clocks::Off },
+            epoch_last: *dice.pick(&[None, None, Some(3), Some(20)]),
+            rests: dice.permille(100),
+        }
+    }
+
+    /// How far two clocks may be apart, in nanoseconds.
+    fn clock_error(&self) -> u64 {
+        match self.clocks {
+            Clocks::Right => seconds(1),
+            Clocks::Off => u64::try_from(CLOCK_OFF_MAX_MS).expect("positive") * 2_000_000,
+        }
+    }
 }
 
 const EPOCH_MS: i64 = 1_750_000_000_000;
@@ -112,12 +145,20 @@ impl World {
         let objects = Objects::new(dice.fork(), Arc::clone(&net.links), machine.handle(), tally.clone());
         let metadata = Metadata::new(dice.fork(), Arc::clone(&net.links), machine.handle(), tally.clone());
         let grounding = Grounding { net: Arc::clone(&net), objects, metadata, tally, epoch_ms: EPOCH_MS };
-        let brokers = Node::try_from(1 + dice.below(5)).expect("few");
+        let plan = Plan::drawn(&dice);
+        simulated::end_epochs_at(plan.epoch_last);
+        let brokers = plan.brokers;
         let settings = Settings::drawn(&dice);
-        let process = |node| Process::new(node, grounding.clone(), dice.fork(), settings.clone());
+        let process = |node| {
+            let mut process = Process::new(node, grounding.clone(), dice.fork(), settings.clone());
+            if plan.clocks == Clocks::Off && dice.permille(500) {
+                process.clock_off_ms = clock_off_ms(&dice);
+            }
+            process
+        };
         let processes = (1..=brokers).map(process).collect();
         let bounds = Bounds {
-            clock_error: u64::try_from(CLOCK_OFF_MAX_MS).expect("positive") * 2_000_000,
+            clock_error: plan.clock_error(),
             session_timeout: seconds(10),
             rebalance_timeout: seconds(10),
             progress_within: PROGRESS_WITHIN,
@@ -133,11 +174,11 @@ impl World {
             is_calm: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             progress: Mutex::default(),
+            committing: Mutex::default(),
             epoch_ms: EPOCH_MS,
         });
-        let rests = dice.permille(50);
         World {
-            rests,
+            plan,
             dice,
             grounding,
             clients,
@@ -164,6 +205,7 @@ impl World {
             }
         }
         self.clock.store(moment, Ordering::Relaxed);
+        self.grounding.tally.lines().into_iter().for_each(|line| self.note(line));
     }
 
     fn note(&self, what: String) {
@@ -184,9 +226,10 @@ impl World {
 
     fn run(&mut self) {
         let Begun { topics, chain } = self.begin();
-        let mut faults = Faults::new(self.dice.fork(), self.grounding.clone());
-        let end = self.dice.between(seconds(5)..seconds(13));
-        while self.now() < end {
+        self.note(format!("{:?}", self.plan));
+        let Plan { phase, clocks, .. } = self.plan;
+        let mut faults = Faults::new(self.dice.fork(), self.grounding.clone(), phase, clocks);
+        while self.now() < phase {
             for said in faults.step(self.now(), &mut self.processes) {
                 self.note(said);
             }
@@ -202,10 +245,10 @@ impl World {
         if let Some(chain) = chain {
             self.finish_chain(chain);
         }
-        self.read_all(&topics);
-        if self.rests {
-            self.turn_until(GRAVES_REST, |_| false);
+        if self.plan.rests {
+            self.turn_until(REST, |_| false);
         }
+        self.read_all(&topics);
         self.stop_all();
         self.look_at_remains();
         self.clients.life.end();
@@ -225,7 +268,8 @@ impl World {
     /// The real fsck, when no broker runs any more.
     fn look_at_remains(&mut self) {
         // What lies in graveyards may be all that was ever put.
-        let allowed = if self.rests { UNREFERENCED_BYTES_MAX } else { self.grounding.objects.put_bytes() };
+        let allowed =
+            if self.plan.rests { UNREFERENCED_BYTES_MAX } else { self.grounding.objects.put_bytes() };
         let found = self.machine.run(self.remains().fsck(allowed));
         self.clients.fact_at(self.now(), found);
     }
@@ -329,7 +373,12 @@ impl World {
     /// Mostly all is kept; some topics are compacted, some lose what is old.
     fn topic_settings(&self) -> TopicSettings {
         match self.dice.below(5) {
-            0 => TopicSettings { compact: true, delete: false, delete_retention_ms: 2_000, ..kept() },
+            0 => TopicSettings {
+                compact: true,
+                delete: false,
+                delete_retention_ms: *self.dice.pick(&[2_000, 600_000]),
+                ..kept()
+            },
             1 => TopicSettings { retention_bytes: Some(self.dice.between(2_000..30_000)), ..kept() },
             // Some records say that they are an hour old. By most of these no other is too old, whatever a clock says.
             2 => TopicSettings { retention_ms: Some(*self.dice.pick(&RETENTION_MS)), ..kept() },
@@ -343,9 +392,13 @@ impl World {
         let before = self.segments();
         self.read(topics);
         let after = self.segments();
-        let still = before.into_iter().filter(|fact| after.contains(fact));
-        for fact in still {
-            self.clients.fact_at(self.now(), fact);
+        for fact in before {
+            if after.contains(&fact) {
+                self.grounding.tally.count("partitions compared as Parquet");
+                self.clients.fact_at(self.now(), fact);
+            } else {
+                self.grounding.tally.count("partitions not compared as Parquet: their files changed");
+            }
         }
     }
 
@@ -386,15 +439,10 @@ fn kept() -> TopicSettings {
     TopicSettings { delete: true, delete_retention_ms: 86_400_000, ..TopicSettings::default() }
 }
 
-/// More say nothing more.
-const BREACHES_SHOWN_MAX: usize = 20;
-
 /// Lines for whoever repeats a seed.
 pub fn describe(outcome: &Outcome) -> String {
     let mut text = format!("{:?}\n{}", outcome.options, outcome.history);
-    for breach in outcome.breaches.iter().take(BREACHES_SHOWN_MAX) {
-        text.push_str(&format!("{breach:?}\n"));
-    }
+    text.push_str(&Report { history: &outcome.history, breaches: &outcome.breaches }.to_string());
     if let Some(panic) = &outcome.panic {
         text.push_str(&format!("panic: {panic}\n"));
     }

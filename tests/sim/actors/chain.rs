@@ -47,23 +47,16 @@ enum Passed {
     Back,
 }
 
-/// A worker until all is over. The first of a chain has to commit transactions.
+/// A worker until all is over. It may be without a share of the input: that the chain gets on, its last worker shows.
 pub async fn run(clients: Clients, chain: Chain, number: u64) {
-    let Clients { member, producer } = clients;
-    let role = if number == 0 { Role::Transactional } else { Role::Operator };
-    if number == 0 {
-        producer.started("chain", role);
-    } else {
-        member.started("chain", role);
-    }
+    clients.member.started("chain", Role::Operator);
     let id = format!("{}-{number}", chain.group);
-    let mut worker = Worker::new(Clients { member, producer }, &chain, id).await;
+    let mut worker = Worker::new(clients, &chain, id).await;
     while !worker.member.client.shared.is_over() {
         worker.run().await;
         worker.look_at_topics(&chain).await;
     }
-    let stopped = if number == 0 { &worker.session.client } else { &worker.member.client };
-    stopped.stopped();
+    worker.member.client.stopped();
 }
 
 /// The last worker of a chain: it goes on to the end of the input, to which nobody adds any more.
@@ -105,6 +98,7 @@ impl Worker {
                 self.member.client.pause(20..200).await;
                 continue;
             }
+            self.member.client.got_on();
             while rounds > 0 && !self.member.client.shared.is_over() {
                 rounds -= 1;
                 if !self.round().await {
@@ -114,7 +108,6 @@ impl Worker {
             }
         }
         self.member.leave().await;
-        self.member.client.got_on();
     }
 
     /// Joins, with a session that is open: what was pending of the last one has an end then.
@@ -160,7 +153,6 @@ impl Worker {
         let may_come = step != Step::Done && self.session.version == TransactionVersion::One;
         self.is_closed = !is_ended || may_come;
         if is_ended && verdict == Verdict::Commit {
-            self.session.client.got_on();
             return Passed::On;
         }
         Passed::Back

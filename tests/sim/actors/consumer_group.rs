@@ -140,9 +140,8 @@ impl Member {
                 if let Some(places) = places {
                     self.reconcile(places).await;
                 }
-                if self.owned.is_empty() {
-                    // There is nothing that it could do.
-                    self.client.got_on();
+                if self.owned.is_empty() && self.said.as_ref().is_some_and(BTreeSet::is_empty) {
+                    self.client.got_on_with(&self.group);
                 }
                 true
             }

@@ -79,12 +79,12 @@ impl Member {
                 rounds -= 1;
                 continue;
             }
-            if self.positions.is_empty() {
-                // There is nothing that it could do.
-                self.client.got_on();
-            }
+            let is_told_calmly = self.client.shared.is_calm();
             while rounds > 0 && !self.client.shared.is_over() {
                 rounds -= 1;
+                if self.positions.is_empty() && is_told_calmly {
+                    self.client.got_on_with(&self.group);
+                }
                 if !self.read().await || !self.heartbeat().await {
                     break;
                 }
@@ -355,7 +355,7 @@ pub async fn commit_offset(
     };
     client.ends(call, outcome);
     if code == Some(0) {
-        client.got_on();
+        client.group_got_on(&by.group);
     }
     code
 }

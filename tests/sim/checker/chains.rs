@@ -26,6 +26,11 @@ fn check_chain(seen: &Seen<'_>, input: TopicId, output: TopicId, moment: Moment,
             }
         }
     }
+    // Also of those that the input has no more.
+    for (source, outputs) in made.iter().filter(|(_, outputs)| outputs.len() > 1) {
+        let events = outputs.iter().map(|&(_, _, at)| at).chain([moment]);
+        found.add(Anomaly::ChainDoubled, events, format!("made of {source}: {outputs:?}"));
+    }
     for (place, read) in finals(seen, input) {
         // Of each partition of the output: what came of the newest record so far.
         let mut newest: BTreeMap<TopicPartition, (i64, Moment)> = BTreeMap::new();
@@ -34,10 +39,6 @@ fn check_chain(seen: &Seen<'_>, input: TopicId, output: TopicId, moment: Moment,
             if outputs.is_empty() {
                 let what = format!("nothing was made of {record} of {place}");
                 found.add(Anomaly::ChainLost, [read.ended, moment], what);
-            }
-            if outputs.len() > 1 {
-                let events = outputs.iter().map(|&(_, _, at)| at).chain([moment]);
-                found.add(Anomaly::ChainDoubled, events, format!("{record} of {place}: {outputs:?}"));
             }
             for &(made_in, offset, at) in outputs {
                 if let Some(&(before, told)) = newest.get(&made_in).filter(|&&(before, _)| offset < before) {
