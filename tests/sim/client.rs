@@ -146,6 +146,11 @@ impl Client {
         self.shared.history.lock().end(now(), self.id, self.broker(), request, outcome);
     }
 
+    /// Whether it ends without saying so. Nobody does who would be waited for once the faults have ended.
+    pub fn vanishes(&self) -> bool {
+        !self.shared.is_calm() && self.dice.permille(200)
+    }
+
     pub fn broker(&self) -> Option<i32> {
         self.connection.as_ref().map(|connection| i32::try_from(connection.broker).expect("few brokers"))
     }
@@ -155,8 +160,11 @@ impl Client {
         self.shared.epoch_ms + i64::try_from(now() / 1_000_000).expect("days")
     }
 
+    /// Between two things that it does. Who has got on already takes its time while others have not.
     pub async fn pause(&self, millis: std::ops::Range<u64>) {
-        sleep(Duration::from_millis(self.dice.between(millis))).await;
+        let has_got_on = self.shared.progress.lock().get(&self.id) == Some(&true);
+        let times = if has_got_on { 5 } else { 1 };
+        sleep(Duration::from_millis(times * self.dice.between(millis))).await;
     }
 
     /// The connection, made to a broker of chance if there is none.

@@ -4,7 +4,7 @@ use crate::cluster::{Grounding, Process};
 use crate::dice::Dice;
 use crate::machine::SECOND;
 use crate::metadata::MetadataFaults;
-use crate::network::{METADATA, Node, OBJECTS};
+use crate::network::{CLIENTS, METADATA, Node, OBJECTS};
 use crate::objects::ObjectFaults;
 
 /// What may happen to a cluster.
@@ -18,6 +18,7 @@ enum Fault {
     OneWay,
     CutMetadata,
     CutObjects,
+    CutClient,
     DropConnections,
     ClockJump,
     LeaderChange,
@@ -27,7 +28,7 @@ enum Fault {
     Redraw,
 }
 
-const ALL: [Fault; 15] = [
+const ALL: [Fault; 16] = [
     Fault::Kill,
     Fault::KillAll,
     Fault::Pause,
@@ -36,6 +37,7 @@ const ALL: [Fault; 15] = [
     Fault::OneWay,
     Fault::CutMetadata,
     Fault::CutObjects,
+    Fault::CutClient,
     Fault::DropConnections,
     Fault::ClockJump,
     Fault::LeaderChange,
@@ -56,6 +58,9 @@ pub enum Clocks {
 /// How far a clock may be off, in milliseconds.
 pub const CLOCK_OFF_MAX_MS: i64 = 60_000;
 
+/// The clients that lines are cut to: the first ones, mostly all.
+const CLIENTS_CUT: u64 = 12;
+
 /// The plan of one simulation, made as it goes.
 pub struct Faults {
     dice: Dice,
@@ -63,7 +68,7 @@ pub struct Faults {
     next_at: u64,
     /// Lines that come back, and processes that go on: when, and what. What was done twice is undone by the later one.
     undo: Vec<(u64, Undo)>,
-    /// Those that this seed has.
+    /// Those that this seed has, each as often as it is likely.
     kinds: Vec<Fault>,
     mean: u64,
 }
@@ -83,8 +88,9 @@ impl Faults {
         if kinds.is_empty() {
             kinds.push(Fault::Kill);
         }
+        let kinds = kinds.into_iter().flat_map(|kind| std::iter::repeat_n(kind, weight(kind))).collect();
         // As many faults in a long phase as in a short one.
-        let mean = *dice.pick(&[phase / 20, phase / 5, phase / 2]);
+        let mean = *dice.pick(&[phase / 30, phase / 10, phase / 4]);
         grounding.objects.set_faults(ObjectFaults::drawn(&dice));
         grounding.metadata.set_faults(MetadataFaults::drawn(&dice));
         Faults { next_at: SECOND, dice, grounding, undo: Vec::new(), kinds, mean }
@@ -181,6 +187,12 @@ impl Faults {
                 self.cut(&ways[self.dice.index(2)..], until);
                 format!("no line between {node} and the object store")
             }
+            Fault::CutClient => {
+                let client = CLIENTS + 1 + Node::try_from(self.dice.below(CLIENTS_CUT)).expect("few");
+                let ways = [(node, client), (client, node)];
+                self.cut(&ways[self.dice.index(2)..], until);
+                format!("no line between {node} and client {}", client - CLIENTS)
+            }
             Fault::DropConnections => {
                 for _ in 0..self.dice.between(1..5) {
                     self.grounding.net.drop_connection(self.dice.next());
@@ -250,6 +262,15 @@ fn process(processes: &mut [Process], node: Node) -> &mut Process {
     processes.iter_mut().find(|process| process.node == node).expect("a broker of the cluster")
 }
 
+/// What has another broker take over happens more often than the rest.
+fn weight(fault: Fault) -> usize {
+    match fault {
+        Fault::Kill | Fault::Pause => 4,
+        Fault::Partition | Fault::OneWay | Fault::CutMetadata | Fault::CutObjects | Fault::CutClient => 2,
+        _ => 1,
+    }
+}
+
 fn word(fault: Fault) -> &'static str {
     match fault {
         Fault::Kill => "brokers killed",
@@ -260,6 +281,7 @@ fn word(fault: Fault) -> &'static str {
         Fault::OneWay => "brokers parted one way",
         Fault::CutMetadata => "lines to the metadata store cut",
         Fault::CutObjects => "lines to the object store cut",
+        Fault::CutClient => "lines to clients cut",
         Fault::DropConnections => "connections dropped",
         Fault::ClockJump => "clocks jump",
         Fault::LeaderChange => "metadata leader changes",

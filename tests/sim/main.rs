@@ -9,6 +9,11 @@
 //!
 //! `CENOTE_SIM_SEEDS` has more seeds run than usual, `CENOTE_SIM_SEED` a single one, whose history is printed.
 
+/// That of the broker's process: most of a simulation is small allocations.
+#[cfg(tokio_unstable)]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[cfg(tokio_unstable)]
 mod actors;
 #[cfg(tokio_unstable)]

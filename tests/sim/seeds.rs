@@ -144,10 +144,10 @@ struct Planted {
 }
 
 const PLANTED: [Planted; 4] = [
-    Planted { mistake: Mistake::AcknowledgeBeforeCommit, seed: 11, shows: Anomaly::Changed },
-    Planted { mistake: Mistake::SkipCompare, seed: 27, shows: Anomaly::FsckProblem },
-    Planted { mistake: Mistake::ForgetProducers, seed: 9, shows: Anomaly::SequenceForgotten },
-    Planted { mistake: Mistake::ArchiveUnstable, seed: 6, shows: Anomaly::AbortedSeen },
+    Planted { mistake: Mistake::AcknowledgeBeforeCommit, seed: 4, shows: Anomaly::Lost },
+    Planted { mistake: Mistake::SkipCompare, seed: 31, shows: Anomaly::FsckProblem },
+    Planted { mistake: Mistake::ForgetProducers, seed: 13, shows: Anomaly::SequenceForgotten },
+    Planted { mistake: Mistake::ArchiveUnstable, seed: 9, shows: Anomaly::AbortedSeen },
 ];
 /// The seeds within which each is found.
 const WITHIN: u64 = 40;

@@ -68,7 +68,7 @@ pub async fn run(mut client: Client, group: String, topic: String, role: Role) {
 }
 
 impl Member {
-    /// For a while, then it leaves.
+    /// For a while, then it leaves, or is gone without a word.
     async fn run(&mut self) {
         self.id = format!("{:016x}{:016x}", self.client.dice.next(), self.client.dice.next());
         self.begin_anew();
@@ -83,7 +83,11 @@ impl Member {
             self.read().await;
             self.client.pause(1..150).await;
         }
-        self.leave().await;
+        if self.client.vanishes() {
+            self.client.leave_coordinators();
+        } else {
+            self.leave().await;
+        }
     }
 
     fn begin_anew(&mut self) {

@@ -17,6 +17,7 @@ use kafka_protocol::messages::{
     HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest,
     SyncGroupRequest, TopicName,
 };
+use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 
 const COORDINATOR_OF_GROUPS: i8 = 0;
@@ -24,6 +25,7 @@ const MEMBER_ID_REQUIRED: i16 = 79;
 const UNKNOWN_MEMBER_ID: i16 = 25;
 const ILLEGAL_GENERATION: i16 = 22;
 const REBALANCE_IN_PROGRESS: i16 = 27;
+const FENCED_INSTANCE_ID: i16 = 82;
 const OFFSET_COMMIT: i16 = 8;
 /// The last OffsetFetch that is the same for members and for others.
 pub const OFFSET_FETCH: i16 = 8;
@@ -35,6 +37,8 @@ pub struct Member {
     group: String,
     pub topic: Topic,
     id: String,
+    /// By which it is known again when it comes back (KIP-345).
+    instance: Option<String>,
     generation: i32,
     /// How far it came in what it has.
     pub positions: BTreeMap<TopicPartition, i64>,
@@ -49,6 +53,9 @@ pub async fn run(mut client: Client, group: String, topic: String, role: Role) {
     client.started("member", role);
     let Some(found) = client.await_topic(&topic).await else { return client.stopped() };
     let mut member = Member::new(client, group, found);
+    if member.client.dice.permille(300) {
+        member.instance = Some(format!("instance-{}", member.client.id));
+    }
     while !member.client.shared.is_over() {
         member.run().await;
         let Some(found) = member.client.await_topic(&topic).await else { break };
@@ -64,13 +71,14 @@ impl Member {
             group,
             topic,
             id: String::new(),
+            instance: None,
             generation: -1,
             positions: BTreeMap::new(),
             assignment: 0,
         }
     }
 
-    /// For a while, then it leaves.
+    /// For a while, then it leaves or, as an instance does that comes back, is gone without a word.
     async fn run(&mut self) {
         let mut rounds = self.client.dice.between(20..200);
         while rounds > 0 && !self.client.shared.is_over() {
@@ -90,7 +98,12 @@ impl Member {
                 }
             }
         }
-        self.leave().await;
+        if self.instance.is_some() || self.client.vanishes() {
+            self.id.clear();
+            self.client.leave_coordinators();
+        } else {
+            self.leave().await;
+        }
     }
 
     /// Joins and syncs; what it has then, and how far that was read.
@@ -98,7 +111,7 @@ impl Member {
         let call = self.client.begins(Call::Join {
             group: self.group.clone(),
             member: self.id.clone(),
-            instance: None,
+            instance: self.instance.clone(),
         });
         let joined = self.join_and_sync().await;
         let Some(places) = joined else {
@@ -133,12 +146,13 @@ impl Member {
             .with_session_timeout_ms(TIMEOUT_MS)
             .with_rebalance_timeout_ms(TIMEOUT_MS)
             .with_member_id(text(&self.id))
+            .with_group_instance_id(self.instance())
             .with_protocol_type(text("consumer"))
             .with_protocols(vec![protocol]);
         let answer = self.ask(7, &request).await?;
         match answer.error_code {
             0 | MEMBER_ID_REQUIRED => self.id = answer.member_id.to_string(),
-            UNKNOWN_MEMBER_ID => self.id.clear(),
+            UNKNOWN_MEMBER_ID | FENCED_INSTANCE_ID => self.id.clear(),
             _ => self.client.leave_coordinators(),
         }
         if answer.error_code != 0 {
@@ -158,6 +172,7 @@ impl Member {
             .with_group_id(text(&self.group).into())
             .with_generation_id(self.generation)
             .with_member_id(text(&self.id))
+            .with_group_instance_id(self.instance())
             .with_protocol_type(Some(text("consumer")))
             .with_protocol_name(Some(text("sim")))
             .with_assignments(assignments.collect());
@@ -235,7 +250,8 @@ impl Member {
         let request = HeartbeatRequest::default()
             .with_group_id(text(&self.group).into())
             .with_generation_id(self.generation)
-            .with_member_id(text(&self.id));
+            .with_member_id(text(&self.id))
+            .with_group_instance_id(self.instance());
         match self.ask(4, &request).await {
             Some(answer) if answer.error_code == 0 => true,
             Some(answer) => {
@@ -259,9 +275,13 @@ impl Member {
         self.id.clear();
     }
 
+    fn instance(&self) -> Option<StrBytes> {
+        self.instance.as_deref().map(text)
+    }
+
     fn on_error(&mut self, code: i16) {
         match code {
-            UNKNOWN_MEMBER_ID => self.id.clear(),
+            UNKNOWN_MEMBER_ID | FENCED_INSTANCE_ID => self.id.clear(),
             ILLEGAL_GENERATION | REBALANCE_IN_PROGRESS => {}
             _ => self.client.leave_coordinators(),
         }

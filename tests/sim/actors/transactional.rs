@@ -15,10 +15,11 @@ struct Transactional {
     group: String,
 }
 
-/// Runs transactions over the partitions of topics.
-pub async fn run(client: Client, id: String, topics: Vec<String>, keys: Option<u64>) {
-    client.started("transactional", Role::Transactional);
-    let group = format!("offsets-of-{id}");
+/// Runs transactions over the partitions of topics. If others have the same transactional id each keeps the others out, again
+/// and again.
+pub async fn run(client: Client, id: String, role: Role, topics: Vec<String>, keys: Option<u64>) {
+    client.started("transactional", role);
+    let group = format!("offsets-of-{id}-{}", client.id);
     let mut own = Transactional { session: Session::new(client, id), keys, group };
     while !own.session.client.shared.is_over() {
         let mut found = Vec::new();
@@ -28,11 +29,17 @@ pub async fn run(client: Client, id: String, topics: Vec<String>, keys: Option<u
         if found.len() < topics.len() || !own.session.init().await {
             continue;
         }
+        if role == Role::Operator {
+            own.session.client.got_on();
+        }
         for _ in 0..own.session.client.dice.between(2..15) {
             if own.session.client.shared.is_over() || !own.transaction(&found).await {
                 break;
             }
             own.session.client.pause(1..300).await;
+        }
+        if role == Role::Operator {
+            own.session.client.pause(300..2_000).await;
         }
     }
     own.session.client.stopped();
