@@ -1,5 +1,5 @@
-//! The log start moves up to what was asked for, or to what retention allows: every record below it is too old, or what
-//! is left is still as much as the limit. Clocks are taken to be wrong the worst way.
+//! The log start moves up to what was asked for, or to what retention allows: what is left is still as much as the limit, and what
+//! lies from there on is too old, as what went by size keeps nothing any more. Clocks are taken to be wrong the worst way.
 
 use super::ends::{self, StartTold};
 use super::history::{Answer, Call, Outcome, Record, Time, TopicPartition, TopicSettings};
@@ -27,8 +27,8 @@ pub fn check(seen: &Seen<'_>, found: &mut Found) {
 
 /// Why the log may not start there.
 fn why_not(seen: &Seen<'_>, place: TopicPartition, allowed: i64, told: &StartTold) -> Option<String> {
-    let asked = allowed.max(asked_for(seen, place, told.ended));
-    if told.start <= asked || is_by_size(seen, place, told) {
+    let asked = allowed.max(asked_for(seen, place, told.ended)).max(by_size(seen, place, told));
+    if told.start <= asked {
         return None;
     }
     let deleting: Vec<&TopicSettings> =
@@ -58,13 +58,11 @@ fn asked_for(seen: &Seen<'_>, place: TopicPartition, before: Moment) -> i64 {
     asked.max().unwrap_or(0)
 }
 
-/// Whether what is left may still be as much as the limit.
-fn is_by_size(seen: &Seen<'_>, place: TopicPartition, told: &StartTold) -> bool {
+/// Up to where what is left may still be as much as the limit.
+fn by_size(seen: &Seen<'_>, place: TopicPartition, told: &StartTold) -> i64 {
     let settings = seen.settings(place.topic, told.ended).filter(|settings| settings.delete);
-    let limit = settings.filter_map(|settings| settings.retention_bytes).min();
-    let left = u64::try_from(told.high.saturating_sub(told.start)).unwrap_or(0);
-    let bytes = left.saturating_mul(seen.history.bounds.bytes_per_offset_max);
-    limit.is_some_and(|limit| bytes >= limit)
+    let Some(limit) = settings.filter_map(|settings| settings.retention_bytes).min() else { return 0 };
+    told.high.saturating_sub_unsigned(limit.div_ceil(seen.history.bounds.bytes_per_offset_max))
 }
 
 /// A record that should have kept what lies behind it.

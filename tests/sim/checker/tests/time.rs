@@ -52,6 +52,25 @@ fn as_much_as_the_limit_stays() {
     });
 }
 
+#[test]
+fn what_is_old_goes_after_what_was_too_much() {
+    twins(Anomaly::StartTooFar, |story| {
+        let retention_bytes = Some(story.pick(100, 101));
+        story.topic("topic", TOPIC, TopicSettings { retention_bytes, retention_ms: Some(20_000), ..DELETE });
+        story.sent(1, PLACE, 0, &[10]);
+        let old = Sent { timestamp: Some(900_000), ..sent(11) };
+        let request = story.send_records(1, PLACE, vec![old], How::default());
+        story.ok(request, Answer::Sent { offset: Some(1), start: None });
+        story.read(2, PLACE, 0, &[(0, 10), (1, 11)], 2);
+        let earliest = Call::ListOffsets { place: PLACE, spec: OffsetSpec::Earliest };
+        let moments = story.done(2, earliest, Answer::Offset(2));
+        let mut reading = story.reading(&[], 2);
+        reading.ends.start = Some(2);
+        story.final_readings(PLACE, reading.clone(), reading);
+        moments.to_vec()
+    });
+}
+
 fn keyed(number: u64, key: u64, tombstone: bool) -> Vec<Sent> {
     vec![Sent { key: Some(key), tombstone, ..sent(number) }]
 }
